@@ -1,0 +1,42 @@
+"""tunnel-supervisor: a public trycloudflare.com address for a local port, in pure Python.
+
+The map of the system. Each folder is one actor, a process of its own:
+
+    supervisor/   owns the tunnel: asks for it, finds the edge, starts the workers, judges their failures
+    quic_worker/  one QUIC connection to the edge and the requests on it; its life is the connection's life
+    metrics/      the counters of all connections, past and present, and their Prometheus text
+    local_edge/   a stand-in for Cloudflare on loopback, for offline use, demos and tests
+    hello_world/  a small page of its own, for a first look
+
+and what they share:
+
+    messages.py   the schema of everything that passes between processes
+    bus.py        endpoints and the one place where ZeroMQ sockets are made
+    lifeline.py   how a child is started, gets its orders, and ends with its parent
+    tasks.py      asyncio tasks that are held, and whose failures are seen
+    errors.py     every error a user can meet, with its reason label and exit code
+    log.py        structured logs on stderr
+    state_folder.py, url_file.py   the files in which other programs find a running tunnel
+
+docs/design.md has the picture.
+"""
+
+from typing import Final
+
+__version__: Final = "0.1.0"
+
+DEFAULT_HANDSHAKE_TIMEOUT: Final = 30.0
+"""Seconds from the first dial until the first registration; past it the start has failed."""
+
+DEFAULT_GRACE_PERIOD: Final = 30.0
+"""Seconds that streams in flight get to finish after a stop was asked for."""
+
+MAX_RECONNECT_ATTEMPTS: Final = 10
+"""Consecutive failures of a worker slot after which, with no connection up, the tunnel is given up."""
+
+__all__ = [
+    "DEFAULT_GRACE_PERIOD",
+    "DEFAULT_HANDSHAKE_TIMEOUT",
+    "MAX_RECONNECT_ATTEMPTS",
+    "__version__",
+]

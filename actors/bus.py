@@ -1,0 +1,128 @@
+"""Endpoints, and the one place where ZeroMQ sockets are made.
+
+libzmq's defaults bite: LINGER is for ever, a high-water mark drops in silence, messages may be of any size, a ROUTER
+throws away what it cannot route. Here every socket gets its limits at creation.
+"""
+
+import ipaddress
+import os
+import stat
+import tempfile
+import urllib.parse
+from pathlib import Path
+from typing import Final
+
+import zmq
+import zmq.asyncio
+
+from actors.errors import LocalSetupError, UsageError
+from actors.messages import MAX_MESSAGE_BYTES
+
+LINGER_MS: Final = 500
+"""How long a closed socket may go on delivering. Loopback needs a few milliseconds; nobody waits for a dead peer."""
+
+HIGH_WATER_MARK: Final = 1000
+"""Messages a socket queues per peer. A worker sends 5 a second, so this is minutes of a peer that does not read."""
+
+MAX_IPC_PATH: Final = 107
+"""Bytes that the path of a Unix socket may have (`sun_path`, less its NUL)."""
+
+Context = zmq.asyncio.Context
+Socket = zmq.asyncio.Socket
+
+
+def make_context() -> Context:
+    """One per process, made by its `main` and passed on."""
+    return zmq.asyncio.Context(io_threads=1)  # noqa: TID251 - this is the home of contexts
+
+
+def make_socket(context: Context, kind: zmq.SocketType, *, identity: str | None = None) -> Socket:
+    """Return a socket of `kind` with every limit set, not yet bound or connected."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+    socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+    if kind == zmq.ROUTER:
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    if identity is not None:
+        socket.setsockopt(zmq.IDENTITY, identity.encode())
+    return socket
+
+
+def bind(socket: Socket, endpoint: str) -> str:
+    """Bind and return the endpoint as it came out (a wildcard port gets its number).
+
+    Raises:
+        LocalSetupError: the endpoint is taken, or cannot be bound.
+    """
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise LocalSetupError(
+            f"cannot bind {endpoint}: {error.strerror}. Is it in use by another program? Choose another endpoint."
+        ) from error
+    bound = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(bound, bytes)
+    return bound.rstrip(b"\0").decode()
+
+
+def check_endpoint(endpoint: str, *, flag: str) -> str:
+    """Return `endpoint` if a socket of ours may bind it.
+
+    `ipc://` paths and `tcp://` on loopback are allowed: there is no encryption or authentication on these sockets,
+    so they are not offered to the network.
+
+    Raises:
+        UsageError: with the reason and what to write instead.
+    """
+    parts = urllib.parse.urlsplit(endpoint)
+    if parts.scheme == "ipc":
+        path = endpoint.removeprefix("ipc://")
+        if not path.startswith("/"):
+            raise UsageError(f"{flag} {endpoint}: give an absolute path, as in ipc:///run/user/1000/events")
+        if len(os.fsencode(path)) > MAX_IPC_PATH:
+            raise UsageError(f"{flag} {endpoint}: the path of a socket has at most {MAX_IPC_PATH} bytes")
+        if not Path(path).parent.is_dir():
+            raise UsageError(f"{flag} {endpoint}: the folder {Path(path).parent} does not exist")
+        return endpoint
+    if parts.scheme == "tcp":
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        if not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
+            raise UsageError(f"{flag} {endpoint}: give a port, as in tcp://127.0.0.1:5555 (0 or * for any)")
+        try:
+            loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+        except ValueError:
+            loopback = host == "localhost"
+        if not loopback:
+            raise UsageError(
+                f"{flag} {endpoint}: only loopback addresses are offered over tcp, since these sockets are open to "
+                "whoever reaches them. Use tcp://127.0.0.1:PORT and a tunnel of your own, or ipc."
+            )
+        return f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{'*' if port == '0' else port}"
+    raise UsageError(f"{flag} {endpoint}: give an ipc:///path or tcp://127.0.0.1:PORT endpoint")
+
+
+def make_run_folder() -> Path:
+    """Make a fresh private folder (mode 0700) for this instance's sockets, and return its path.
+
+    It is not in the state folder, which can lie too deep for a socket path; and it is never shared, because a second
+    bind on a live ipc path succeeds in silence and steals its traffic.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    parent = runtime if runtime and _is_private(Path(runtime)) else None
+    try:
+        return Path(tempfile.mkdtemp(prefix="tunnel-supervisor-", dir=parent))
+    except OSError as error:
+        raise LocalSetupError(
+            f"cannot make a folder for sockets in {parent or tempfile.gettempdir()}: {error.strerror}. "
+            "Free some space there, or set TMPDIR to a folder that can be written."
+        ) from error
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        found = folder.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and os.access(folder, os.W_OK)

@@ -1,0 +1,164 @@
+"""How a child process is started, gets its orders, and ends with its parent.
+
+The orders, the tunnel's secret among them, go down the child's stdin as one message: not by argv or the environment,
+where any process could read them. stdin then stays open, and its end tells the child that the parent is gone,
+however it died. PR_SET_PDEATHSIG is the second belt, for a child that is stopped and cannot read.
+
+Not `multiprocessing`: it runs the parent's script again in every child, pickles, and blocks.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from actors.messages import ChildOrders, encode
+
+_LENGTH_BYTES: Final = 4
+MAX_ORDERS_BYTES: Final = 1024 * 1024
+"""Orders are a few hundred bytes, and some 100 bytes per ended generation for the metrics actor."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+
+Orders = TypeVar("Orders", bound=ChildOrders)
+
+STDIN: Final = 0
+
+
+class Child:
+    """The parent's view of a child process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, identity: str) -> None:
+        self._process = process
+        self.identity = identity
+
+    @classmethod
+    async def start(cls, module: str, orders: ChildOrders) -> "Child":
+        """Start `python -m module` and hand it its orders.
+
+        Its stderr is ours; its stdout is closed, since ours is for the URL alone. It gets a session of its own, so
+        that a Ctrl-C on the terminal reaches the supervisor only.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        process = await asyncio.create_subprocess_exec(
+            # -P: a folder named `actors` where the user happens to be must not shadow ours.
+            *(sys.executable, "-P", "-m", module),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=None,
+            start_new_session=True,
+        )
+        child = cls(process, orders.identity)
+        payload = encode(orders)
+        assert process.stdin is not None
+        process.stdin.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
+        # A child that died at once is seen by `wait`, which knows more than a broken pipe.
+        with contextlib.suppress(ConnectionError):
+            await process.stdin.drain()
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Wait for its end; return its exit status (negative: the signal that killed it)."""
+        return await self._process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the child has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    async def end(self, *, patience: float) -> int:
+        """TERM, wait up to `patience` seconds, KILL. Return the exit status."""
+        self.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(patience):
+                return await self.wait()
+        except TimeoutError:
+            self.send_signal(signal.SIGKILL)
+            return await self.wait()
+
+
+def read_orders(kind: type[Orders]) -> Orders:
+    """The child's first act: protect itself, and wait for its orders on stdin.
+
+    Exits with status 0 when the parent goes away before it gave any.
+    """
+    protect_secrets()
+    parent = os.getppid()
+    die_with_parent(parent)
+    length = int.from_bytes(_read_exactly(_LENGTH_BYTES), "big")
+    if not 0 < length <= MAX_ORDERS_BYTES:
+        sys.exit(f"{sys.argv[0]}: this program is started by tunnel-supervisor, not by hand")
+    try:
+        return msgspec.msgpack.decode(_read_exactly(length), type=kind)
+    except msgspec.MsgspecError as error:
+        sys.exit(f"{sys.argv[0]}: cannot read the orders: {type(error).__name__}")
+
+
+def _read_exactly(count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        part = os.read(STDIN, count - len(parts))
+        if not part:
+            sys.exit(0)
+        parts += part
+    return bytes(parts)
+
+
+def on_parent_gone(callback: Callable[[], None]) -> None:
+    """Call `callback` in the running event loop when the parent is gone."""
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if os.read(STDIN, 1024):
+                return  # nothing is said there after the orders
+            loop.remove_reader(STDIN)
+            callback()
+
+    os.set_blocking(STDIN, False)
+    loop.add_reader(STDIN, readable)
+
+
+class _Prctl(Protocol):
+    def __call__(self, option: int, argument: int) -> int: ...
+
+
+def _prctl() -> _Prctl | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    function: _Prctl = ctypes.CDLL(None, use_errno=True).prctl
+    return function
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the lifeline alone does it).
+
+    Called from the main thread, which also started the child in the parent: the signal follows threads.
+    """
+    if (prctl := _prctl()) is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            sys.exit(0)
+
+
+def protect_secrets() -> None:
+    """No core file of this process: it would hold the tunnel's secret."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if (prctl := _prctl()) is not None:
+        prctl(_PR_SET_DUMPABLE, 0)

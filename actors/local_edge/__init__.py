@@ -1,0 +1,16 @@
+"""The local edge: a stand-in for Cloudflare on loopback, for offline use, demos and tests.
+
+    cli.py / __main__.py   bin/local-edge, and the same as a child of the supervisor
+    service.py             the four services together
+    api.py                 POST /tunnel: credentials for a new tunnel
+    registry.py            tunnels, connections, rules for registrations (pure)
+    quic_server.py         one UDP socket, many QUIC connections
+    tls.py                 TLS 1.3 of the server: the post-quantum key exchange, SNI
+    certificates.py        a certificate authority that lives as long as the process
+    edge.py                the edge's side of one connection: registration, request streams, RPC streams
+    front.py               the public HTTP front
+    http_server.py         HTTP/1.1 towards visitors, with bodies streamed and upgrades raw
+    admin.py               HTTP endpoints for tests: look, drop, freeze, refuse, open streams
+
+It serves any client of the protocol, the official Go client too.
+"""

@@ -1,0 +1,18 @@
+"""`python -m actors.local_edge`: the local edge as a child of the supervisor (`--local-edge`)."""
+
+import asyncio
+from pathlib import Path
+
+from actors import lifeline, log
+from actors.child import serve_until_told
+from actors.local_edge.service import local_edge
+from actors.messages import LocalEdgeOrders
+
+
+async def _main(orders: LocalEdgeOrders) -> None:
+    logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    async with local_edge(Path(orders.run_folder), logger) as endpoints:
+        await serve_until_told(orders, endpoints._asdict())
+
+
+asyncio.run(_main(lifeline.read_orders(LocalEdgeOrders)))

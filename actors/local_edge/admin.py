@@ -1,0 +1,210 @@
+"""HTTP endpoints for tests: look at what is registered, break it, and send clients what no visitor could.
+
+    GET    /connections                       what is registered
+    GET    /log                               all that happened, oldest first
+    GET    /totals                            streams and body bytes, as the edge counted them
+    POST   /connections/{id}/drop             close it ({"error_code": 0, "reason": ""}), or {"silent": true}: forget it
+    POST   /connections/{id}/freeze, /thaw    read and send nothing, as if the network had died; and again
+    POST   /rules                             how the next registrations are answered (see registry.Rule)
+    DELETE /rules                             none any more
+    POST   /connections/{id}/stream           {"dest", "type", "metadata": [[key, value]…], "body", "fin"} or {"raw": hex, "fin"}:
+                                              opens a stream; answers {"data": hex, "ended": "fin"|"reset"|"open"}
+    POST   /connections/{id}/call             {"method", "params"} of CloudflaredServer (bytes as hex); answers its results
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from actors.errors import EdgeProtocolError, UsageError
+from actors.local_edge.edge import EdgeRegistry, EdgeSession
+from actors.local_edge.registry import Connection, Rule
+from actors.quic_worker.connection import Stream
+from actors.quic_worker.wire import rpc
+from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, encode_request
+
+STREAM_TIMEOUT: Final = 10.0
+"""Seconds that `/stream` waits for the end of an answer, unless `timeout` says less."""
+
+MAX_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes of an answer that `/stream` gathers."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _Collector:
+    """Gathers what a client answers on a stream."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.ended = "open"
+        self.stopped = False
+        self.done = asyncio.Event()
+        self.stream: Stream | None = None
+
+    def data_received(self, data: bytes) -> None:
+        assert self.stream is not None
+        self.stream.consumed(len(data))
+        self.data += data
+        if len(self.data) > MAX_ANSWER:
+            self.stream.stop()
+            self.done.set()
+
+    def eof_received(self) -> None:
+        self.ended = "fin"
+        self.done.set()
+
+    def reset_received(self) -> None:
+        self.ended = "reset"
+        self.done.set()
+
+    def stop_received(self) -> None:
+        self.stopped = True
+
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+def make_admin(registry: EdgeRegistry) -> web.Application:
+    """The admin endpoints."""
+
+    def connection(request: web.Request) -> Connection[EdgeSession]:
+        return registry.connection(request.match_info["id"])
+
+    async def connections(request: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            [
+                {
+                    "id": str(entry.id),
+                    "tunnel": str(entry.tunnel.id),
+                    "hostname": entry.tunnel.hostname,
+                    "index": entry.index,
+                    "draining": entry.draining,
+                    "frozen": entry.session.connection.frozen,
+                    "client_id": entry.client.get("clientId", b"").hex(),
+                    "version": entry.client.get("version", ""),
+                    "rtt": entry.session.connection.engine.round_trip_time(),
+                }
+                for entry in registry.connections()
+            ]
+        )
+
+    async def log(request: web.Request) -> web.StreamResponse:
+        return web.json_response(list(registry.log))
+
+    async def totals(request: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            {"streams": registry.streams, "bytes_in": registry.bytes_in, "bytes_out": registry.bytes_out}
+        )
+
+    async def drop(request: web.Request) -> web.StreamResponse:
+        entry, options = connection(request), await _json(request)
+        quic = entry.session.connection
+        if options.get("silent"):
+            quic.frozen = True
+            registry.remove(entry.id)
+        else:
+            quic.close(int(options.get("error_code", 0)), str(options.get("reason", "")))
+            registry.remove(entry.id)
+        registry.note("dropped", connection=str(entry.id), silent=bool(options.get("silent")))
+        return web.json_response({})
+
+    async def freeze(request: web.Request) -> web.StreamResponse:
+        connection(request).session.connection.frozen = True
+        return web.json_response({})
+
+    async def thaw(request: web.Request) -> web.StreamResponse:
+        quic = connection(request).session.connection
+        quic.frozen = False
+        quic.transmit()
+        return web.json_response({})
+
+    async def add_rule(request: web.Request) -> web.StreamResponse:
+        registry.rules.append(Rule.from_json(await _json(request)))
+        return web.json_response({})
+
+    async def clear_rules(request: web.Request) -> web.StreamResponse:
+        registry.rules.clear()
+        return web.json_response({})
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        entry, options = connection(request), await _json(request)
+        collector = _Collector()
+        collector.stream = entry.session.open_raw(_stream_bytes(options), collector, fin=bool(options.get("fin", True)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(float(options.get("timeout", STREAM_TIMEOUT))):
+                await collector.done.wait()
+        if collector.ended == "open":
+            collector.stream.reset()
+            collector.stream.stop()
+        answer = {"data": collector.data.hex(), "ended": collector.ended, "stopped": collector.stopped}
+        return web.json_response(answer)
+
+    async def call(request: web.Request) -> web.StreamResponse:
+        entry, options = connection(request), await _json(request)
+        methods = rpc.SESSIONS | rpc.CONFIGURATION
+        method = methods.get(str(options.get("method")))
+        if method is None:
+            raise UsageError(f"method must be one of {', '.join(methods)}")
+        try:
+            results = await entry.session.call(method, _unhex(options.get("params", {})))
+        except EdgeProtocolError as error:
+            return web.json_response({"error": str(error)}, status=502)
+        return web.json_response(_hex(results))
+
+    app = web.Application(middlewares=[_explain])
+    app.add_routes(
+        [
+            web.get("/connections", connections),
+            web.get("/log", log),
+            web.get("/totals", totals),
+            web.post("/connections/{id}/drop", drop),
+            web.post("/connections/{id}/freeze", freeze),
+            web.post("/connections/{id}/thaw", thaw),
+            web.post("/connections/{id}/stream", stream),
+            web.post("/connections/{id}/call", call),
+            web.post("/rules", add_rule),
+            web.delete("/rules", clear_rules),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (UsageError, ValueError, TypeError, KeyError) as error:
+        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    if not request.can_read_body:
+        return {}
+    value = await request.json()
+    if not isinstance(value, dict):
+        raise UsageError("the body must be a JSON object")
+    return value
+
+
+def _stream_bytes(options: dict[str, Any]) -> bytes:
+    if "raw" in options:
+        return bytes.fromhex(options["raw"])
+    kind = ConnectionType[str(options.get("type", "http")).upper()]
+    metadata = tuple((str(key), str(value).encode("latin-1")) for key, value in options.get("metadata", []))
+    request = ConnectRequest(str(options["dest"]), kind, metadata)
+    return encode_request(request) + str(options.get("body", "")).encode("latin-1")
+
+
+def _unhex(params: dict[str, Any]) -> dict[str, Any]:
+    data = ("sessionId", "dstIp", "config")
+    return {key: bytes.fromhex(value) if key in data else value for key, value in params.items()}
+
+
+def _hex(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _hex(entry) for key, entry in value.items()}
+    return value.hex() if isinstance(value, bytes) else value

@@ -1,0 +1,68 @@
+"""`bin/local-edge`: the local edge alone, so that any client of the protocol can be pointed at it."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from actors import log
+from actors.errors import TunnelError
+from actors.local_edge.service import ANY_PORT, HostPort, local_edge
+
+
+def _host_port(text: str) -> HostPort:
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT (port 0 for any)")
+    return host.strip("[]") or ANY_PORT[0], int(port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="local-edge",
+        description="A stand-in for Cloudflare's edge on loopback. When it is ready it prints one line of JSON: "
+        '{"api": url, "edge": "host:port", "http": url, "admin": url, "ca": path}.',
+        epilog="The official client against it: cloudflared tunnel --url http://127.0.0.1:8080 "
+        "--quick-service <api> --edge <edge> --cacert <ca>",
+    )
+    for name, what in (
+        ("api", "the tunnel API (POST /tunnel)"),
+        ("quic", "the edge itself (UDP)"),
+        ("http", "the public front"),
+        ("admin", "the endpoints for tests"),
+    ):
+        parser.add_argument(f"--{name}", type=_host_port, default=ANY_PORT, metavar="HOST:PORT", help=what)
+    parser.add_argument("--log-level", choices=log.LEVELS, default="warning", help="on stderr (default: warning)")
+    return parser
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    logger = log.configure(level=arguments.log_level, as_json=not sys.stderr.isatty(), actor="local-edge")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="local-edge-") as folder:
+        async with local_edge(
+            Path(folder), logger, api=arguments.api, quic=arguments.quic, http=arguments.http, admin=arguments.admin
+        ) as endpoints:
+            print(json.dumps(endpoints._asdict()), flush=True)
+            await stop.wait()
+
+
+def main() -> int:
+    """Run until a signal ends it; return the exit status."""
+    arguments = _parser().parse_args()
+    try:
+        asyncio.run(_run(arguments))
+    except TunnelError as error:
+        print(f"local-edge: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""HTTP/1.1 towards visitors: requests with streamed bodies, responses as they come, raw bytes after an upgrade.
+
+llhttp (httptools) reads; what is written here is the response's framing. One request at a time: a client that
+pipelines gets the first answered and the connection closed, as RFC 9112 section 9.3.2 allows.
+"""
+
+import asyncio
+import http
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+import httptools
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+WRITE_HIGH_WATER: Final = 256 * 1024
+"""Bytes that wait for a slow visitor before the client behind the tunnel is told to wait too."""
+
+
+class Request(NamedTuple):
+    """A visitor's request."""
+
+    method: str
+    target: bytes
+    fields: list[tuple[bytes, bytes]]
+    upgrade: bool
+    """It asks for a WebSocket."""
+
+    def values(self, name: bytes) -> list[bytes]:
+        """The values of a field (its name in lower case)."""
+        return [value for key, value in self.fields if key.lower() == name]
+
+
+class Responder(Protocol):
+    """Serves one request."""
+
+    def body_received(self, data: bytes) -> None:
+        """Bytes of the request's body, or raw bytes after an upgrade."""
+
+    def body_ended(self) -> None:
+        """The body is complete; after an upgrade: the visitor has no more to say."""
+
+    def visitor_lost(self) -> None:
+        """The visitor is gone."""
+
+    def pause(self) -> None:
+        """The visitor reads more slowly than we write."""
+
+    def resume(self) -> None:
+        """It has caught up."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """One visitor's connection. `serve` is called with every request."""
+
+    def __init__(self, serve: Callable[["HttpConnection", Request], Responder]) -> None:
+        self._serve = serve
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._responder: Responder | None = None
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._in_head = True
+        self._method = ""
+        self._version = "1.1"
+        self._raw = False
+        self._chunked = False
+        self._bodyless = False
+        self._keep_alive = True
+        self._upgrade = False
+
+    @property
+    def visitor(self) -> str:
+        """The visitor's address."""
+        peer = self._transport.get_extra_info("peername") if self._transport else None
+        return str(peer[0]) if peer else ""
+
+    # --- the response ---
+
+    def send_head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send the head of the response; the framing of its body follows from it."""
+        assert self._transport is not None
+        try:
+            phrase = http.HTTPStatus(status).phrase
+        except ValueError:
+            phrase = ""
+        lines = [f"HTTP/1.1 {status} {phrase}".encode()]
+        lines += [name + b": " + value for name, value in fields]
+        names = {name.lower() for name, _ in fields}
+        if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self._raw = True
+        else:
+            self._bodyless = self._method == "HEAD" or status in (204, 304)
+            if not self._bodyless and b"content-length" not in names:
+                if self._version == "1.1":
+                    self._chunked = True
+                    lines.append(b"Transfer-Encoding: chunked")
+                else:
+                    self._keep_alive = False
+            if not self._keep_alive:
+                lines.append(b"Connection: close")
+        self._transport.write(b"\r\n".join(lines) + b"\r\n\r\n")
+
+    def send_body(self, data: bytes) -> None:
+        """Send bytes of the response's body, or raw ones."""
+        assert self._transport is not None
+        if data and not self._bodyless:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self) -> None:
+        """The response is complete; after an upgrade: no more raw bytes."""
+        assert self._transport is not None
+        if self._raw:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            return
+        if self._chunked:
+            self._transport.write(b"0\r\n\r\n")
+        self._responder = None
+        self._chunked = self._bodyless = False
+        if not self._keep_alive or not self._in_head:
+            # With the request still arriving, what follows could not be told from it.
+            self._transport.close()
+
+    def abort(self) -> None:
+        """The response broke off: the visitor must not take it for the whole."""
+        self._responder = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        if self._raw or self._upgrade:
+            if self._responder is not None:
+                self._responder.body_received(data)
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrade and self._responder is not None:
+                if rest := data[upgrade.args[0] :]:
+                    self._responder.body_received(rest)
+            else:
+                self._refuse(http.HTTPStatus.BAD_REQUEST)
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error from None
+        except httptools.HttpParserError:
+            self._refuse(http.HTTPStatus.BAD_REQUEST)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def eof_received(self) -> bool:
+        if (self._raw or self._upgrade) and self._responder is not None:
+            self._responder.body_ended()
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._responder is not None:
+            responder, self._responder = self._responder, None
+            responder.visitor_lost()
+
+    def pause_writing(self) -> None:
+        if self._responder is not None:
+            self._responder.pause()
+
+    def resume_writing(self) -> None:
+        if self._responder is not None:
+            self._responder.resume()
+
+    def _refuse(self, status: http.HTTPStatus) -> None:
+        if self._responder is None and self._transport is not None and not self._transport.is_closing():
+            self._keep_alive = False
+            self.send_head(status, [(b"Content-Length", b"0")])
+            self._transport.close()
+        else:
+            self.abort()
+
+    # --- what llhttp reports ---
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+        self._fields = []
+        self._in_head = True
+
+    def on_url(self, data: bytes) -> None:
+        self._target += data
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        assert self._transport is not None
+        self._in_head = False
+        self._head_bytes = 0
+        if self._responder is not None:
+            self._keep_alive = False  # pipelined: the first one is answered, then the connection closes
+            return
+        self._method = self._parser.get_method().decode("ascii")
+        self._version = self._parser.get_http_version()
+        self._keep_alive = self._parser.should_keep_alive()
+        upgrade = [value.lower() for name, value in self._fields if name.lower() == b"upgrade"]
+        self._upgrade = self._parser.should_upgrade() and upgrade == [b"websocket"]
+        if self._version == "1.1" and any(
+            name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in self._fields
+        ):
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request = Request(self._method, self._target, self._fields, self._upgrade)
+        self._responder = self._serve(self, request)
+
+    def on_body(self, data: bytes) -> None:
+        if self._responder is not None:
+            self._responder.body_received(data)
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        if self._responder is not None and not self._upgrade:
+            self._responder.body_ended()

@@ -1,0 +1,194 @@
+"""Tunnels, the connections registered for them, and what a test wants the edge to answer. Pure."""
+
+import itertools
+import secrets
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from actors.errors import UsageError
+from actors.quic_worker.wire.registration import DUPLICATE_CONNECTION
+
+MAX_LOG: Final = 10_000
+"""Entries of the log that are kept: enough for a long test."""
+
+MAX_TUNNELS: Final = 10_000
+
+SECRET_BYTES: Final = 32
+
+_WORDS: Final = tuple(
+    """
+    amber anchor apple arrow autumn badge bamboo barley basin beacon birch blanket bloom border breeze bridge bronze
+    cabin candle canvas canyon carbon castle cedar cherry circle cliff clover cobalt comet copper coral cotton crane
+    crystal daisy delta desert dolphin eagle echo ember falcon feather fern field finch flint forest fossil garden
+    ginger glacier granite harbor hazel heron hollow honey horizon indigo island ivory jasmine juniper kettle lagoon
+    lantern lemon lilac linen lotus maple marble meadow mirror mist moss nectar noble north oak ocean olive onyx
+    orchid otter pebble pepper pine planet plum prairie quartz quiet rain raven reef river robin saffron sage sand
+    shadow silver sky slate spruce star stone summer thistle timber topaz valley velvet violet walnut willow winter
+    """.split()
+)
+"""Short, common and harmless words, for names that can be read aloud."""
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A tunnel that the API gave away."""
+
+    id: uuid.UUID
+    name: str
+    hostname: str
+    account_tag: str
+    secret: bytes = field(repr=False)
+
+
+S = TypeVar("S")
+
+
+@dataclass
+class Connection(Generic[S]):
+    """A registered connection. `session` is whoever can open streams on it."""
+
+    id: uuid.UUID
+    tunnel: Tunnel
+    index: int
+    session: S
+    client: dict[str, Any]
+    draining: bool = False
+    """It has unregistered: no new requests."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The edge's answer to a registration that it does not take."""
+
+    cause: str
+    retry_after: float = 0.0
+    should_retry: bool = False
+
+
+@dataclass
+class Rule:
+    """What a test wants the next registrations to be answered."""
+
+    refusal: Refused | None
+    """None: no answer at all."""
+    times: int
+    index: int | None
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Rule":
+        """Read a rule: `{"answer": "permanent"|"retry"|"duplicate"|"silence", "cause", "retry_after", "times", "index"}`.
+
+        Raises:
+            UsageError: it is none.
+        """
+        answer = value.get("answer")
+        cause = str(value.get("cause", f"refused on request ({answer})"))
+        refusals: dict[str, Refused | None] = {
+            "permanent": Refused(cause),
+            "retry": Refused(cause, retry_after=float(value.get("retry_after", 0.0)), should_retry=True),
+            "duplicate": Refused(DUPLICATE_CONNECTION, should_retry=True),
+            "silence": None,
+        }
+        if answer not in refusals:
+            raise UsageError(f"answer must be one of {', '.join(refusals)}, not {answer!r}")
+        index = value.get("index")
+        return cls(refusals[answer], int(value.get("times", 1)), None if index is None else int(index))
+
+
+class Registry(Generic[S]):
+    """All that the edge knows."""
+
+    def __init__(self) -> None:
+        self._tunnels: dict[uuid.UUID, Tunnel] = {}
+        self._connections: dict[uuid.UUID, Connection[S]] = {}
+        self._turns = itertools.count()
+        self.rules: list[Rule] = []
+        self.log: deque[dict[str, Any]] = deque(maxlen=MAX_LOG)
+        self.bytes_in = 0
+        """Bodies and raw bytes, edge → client."""
+        self.bytes_out = 0
+        """Client → edge."""
+        self.streams = 0
+
+    def new_tunnel(self, domain: str) -> Tunnel:
+        """Make a tunnel with a name of four words under `domain`, or forget the oldest when there are too many."""
+        while len(self._tunnels) >= MAX_TUNNELS:
+            del self._tunnels[next(iter(self._tunnels))]
+        name = "-".join(secrets.choice(_WORDS) for _ in range(4))
+        tunnel = Tunnel(
+            id=uuid.uuid4(),
+            name=f"qt-{secrets.token_urlsafe(12)}",
+            hostname=f"{name}.{domain}",
+            account_tag=secrets.token_hex(16),
+            secret=secrets.token_bytes(SECRET_BYTES),
+        )
+        self._tunnels[tunnel.id] = tunnel
+        return tunnel
+
+    def register(self, session: S, params: dict[str, Any]) -> Connection[S] | Refused | None:
+        """Judge a registration; None means that it gets no answer."""
+        index = params["connIndex"]
+        for rule in self.rules:
+            if rule.times > 0 and rule.index in (None, index):
+                rule.times -= 1
+                return rule.refusal
+        try:
+            tunnel = self._tunnels.get(uuid.UUID(bytes=params.get("tunnelId", b"")))
+        except ValueError:
+            return Refused("tunnel id is no UUID")
+        auth = params.get("auth", {})
+        if tunnel is None:
+            return Refused("no such tunnel")
+        if not secrets.compare_digest(tunnel.secret, auth.get("tunnelSecret", b"")):
+            return Refused("Unauthorized: Invalid tunnel secret")
+        if tunnel.account_tag != auth.get("accountTag"):
+            return Refused("Unauthorized: the tunnel belongs to another account")
+        options = params.get("options", {})
+        client = options.get("client", {})
+        if len(client.get("clientId", b"")) != 16:
+            return Refused("client id is no UUID")
+        for held in list(self._connections.values()):
+            if held.tunnel.id == tunnel.id and held.index == index and not held.draining:
+                if not options.get("replaceExisting"):
+                    return Refused(DUPLICATE_CONNECTION, should_retry=True)
+                self.remove(held.id)
+        connection = Connection(uuid.uuid4(), tunnel, index, session, dict(client))
+        self._connections[connection.id] = connection
+        return connection
+
+    def remove(self, connection_id: uuid.UUID) -> None:
+        """The connection is gone."""
+        self._connections.pop(connection_id, None)
+
+    def connections(self) -> list[Connection[S]]:
+        """All that are registered, draining ones too."""
+        return list(self._connections.values())
+
+    def connection(self, connection_id: str) -> Connection[S]:
+        """One of them.
+
+        Raises:
+            UsageError: there is none of that id.
+        """
+        for identifier, connection in self._connections.items():
+            if str(identifier) == connection_id:
+                return connection
+        raise UsageError(f"no connection {connection_id!r} is registered")
+
+    def route(self, host: str) -> Connection[S] | None:
+        """The connection whose turn it is to serve a request for `host`.
+
+        A host that is no tunnel's is served as well while all connections are of one tunnel: Python's resolver does
+        not know `*.localhost`.
+        """
+        serving = [connection for connection in self._connections.values() if not connection.draining]
+        matching = [connection for connection in serving if connection.tunnel.hostname == host]
+        if not matching and len({connection.tunnel.id for connection in serving}) == 1:
+            matching = serving
+        return matching[next(self._turns) % len(matching)] if matching else None
+
+    def note(self, event: str, **details: Any) -> None:
+        """Write a line of the log."""
+        self.log.append({"seq": len(self.log) + 1, "event": event, **details})

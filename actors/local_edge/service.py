@@ -1,0 +1,110 @@
+"""The four services of the local edge together: API, QUIC, front, admin."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from aiohttp import web
+
+from actors import trust
+from actors.errors import LocalSetupError
+from actors.local_edge.admin import make_admin
+from actors.local_edge.api import make_api
+from actors.local_edge.certificates import make_certificates
+from actors.local_edge.edge import PROBE_NAME, SERVER_NAME, EdgeRegistry, EdgeSession
+from actors.local_edge.front import front
+from actors.local_edge.quic_server import QuicServer
+from actors.local_edge.registry import Registry
+from actors.log import Logger
+from actors.quic_worker.aioquic_engine import server_configuration
+
+T = TypeVar("T")
+
+HostPort = tuple[str, int]
+
+ANY_PORT: Final[HostPort] = ("127.0.0.1", 0)
+
+STOP_TIMEOUT: Final = 1.0
+"""Seconds for open requests of the API and the admin endpoints at the end."""
+
+
+class Endpoints(NamedTuple):
+    """Where the services are, as the line on stdout says it."""
+
+    api: str
+    edge: str
+    http: str
+    admin: str
+    ca: str
+
+
+@contextlib.asynccontextmanager
+async def local_edge(
+    folder: Path,
+    log: Logger,
+    *,
+    api: HostPort = ANY_PORT,
+    quic: HostPort = ANY_PORT,
+    http: HostPort = ANY_PORT,
+    admin: HostPort = ANY_PORT,
+) -> AsyncIterator[Endpoints]:
+    """Run the services until the block is left. The authority's certificate is written to `folder`.
+
+    Raises:
+        LocalSetupError: an address cannot be bound.
+    """
+    registry: EdgeRegistry = Registry()
+    certificates = make_certificates((SERVER_NAME, PROBE_NAME))
+    authority = folder / "local-edge-ca.pem"
+    authority.write_bytes(certificates.authority_pem)
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as stack:
+        visitors = await _listening("front", http, loop.create_server(lambda: front(registry), *http))
+        stack.callback(visitors.close)
+        http_address = visitors.sockets[0].getsockname()
+        try:
+            server = QuicServer(
+                quic,
+                server_configuration(
+                    alpn=trust.ALPN, certificate=certificates.certificate, private_key=certificates.private_key
+                ),
+                server_names=(SERVER_NAME, PROBE_NAME),
+                make_session=lambda connection: EdgeSession(connection, registry, log),
+            )
+        except OSError as error:
+            raise LocalSetupError(f"local edge: cannot bind UDP {_join(quic)}: {error.strerror}") from error
+        stack.callback(server.close)
+        api_url = await _serve(stack, make_api(registry, f"localhost:{http_address[1]}"), api, "API")
+        admin_url = await _serve(stack, make_admin(registry), admin, "admin")
+        yield Endpoints(
+            api=api_url,
+            edge=_join(server.address),
+            http=f"http://{_join(http_address[:2])}",
+            admin=admin_url,
+            ca=str(authority),
+        )
+
+
+async def _serve(stack: contextlib.AsyncExitStack, app: web.Application, address: HostPort, what: str) -> str:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, *address)
+    await _listening(what, address, site.start())
+    return f"http://{_join(runner.addresses[0][:2])}"
+
+
+async def _listening(what: str, address: HostPort, starting: Awaitable[T]) -> T:
+    try:
+        return await starting
+    except OSError as error:
+        raise LocalSetupError(
+            f"local edge: cannot bind {what} to {_join(address)}: {error.strerror}. Choose another port, or 0 for any."
+        ) from error
+
+
+def _join(address: HostPort) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

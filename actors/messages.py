@@ -1,0 +1,267 @@
+"""THE schema of the bus: everything that passes between two processes of this project.
+
+    orders   parent → child, once, on the child's stdin
+    Up       child → supervisor, and
+    Down     supervisor → child, on the control socket (DEALER ↔ ROUTER)
+    Report   workers and supervisor → metrics actor, on the delta socket (PUSH → PULL)
+    Event    supervisor → anybody, on the event socket (PUB): see `events.py`
+
+All are msgspec structs, told apart by a tag, sent as msgpack. Counts are checked when they are decoded: a negative
+or oversized one is refused, as is a field that the schema does not know.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a message changes so that an older reader would misread it."""
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+"""The largest message any of our sockets takes: the biggest of ours, the totals of some hundred generations, is 20 KiB."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Label = Annotated[str, msgspec.Meta(max_length=64)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all messages have in common: immutable, and no field that the schema does not know."""
+
+
+class Totals(Message, frozen=True):
+    """What passed on one connection, or on several: request streams, and bytes of bodies and raw tunnels."""
+
+    streams: Count = 0
+    bytes_in: Count = 0
+    """Edge → local."""
+    bytes_out: Count = 0
+    """Local → edge."""
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(
+            streams=self.streams + other.streams,
+            bytes_in=self.bytes_in + other.bytes_in,
+            bytes_out=self.bytes_out + other.bytes_out,
+        )
+
+    def __sub__(self, other: "Totals") -> "Totals":
+        return Totals(
+            streams=self.streams - other.streams,
+            bytes_in=self.bytes_in - other.bytes_in,
+            bytes_out=self.bytes_out - other.bytes_out,
+        )
+
+
+class LifecycleCounts(Message, frozen=True):
+    """What happened to the tunnel as a whole, since the supervisor started."""
+
+    starts: Count = 0
+    starts_failed: dict[Label, Count] = {}
+    shutdowns: Count = 0
+    reconnects: Count = 0
+
+
+class GenerationTotals(Message, frozen=True):
+    """The last known totals of one worker: slot and generation name it for ever."""
+
+    slot: Count
+    generation: Count
+    totals: Totals
+
+
+# --- orders: parent → child, on stdin --------------------------------------------------------------------------------
+
+
+class Credentials(Message, frozen=True):
+    """A tunnel, and what proves to the edge that it is ours. The secret shows in no repr."""
+
+    tunnel_id: str
+    """A UUID."""
+    hostname: str
+    """The public URL's host, or a whole URL where the API gave one."""
+    account_tag: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Credentials(tunnel_id={self.tunnel_id!r}, hostname={self.hostname!r}, secret=…)"
+
+
+class EdgeAddress(Message, frozen=True):
+    """One address of the edge: an IP literal and a UDP port, with the region it belongs to."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    region: str = ""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Origin(Message, frozen=True):
+    """Where requests are forwarded to."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ChildOrders(Message, frozen=True):
+    """What every child needs to know."""
+
+    identity: str
+    """Its name on the control socket: `actor-slot.generation`."""
+    control_endpoint: str
+    log_level: str
+    log_json: bool
+
+
+class WorkerOrders(ChildOrders, frozen=True):
+    """One connection to make: where to, for which tunnel, as which slot and generation."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    generation: Count
+    credentials: Credentials
+    edge: EdgeAddress
+    edge_ca_file: str | None
+    """Replaces the trust roots."""
+    client_id: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    """One per supervisor: the edge tells connectors apart by it."""
+    previous_attempts: Count
+    replace_existing: bool
+    origin: Origin
+    deltas_endpoint: str
+
+
+class MetricsOrders(ChildOrders, frozen=True):
+    """The counters to begin with, and the endpoints to serve them at."""
+
+    metrics_endpoint: str
+    deltas_endpoint: str
+    tunnel_id: str | None
+    lifecycle: LifecycleCounts
+    lifecycle_sequence: Count
+    generations: list[GenerationTotals]
+
+
+class LocalEdgeOrders(ChildOrders, frozen=True):
+    """The local edge as a child of the supervisor; its ports are its own choice."""
+
+    run_folder: str
+    """Where its certificate goes."""
+
+
+class HelloWorldOrders(ChildOrders, frozen=True):
+    """The page of `--hello-world`."""
+
+
+# --- control: child → supervisor ------------------------------------------------------------------------------------
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    """The child is up. `endpoints` names what it bound, by purpose."""
+
+    endpoints: dict[str, str] = {}
+
+
+class Dialed(Message, frozen=True, tag="dialed"):
+    """The QUIC handshake with the edge is complete."""
+
+
+class Registered(Message, frozen=True, tag="registered"):
+    """The edge took the registration: requests may come."""
+
+    location: str
+    connection_id: str
+    """A UUID of the edge's."""
+
+
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
+    """Every second. The totals are those of the delta that was sent in the same tick."""
+
+    totals: Totals = Totals()
+    streams_in_flight: Count = 0
+    rtt: Seconds = 0.0
+
+
+class Unregistered(Message, frozen=True, tag="unregistered"):
+    """The edge knows that it shall send no new request on this connection."""
+
+    acknowledged: bool
+    """Whether the edge answered."""
+
+
+class Stopped(Message, frozen=True, tag="stopped"):
+    """The child's last word."""
+
+    reason: Label
+    """A `WorkerEnd` of `actors.quic_worker.ends`, or `stopped`."""
+    message: str = ""
+    totals: Totals = Totals()
+    retry_after: Seconds = 0.0
+    """Seconds that the edge asked to wait before another try."""
+    generations: list[GenerationTotals] = []
+    """The metrics actor's: all that it has counted."""
+
+
+Up = Ready | Dialed | Registered | Heartbeat | Unregistered | Stopped
+
+# --- control: supervisor → child -------------------------------------------------------------------------------------
+
+
+class Drain(Message, frozen=True, tag="drain"):
+    """To a worker: unregister, let the streams in flight finish for up to `grace` seconds, close, end."""
+
+    grace: Seconds
+
+
+class Settle(Message, frozen=True, tag="settle"):
+    """To the metrics actor: these are the last totals; count them, say what you have, end."""
+
+    generations: list[GenerationTotals]
+    lifecycle: LifecycleCounts
+    lifecycle_sequence: Count
+
+
+Down = Drain | Settle
+
+# --- deltas: workers and supervisor → metrics actor --------------------------------------------------------------------
+
+
+class StreamDelta(Message, frozen=True, tag="stream_delta"):
+    """What passed since the last delta of this worker, and the running totals of its generation.
+
+    The totals make a lost predecessor harmless, the sequence number a repeated one.
+    """
+
+    tunnel_id: str
+    slot: Count
+    generation: Count
+    sequence: Count
+    delta: Totals
+    totals: Totals
+    version: int = SCHEMA_VERSION
+
+
+class LifecycleReport(Message, frozen=True, tag="lifecycle"):
+    """The supervisor's own counts, as totals; a higher sequence number replaces a lower one."""
+
+    tunnel_id: str | None
+    sequence: Count
+    counts: LifecycleCounts
+    version: int = SCHEMA_VERSION
+
+
+Report = StreamDelta | LifecycleReport
+
+# --- codecs: one typed decoder per direction, made once ------------------------------------------------------------------
+
+encode = msgspec.msgpack.Encoder().encode
+decode_up = msgspec.msgpack.Decoder(Up).decode
+decode_down = msgspec.msgpack.Decoder(Down).decode
+decode_report = msgspec.msgpack.Decoder(Report).decode
+
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that decoding hostile bytes can raise: msgspec skips unknown nested values by recursion."""

@@ -1,0 +1,137 @@
+"""The metrics actor's sockets: reports in, queries answered.
+
+Queries come to a ROUTER: a REP socket would be stuck for ever after one reply that was skipped. A query is one frame,
+`prometheus` or `snapshot`, and its answer is one frame.
+"""
+
+import asyncio
+import os
+import signal
+from typing import Final
+
+import msgspec
+import zmq
+
+from actors import bus, lifeline, log
+from actors.messages import (
+    DECODE_ERRORS,
+    Heartbeat,
+    MetricsOrders,
+    Ready,
+    Settle,
+    Stopped,
+    Up,
+    decode_down,
+    decode_report,
+    encode,
+)
+from actors.metrics.exposition import families, render, snapshot
+from actors.metrics.registry import CounterRegistry
+from actors.tasks import Tasks
+
+HEARTBEAT_INTERVAL: Final = 1.0
+"""Seconds between heartbeats to the supervisor."""
+
+
+class MetricsActor:
+    """Counts, and answers what it has counted."""
+
+    def __init__(self, orders: MetricsOrders, context: bus.Context, logger: log.Logger) -> None:
+        self._log = logger
+        self._registry = CounterRegistry(
+            tunnel_id=orders.tunnel_id,
+            lifecycle=orders.lifecycle,
+            lifecycle_sequence=orders.lifecycle_sequence,
+            generations=orders.generations,
+        )
+        self._control = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
+        self._control.connect(orders.control_endpoint)
+        self._reports = bus.make_socket(context, zmq.SocketType.PULL)
+        self._queries = bus.make_socket(context, zmq.SocketType.ROUTER)
+        deltas = bus.bind(self._reports, orders.deltas_endpoint)
+        metrics = bus.bind(self._queries, orders.metrics_endpoint)
+        self._endpoints = {"deltas": deltas, "metrics": metrics}
+        self._tasks = Tasks(self._fault)
+        self.stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until `stop` is set."""
+        self._say(Ready(self._endpoints))
+        for work in (self._count(), self._answer(), self._listen(), self._beat()):
+            self._tasks.start(work, name=work.__qualname__)
+        await self.stop.wait()
+        await self._tasks.cancel()
+        self._say(
+            Stopped(reason="stopped", totals=self._registry.totals, generations=self._registry.generations())
+        )
+        for socket in (self._control, self._reports, self._queries):
+            socket.close()
+
+    async def _count(self) -> None:
+        while True:
+            frames = await self._reports.recv_multipart()
+            try:
+                self._registry.apply(decode_report(frames[-1]))
+            except DECODE_ERRORS as error:
+                self._log.warning("report that cannot be read", error=type(error).__name__)
+
+    async def _answer(self) -> None:
+        while True:
+            *envelope, query = await self._queries.recv_multipart()
+            match query:
+                case b"prometheus":
+                    answer = render(families(self._registry)).encode()
+                case b"snapshot":
+                    answer = msgspec.json.encode(snapshot(self._registry))
+                case _:
+                    answer = b"error: unknown query; send `prometheus` or `snapshot`"
+            try:
+                self._queries.send_multipart([*envelope, answer], zmq.DONTWAIT)
+            except zmq.ZMQError as error:  # it did not wait for the answer, or reads none
+                self._log.debug("answer not sent", error=error.strerror)
+
+    async def _listen(self) -> None:
+        while True:
+            frames = await self._control.recv_multipart()
+            try:
+                order = decode_down(frames[-1])
+            except DECODE_ERRORS as error:
+                self._log.warning("order that cannot be read", error=type(error).__name__)
+                continue
+            if isinstance(order, Settle):
+                self._registry.settle(order.generations)
+                self._registry.set_lifecycle(order.lifecycle, order.lifecycle_sequence)
+                self.stop.set()
+
+    async def _beat(self) -> None:
+        while True:
+            self._say(Heartbeat(totals=self._registry.totals))
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+
+    def _say(self, message: Up) -> None:
+        try:
+            self._control.send(encode(message), zmq.DONTWAIT)
+        except zmq.Again:
+            self._log.warning("the supervisor does not read", message=type(message).__name__)
+
+    def _fault(self, error: BaseException) -> None:
+        self._log.error("internal fault", exc_info=error)
+        os._exit(1)
+
+
+async def _main(orders: MetricsOrders) -> None:
+    logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    context = bus.make_context()
+    actor = MetricsActor(orders, context, logger)
+    lifeline.on_parent_gone(lambda: os._exit(0))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, actor.stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, actor.stop.set)
+    try:
+        await actor.run()
+    finally:
+        context.term()
+
+
+def main() -> None:
+    """Run the actor to its end."""
+    asyncio.run(_main(lifeline.read_orders(MetricsOrders)))

@@ -1,0 +1,16 @@
+"""The QUIC worker: one connection to the edge, and the requests that come on it.
+
+    worker.py      the process: orders, life and end of one connection (the actor's I/O with the supervisor)
+    udp.py         the UDP socket: batches of datagrams in and out
+    connection.py  one QUIC connection on an event loop: timer, streams, back-pressure
+    engine.py      what a QUIC engine must offer; aioquic_engine.py is the one we have
+    streams.py     what to do with a stream that the edge opens
+    wire/          the protocol's bytes (pure)
+    http1.py       request heads, hop-by-hop rules, body framing (pure)
+    proxy.py       one exchange: from the edge to the origin and back
+    origin.py      a connection to the origin
+    ledger.py      what was counted and what was reported (pure)
+    ends.py        the ways in which a worker's life can end (pure)
+
+A request's way: udp → engine → connection → streams → wire → http1 → proxy → origin, and back the same way.
+"""

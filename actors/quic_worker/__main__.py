@@ -1,0 +1,7 @@
+"""`python -m actors.quic_worker`: started by the supervisor, never by hand."""
+
+import sys
+
+from actors.quic_worker.worker import main
+
+sys.exit(main())

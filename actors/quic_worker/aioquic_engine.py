@@ -1,0 +1,274 @@
+"""aioquic as the QUIC engine, with flow control that follows what was consumed.
+
+aioquic grants credit for what it received, so that a peer can fill the memory of an application that reads nothing
+(both limits double at half use, for ever). `_CreditedConnection` grants it for what the application consumed. It
+overrides four private methods, which is why pyproject.toml pins the minor version.
+"""
+
+from typing import Any, Final
+
+from aioquic.buffer import Buffer
+from aioquic.quic import events
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import Limit, QuicConnection
+from aioquic.quic.packet import QuicFrameType, QuicProtocolVersion
+from aioquic.quic.stream import QuicStream
+
+from actors.quic_worker.engine import Address, Closed, Datagram, EngineListener
+
+STREAM_WINDOW: Final = 1024 * 1024
+"""Bytes that a peer may send on one stream ahead of what was consumed: 80 Mbit/s at a round trip of 100 ms."""
+
+CONNECTION_WINDOW: Final = 24 * 1024 * 1024
+"""The same over all streams of a connection: the bound of what a connection can make us hold."""
+
+MAX_STREAMS: Final = 1000
+"""Streams that the peer may have open at once. aioquic's own limit is 128; the edge has at most 200 in flight."""
+
+IDLE_TIMEOUT: Final = 5.0
+"""Seconds without a word until the connection counts as lost; the edge's own value."""
+
+MAX_DATAGRAM_BYTES: Final = 1232
+"""UDP payload: fits the smallest IPv6 link (1280 bytes less both headers), so it needs no path discovery."""
+
+_LIMIT_FRAME_CAPACITY: Final = 1 + 8 + 8
+"""A frame type and two variable-length integers."""
+
+
+class CreditedConnection(QuicConnection):
+    """A QuicConnection whose receive credit is granted by `consumed`, and by nothing else."""
+
+    def _write_connection_limits(self, builder: Any, space: Any) -> None:
+        data = self._local_max_data
+        if data.value - data.sent >= CONNECTION_WINDOW // 2:
+            self._write_limit(builder, data)
+        streams = self._local_max_streams_bidi
+        if streams.value - streams.sent >= MAX_STREAMS // 2:
+            self._write_limit(builder, streams)
+
+    def _write_limit(self, builder: Any, limit: Limit) -> None:
+        frame: Buffer = builder.start_frame(
+            limit.frame_type,
+            capacity=_LIMIT_FRAME_CAPACITY,
+            handler=self._on_limit_delivery,
+            handler_args=(limit, limit.sent),
+        )
+        frame.push_uint_var(limit.value)
+        limit.sent = limit.value
+
+    def _on_limit_delivery(self, delivery: Any, limit: Limit, previous: int) -> None:
+        """A lost limit is announced again: it is put back to below the threshold of announcing."""
+        if delivery.name != "ACKED":
+            limit.sent = min(limit.sent, previous)
+
+    def _write_stream_limits(self, builder: Any, space: Any, stream: QuicStream) -> None:
+        if stream.max_stream_data_local - stream.max_stream_data_local_sent < STREAM_WINDOW // 2:
+            return
+        if stream.receiver.is_finished:
+            return
+        frame: Buffer = builder.start_frame(
+            QuicFrameType.MAX_STREAM_DATA,
+            capacity=_LIMIT_FRAME_CAPACITY,
+            handler=self._on_stream_limit_delivery,
+            handler_args=(stream, stream.max_stream_data_local_sent),
+        )
+        frame.push_uint_var(stream.stream_id)  # type: ignore[arg-type]
+        frame.push_uint_var(stream.max_stream_data_local)
+        stream.max_stream_data_local_sent = stream.max_stream_data_local
+
+    def _on_stream_limit_delivery(self, delivery: Any, stream: QuicStream, previous: int) -> None:
+        if delivery.name != "ACKED":
+            stream.max_stream_data_local_sent = min(stream.max_stream_data_local_sent, previous)
+
+    # --- what the engine needs to know of the inside ---
+
+    def prepare_limits(self) -> None:
+        """Raise the number of streams that the peer may open, before the handshake announces it."""
+        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = MAX_STREAMS
+
+    def grant(self, stream_id: int, count: int) -> None:
+        """Allow the peer `count` more bytes on a stream and on the connection."""
+        if (stream := self._streams.get(stream_id)) is not None:
+            stream.max_stream_data_local += count
+        self._local_max_data.value += count
+
+    def received_on(self, stream_id: int) -> int:
+        """Bytes of a stream that count against the connection's credit."""
+        stream = self._streams.get(stream_id)
+        return 0 if stream is None else stream.receiver.highest_offset
+
+    def unsent_on(self, stream_id: int) -> int:
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.sender._reset_error_code is not None:
+            return 0
+        return stream.sender._buffer_stop - stream.sender.highest_offset
+
+    def unfinished_streams(self) -> int:
+        return sum(1 for number, stream in self._streams.items() if number and not stream.sender.is_finished)
+
+    @property
+    def smoothed_rtt(self) -> float:
+        return self._loss._rtt_smoothed if self._loss._rtt_initialized else 0.0
+
+
+def client_configuration(
+    *, server_name: str, alpn: str, ca_file: str | None, ca_data: bytes | None
+) -> QuicConfiguration:
+    """The configuration of a client that trusts `ca_file` and `ca_data` and nothing else."""
+    return QuicConfiguration(
+        is_client=True,
+        alpn_protocols=[alpn],
+        server_name=server_name,
+        cafile=ca_file,
+        cadata=ca_data,
+        **_COMMON,
+    )
+
+
+def server_configuration(*, alpn: str, certificate: Any, private_key: Any) -> QuicConfiguration:
+    """The configuration of a server with one certificate."""
+    return QuicConfiguration(
+        is_client=False, alpn_protocols=[alpn], certificate=certificate, private_key=private_key, **_COMMON
+    )
+
+
+_COMMON: Final[dict[str, Any]] = {
+    "idle_timeout": IDLE_TIMEOUT,
+    "max_data": CONNECTION_WINDOW,
+    "max_stream_data": STREAM_WINDOW,
+    "max_datagram_size": MAX_DATAGRAM_BYTES,
+    # RFC 9221 is negotiated, as peers expect; nobody sends any on a quick tunnel.
+    "max_datagram_frame_size": 65535,
+    "supported_versions": [QuicProtocolVersion.VERSION_1],
+    "congestion_control_algorithm": "cubic",
+}
+
+
+class AioquicEngine:
+    """An `Engine` on a `CreditedConnection`."""
+
+    def __init__(self, connection: CreditedConnection) -> None:
+        connection.prepare_limits()
+        self._connection = connection
+        self._delivered: dict[int, int] = {}
+        self._held: dict[int, int] = {}
+        """Bytes a stream, delivered and not yet consumed."""
+        self._pings = 0
+
+    @classmethod
+    def client(cls, configuration: QuicConfiguration) -> "AioquicEngine":
+        return cls(CreditedConnection(configuration=configuration))
+
+    def connect(self, address: Address, now: float) -> None:
+        self._connection.connect(address, now)
+
+    def receive(self, data: bytes, address: Address, now: float) -> None:
+        self._connection.receive_datagram(data, address, now)
+
+    def deliver(self, listener: EngineListener) -> None:
+        stream_id = -1
+        parts: list[bytes] = []
+        fin = False
+
+        # aioquic makes one event a packet; those of one stream that follow each other are handed on as one.
+        def flush() -> None:
+            nonlocal stream_id
+            if stream_id >= 0:
+                number, stream_id = stream_id, -1
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                self._received(number, len(data), fin)
+                listener.stream_data(number, data, fin)
+
+        while (event := self._connection.next_event()) is not None:
+            if isinstance(event, events.StreamDataReceived):
+                if event.stream_id != stream_id:
+                    flush()
+                    stream_id, parts = event.stream_id, []
+                parts.append(event.data)
+                fin = event.end_stream
+                continue
+            flush()
+            match event:
+                case events.StreamReset():
+                    self._received_reset(event.stream_id)
+                    listener.stream_reset(event.stream_id, event.error_code)
+                case events.StopSendingReceived():
+                    listener.stop_sending(event.stream_id, event.error_code)
+                case events.HandshakeCompleted():
+                    listener.handshake_completed()
+                case events.ConnectionTerminated():
+                    listener.closed(Closed(event.error_code, event.reason_phrase, event.frame_type is None))
+                case events.ConnectionIdIssued():
+                    listener.connection_id_issued(event.connection_id)
+                case events.ConnectionIdRetired():
+                    listener.connection_id_retired(event.connection_id)
+        flush()
+
+    def _received(self, stream_id: int, count: int, fin: bool) -> None:
+        self._held[stream_id] = self._held.get(stream_id, 0) + count
+        if fin:
+            self._delivered.pop(stream_id, None)
+        else:
+            self._delivered[stream_id] = self._delivered.get(stream_id, 0) + count
+
+    def _received_reset(self, stream_id: int) -> None:
+        """What a reset cuts off counts against the connection's credit and is never delivered: it is given back."""
+        cut = self._connection.received_on(stream_id) - self._delivered.pop(stream_id, 0)
+        self._connection.grant(stream_id, cut)
+
+    def datagrams(self, now: float) -> list[Datagram]:
+        return self._connection.datagrams_to_send(now)
+
+    def timer(self) -> float | None:
+        return self._connection.get_timer()
+
+    def expire(self, now: float) -> None:
+        self._connection.handle_timer(now)
+
+    def open_stream(self) -> int:
+        stream_id = self._connection.get_next_available_stream_id()
+        # Reserves the id, which is only taken by sending.
+        self._connection.send_stream_data(stream_id, b"")
+        return stream_id
+
+    def send(self, stream_id: int, data: bytes, fin: bool) -> None:
+        self._connection.send_stream_data(stream_id, data, fin)
+
+    def unsent(self, stream_id: int) -> int:
+        return self._connection.unsent_on(stream_id)
+
+    def reset(self, stream_id: int, error_code: int) -> None:
+        self._connection.reset_stream(stream_id, error_code)
+
+    def stop(self, stream_id: int, error_code: int) -> None:
+        try:
+            self._connection.stop_stream(stream_id, error_code)
+        except ValueError:
+            return  # the stream is gone already: there is nothing to stop
+
+    def consumed(self, stream_id: int, count: int) -> None:
+        held = self._held.get(stream_id, 0) - count
+        if held > 0:
+            self._held[stream_id] = held
+        else:
+            self._held.pop(stream_id, None)
+        self._connection.grant(stream_id, count)
+
+    def discard(self, stream_id: int) -> None:
+        if held := self._held.pop(stream_id, 0):
+            self._connection.grant(stream_id, held)
+
+    def undelivered(self) -> int:
+        return self._connection.unfinished_streams()
+
+    def ping(self) -> None:
+        self._pings += 1
+        self._connection.send_ping(self._pings)
+
+    def round_trip_time(self) -> float:
+        return self._connection.smoothed_rtt
+
+    def close(self, error_code: int, reason: str) -> None:
+        self._connection.close(error_code=error_code, reason_phrase=reason)
+
+

@@ -1,0 +1,299 @@
+"""One QUIC connection on an event loop: its timer, its streams, and their back-pressure.
+
+Between the engine, which knows packets, and the handlers, which know what a stream is for. Handlers are told of bytes
+as asyncio's protocols are; a batch of datagrams is dealt with as a whole before anything is sent.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from actors.quic_worker.engine import Address, Closed, Datagram, Engine
+
+HIGH_WATER: Final = 256 * 1024
+"""Unsent bytes of one stream at which its source is paused."""
+
+_UNIDIRECTIONAL: Final = 2
+"""The bit of a stream id that says so (RFC 9000 section 2.1)."""
+
+LOW_WATER: Final = 64 * 1024
+"""Unsent bytes at which it is resumed: enough to keep a fast path busy while the source wakes up."""
+
+
+class StreamHandler(Protocol):
+    """What a stream is for. When the connection is lost, both `reset_received` and `stop_received` come."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the peer. Call `stream.consumed` when they are dealt with."""
+
+    def eof_received(self) -> None:
+        """The peer sent FIN."""
+
+    def reset_received(self) -> None:
+        """The peer gave up sending (RESET_STREAM), or the connection is lost."""
+
+    def stop_received(self) -> None:
+        """The peer wants no more of our bytes (STOP_SENDING); the sending direction has ended."""
+
+    def pause_writing(self) -> None:
+        """Too much is unsent: stop writing for now."""
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+
+
+class Stream:
+    """One bidirectional stream.
+
+    It stays in the connection's table until the peer's side has ended (FIN or RESET_STREAM) and ours has: a stream
+    that is not in the table is a new one.
+    """
+
+    def __init__(self, connection: "Connection", stream_id: int) -> None:
+        self.id = stream_id
+        self.handler: StreamHandler | None = None
+        self.sending = True
+        """Whether we may still write."""
+        self._connection = connection
+        self._receiving = True
+        self._wanted = True
+        self._paused = False
+        self._released = False
+
+    def write(self, data: bytes, *, fin: bool = False) -> None:
+        """Send bytes, and FIN with the last of them. Without effect once the sending direction has ended."""
+        if not self.sending:
+            return
+        engine = self._connection.engine
+        engine.send(self.id, data, fin)
+        self._connection.transmit_soon()
+        if fin:
+            self._end(sending=True)
+        elif not self._paused and engine.unsent(self.id) > HIGH_WATER:
+            self._paused = True
+            self._connection.watch(self)
+            if self.handler is not None:
+                self.handler.pause_writing()
+
+    def reset(self, error_code: int = 0) -> None:
+        """Give up sending (RESET_STREAM): the peer must not take what it got for the whole."""
+        if self.sending:
+            self._connection.engine.reset(self.id, error_code)
+            self._connection.transmit_soon()
+            self._end(sending=True)
+
+    def stop(self, error_code: int = 0) -> None:
+        """Ask the peer to give up sending (STOP_SENDING); what still comes is thrown away."""
+        if self._receiving and self._wanted:
+            self._wanted = False
+            engine = self._connection.engine
+            engine.stop(self.id, error_code)
+            engine.discard(self.id)
+            self._connection.transmit_soon()
+
+    def consumed(self, count: int) -> None:
+        """`count` received bytes are dealt with: the peer may send as many more."""
+        if self._wanted and not self._released:
+            self._connection.engine.consumed(self.id, count)
+            self._connection.transmit_soon()
+
+    def _end(self, *, sending: bool = False, receiving: bool = False) -> None:
+        self.sending = self.sending and not sending
+        self._receiving = self._receiving and not receiving
+        if not self.sending and not self._receiving and not self._released:
+            self._released = True
+            self._connection.release(self)
+
+    # --- told by the connection ---
+
+    def check_writable(self) -> bool:
+        """Resume the handler if there is room again; return whether the stream needs no more watching."""
+        if self.sending and self._connection.engine.unsent(self.id) > LOW_WATER:
+            return False
+        self._paused = False
+        if self.sending and self.handler is not None:
+            self.handler.resume_writing()
+        return True
+
+    def deliver(self, data: bytes, fin: bool) -> None:
+        """Bytes of the peer."""
+        if not self._wanted or self.handler is None:
+            self._connection.engine.consumed(self.id, len(data))
+        elif data:
+            self.handler.data_received(data)
+        if fin:
+            wanted = self._wanted
+            self._end(receiving=True)
+            if wanted and self.handler is not None:
+                self.handler.eof_received()
+
+    def peer_reset(self) -> None:
+        """The peer gave up sending."""
+        if self._receiving:
+            wanted = self._wanted
+            self._end(receiving=True)
+            if wanted and self.handler is not None:
+                self.handler.reset_received()
+
+    def peer_stop(self) -> None:
+        """The peer wants no more of our bytes."""
+        if self.sending:
+            self._end(sending=True)
+            if self.handler is not None:
+                self.handler.stop_received()
+
+
+class Connection:
+    """One QUIC connection. `accept` is called with every stream that the peer opens, and sets its handler."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        send: Callable[[list[Datagram]], None],
+        *,
+        accept: Callable[[Stream], None],
+        on_handshake: Callable[[], None],
+        on_closed: Callable[[Closed], None],
+    ) -> None:
+        self.engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self._accept = accept
+        self._on_handshake = on_handshake
+        self._on_closed = on_closed
+        self._streams: dict[int, Stream] = {}
+        self._watched: dict[int, Stream] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._transmit_scheduled = False
+        self.is_closed = False
+
+    # --- for the owner ---
+
+    def connect(self, address: Address) -> None:
+        """Begin the handshake (client)."""
+        self.engine.connect(address, self._loop.time())
+        self.transmit()
+
+    def receive(self, datagrams: list[Datagram]) -> None:
+        """Take a batch of datagrams: all are read before anything is delivered, and that before anything is sent."""
+        now = self._loop.time()
+        for data, address in datagrams:
+            self.engine.receive(data, address, now)
+        self.engine.deliver(self)
+        self.transmit()
+
+    def open_stream(self, make_handler: Callable[[Stream], StreamHandler]) -> Stream:
+        """Open a stream of ours."""
+        stream = Stream(self, self.engine.open_stream())
+        self._streams[stream.id] = stream
+        stream.handler = make_handler(stream)
+        return stream
+
+    def ping(self) -> None:
+        """Send a PING."""
+        self.engine.ping()
+        self.transmit_soon()
+
+    def close(self, error_code: int = 0, reason: str = "") -> None:
+        """Close the connection, and tell the peer so at once."""
+        self.engine.close(error_code, reason)
+        self.transmit()
+
+    # --- sending ---
+
+    def transmit_soon(self) -> None:
+        """Send what is due once the present callback is over: many small writes make one batch."""
+        if not self._transmit_scheduled:
+            self._transmit_scheduled = True
+            self._loop.call_soon(self._scheduled_transmit)
+
+    def _scheduled_transmit(self) -> None:
+        if self._transmit_scheduled:
+            self.transmit()
+
+    def transmit(self) -> None:
+        """Send what is due now, wake the writers that have room again, and set the timer."""
+        self._transmit_scheduled = False
+        self._send(self.engine.datagrams(self._loop.time()))
+        for stream in list(self._watched.values()):
+            if stream.check_writable():
+                self._watched.pop(stream.id, None)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self.engine.timer()
+        if self._timer is not None:
+            # A timer that comes early costs less than a new one after each batch.
+            if due is not None and self._timer.when() <= due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._expired)
+
+    def _expired(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        due = self.engine.timer()
+        if due is not None and due <= now:
+            self.engine.expire(now)
+            self.engine.deliver(self)
+            self.transmit()
+        else:
+            # Came early, or only the pacer waited.
+            self.transmit()
+
+    # --- for the streams ---
+
+    def watch(self, stream: Stream) -> None:
+        """Tell `stream` when it has room again."""
+        self._watched[stream.id] = stream
+
+    def release(self, stream: Stream) -> None:
+        """Forget a stream of which both directions have ended."""
+        self._streams.pop(stream.id, None)
+        self.engine.discard(stream.id)
+
+    def _stream(self, stream_id: int) -> Stream:
+        """The stream of that id; one that is not known is the peer's newest."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = Stream(self, stream_id)
+            self._accept(stream)
+        return stream
+
+    # --- for the engine (EngineListener) ---
+
+    def handshake_completed(self) -> None:
+        self._on_handshake()
+
+    def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
+        if stream_id & _UNIDIRECTIONAL:
+            self.engine.consumed(stream_id, len(data))  # the protocol has none: nobody listens
+        else:
+            self._stream(stream_id).deliver(data, fin)
+
+    def stream_reset(self, stream_id: int, error_code: int) -> None:
+        if not stream_id & _UNIDIRECTIONAL:
+            self._stream(stream_id).peer_reset()
+
+    def stop_sending(self, stream_id: int, error_code: int) -> None:
+        if not stream_id & _UNIDIRECTIONAL:
+            self._stream(stream_id).peer_stop()
+
+    def closed(self, why: Closed) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for stream in list(self._streams.values()):
+            stream.peer_reset()
+            stream.peer_stop()
+        self._on_closed(why)
+
+    def connection_id_issued(self, connection_id: bytes) -> None:
+        """Of interest to a server with many connections on one socket only."""
+
+    def connection_id_retired(self, connection_id: bytes) -> None:
+        """As above."""

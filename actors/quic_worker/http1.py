@@ -1,0 +1,219 @@
+"""HTTP/1.1 towards the origin: request heads, hop-by-hop rules, body framing. Pure.
+
+What is forwarded is what was checked, byte for byte: the target is never normalised. Whatever could be read in two
+ways by two servers (RFC 9112 section 11.2) is refused, and nothing of it reaches the origin.
+"""
+
+import enum
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, Metadata
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_FIELDS: Final = 128
+MAX_VALUE_BYTES: Final = 16 * 1024
+MAX_TARGET_BYTES: Final = 8 * 1024
+"""What common servers take (8 KiB targets, 100 fields), with some room; the edge's own limits are about as large."""
+
+HEADER_PREFIX: Final = "HttpHeader:"
+METHOD_KEY: Final = "HttpMethod"
+HOST_KEY: Final = "HttpHost"
+STATUS_KEY: Final = "HttpStatus"
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_TOKEN_BYTES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(r"[/?][\x21\x22\x24-\x7e]*", re.ASCII)
+_DEST = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*", re.ASCII)
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%\-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_CONTENT_LENGTH = re.compile(rb"0|[1-9][0-9]{0,18}")
+_MAX_CONTENT_LENGTH: Final = 2**63 - 1
+
+HOP_BY_HOP: Final = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+"""RFC 9110 section 7.6.1: they speak of one hop and are not forwarded."""
+
+_NEVER_NOMINATED: Final = frozenset(("host", "content-length", "authorization", "cookie"))
+"""A Connection header that names one of these tries to make it disappear on the way."""
+
+_EDGE_INTERNAL: Final = ("cf-int-", "cf-cloudflared-", "cf-proxy-")
+"""Response headers with a meaning between client and edge; an origin has no business to send them."""
+
+
+class BadRequest(Exception):
+    """The request is refused with 400, and the origin sees nothing of it."""
+
+
+class Body(enum.Enum):
+    """How a request's body is framed towards the origin."""
+
+    NONE = enum.auto()
+    LENGTH = enum.auto()
+    CHUNKED = enum.auto()
+
+
+class RequestHead(NamedTuple):
+    """A request as the origin gets it."""
+
+    data: bytes
+    method: str
+    body: Body
+    length: int
+    """Bytes of the body; meaningful with `Body.LENGTH`."""
+    upgrade: bool
+
+
+def build_request_head(request: ConnectRequest) -> RequestHead:
+    """Build the head of a request to the origin from what the edge asks for.
+
+    Raises:
+        BadRequest: with what is wrong; no byte may reach the origin then.
+    """
+    method, host, fields = _read_metadata(request.metadata)
+    upgrade = request.type is ConnectionType.WEBSOCKET
+    lines = [f"{method} {_target(request.dest)} HTTP/1.1\r\nHost: ".encode("ascii") + host]
+    nominated = _nominated(fields)
+    length: int | None = None
+    chunked = False
+    for name, value in fields:
+        lowered = name.lower()
+        if lowered == "content-length":
+            length = _content_length(value, length)
+        elif lowered == "transfer-encoding":
+            if chunked or value.lower() != b"chunked":
+                raise BadRequest("Transfer-Encoding is not exactly `chunked`")
+            chunked = True
+        elif lowered == "host":
+            if value != host:
+                raise BadRequest("two different hosts")
+        elif lowered not in HOP_BY_HOP and lowered not in nominated:
+            if upgrade and lowered == "sec-websocket-version":
+                continue
+            lines.append(name.encode("ascii") + b": " + value)
+    if chunked and length is not None:
+        raise BadRequest("both Content-Length and Transfer-Encoding")
+    body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.NONE
+    if upgrade:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13")
+        body = Body.NONE
+    else:
+        if body is Body.CHUNKED:
+            lines.append(b"Transfer-Encoding: chunked")
+        elif body is Body.LENGTH:
+            lines.append(b"Content-Length: %d" % (length or 0))
+        lines.append(b"Connection: close")
+    data = b"\r\n".join(lines) + b"\r\n\r\n"
+    if len(data) > MAX_HEAD_BYTES:
+        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes")
+    return RequestHead(data, method, body, length or 0, upgrade)
+
+
+def _read_metadata(metadata: Metadata) -> tuple[str, bytes, list[tuple[str, bytes]]]:
+    """Return method, host and fields, each checked."""
+    method: str | None = None
+    host: bytes | None = None
+    fields = []
+    for key, value in metadata:
+        if key.startswith(HEADER_PREFIX):
+            name = key[len(HEADER_PREFIX) :]
+            if not _TOKEN.fullmatch(name):
+                raise BadRequest("field name that is no token")
+            fields.append((name, _field_value(value)))
+        elif key == METHOD_KEY:
+            if method is not None or not _TOKEN_BYTES.fullmatch(value):
+                raise BadRequest("method given twice, or no token")
+            method = value.decode("ascii")
+        elif key == HOST_KEY:
+            if host is not None or not _HOST.fullmatch(value):
+                raise BadRequest("host given twice, or no host")
+            host = value
+    if method is None or host is None:
+        raise BadRequest("no method or no host")
+    if len(fields) > MAX_FIELDS:
+        raise BadRequest(f"more than {MAX_FIELDS} fields")
+    return method, host, fields
+
+
+def _field_value(value: bytes) -> bytes:
+    if len(value) > MAX_VALUE_BYTES:
+        raise BadRequest(f"field value of more than {MAX_VALUE_BYTES} bytes")
+    if not _FIELD_VALUE.fullmatch(value):
+        raise BadRequest("control character in a field value")
+    return value.strip(b" \t")
+
+
+def _target(dest: str) -> str:
+    """The origin-form of `dest`: scheme and authority are dropped, an empty path is `/`, the rest stays as it is."""
+    match = _DEST.match(dest)
+    target = dest[match.end() :] if match else dest
+    if not target.startswith("/"):
+        if target and not target.startswith("?"):
+            raise BadRequest("target that is no absolute path")
+        target = "/" + target
+    if len(target) > MAX_TARGET_BYTES:
+        raise BadRequest(f"target of more than {MAX_TARGET_BYTES} bytes")
+    if not _TARGET.fullmatch(target):
+        raise BadRequest("character in the target that no URL has")
+    return target
+
+
+def _content_length(value: bytes, earlier: int | None) -> int:
+    if not _CONTENT_LENGTH.fullmatch(value) or int(value) > _MAX_CONTENT_LENGTH:
+        raise BadRequest("Content-Length that is no length")
+    # An edge was seen that sends the field twice; equal ones are one (RFC 9110 section 8.6).
+    if earlier is not None and earlier != int(value):
+        raise BadRequest("two different Content-Lengths")
+    return int(value)
+
+
+def _nominated(fields: Iterable[tuple[str, bytes]]) -> frozenset[str]:
+    """The fields that Connection declares to be of this hop only."""
+    names = frozenset(
+        option.strip(b" \t").decode("latin-1").lower()
+        for name, value in fields
+        if name.lower() == "connection"
+        for option in value.split(b",")
+    )
+    if forbidden := sorted(name for name in names if name in _NEVER_NOMINATED or name.startswith("cf-")):
+        raise BadRequest(f"Connection names {forbidden[0]}")
+    return names
+
+
+def response_metadata(status: int, fields: list[tuple[bytes, bytes]], *, upgraded: bool) -> Metadata:
+    """The metadata of the answer to the edge: the status and the fields that are not of this hop, in their order."""
+    nominated = {
+        option.strip(b" \t").lower() for name, value in fields if name.lower() == b"connection" for option in value.split(b",")
+    }
+    metadata = [(STATUS_KEY, b"%d" % status)]
+    for name, value in fields:
+        text = name.decode("latin-1")
+        lowered = text.lower()
+        if upgraded and lowered in ("connection", "upgrade"):
+            metadata.append((HEADER_PREFIX + text, value))
+        elif lowered not in HOP_BY_HOP and name.lower() not in nominated and not lowered.startswith(_EDGE_INTERNAL):
+            metadata.append((HEADER_PREFIX + text, value))
+    return tuple(metadata)
+
+
+def error_metadata(status: int, length: int) -> Metadata:
+    """The metadata of an answer that this program gives itself."""
+    return (
+        (STATUS_KEY, b"%d" % status),
+        (HEADER_PREFIX + "Content-Type", b"text/plain; charset=utf-8"),
+        (HEADER_PREFIX + "Content-Length", b"%d" % length),
+        (HEADER_PREFIX + "Cache-Control", b"no-store"),
+    )
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK: Final = b"0\r\n\r\n"

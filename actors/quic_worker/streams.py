@@ -1,0 +1,133 @@
+"""What to do with a stream that the edge opens: read its head, then hand it to a request or to RPC."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from actors.errors import EdgeProtocolError
+from actors.log import Logger
+from actors.quic_worker.connection import Stream
+from actors.quic_worker.proxy import Exchange, Surroundings
+from actors.quic_worker.wire import rpc
+from actors.quic_worker.wire.connect import ConnectRequest, HeadReader
+
+HEAD_TIMEOUT: Final = 5.0
+"""Seconds for the head of a stream to arrive whole. The edge sends it in one write; slower is an attack or a fault."""
+
+
+class IncomingStream:
+    """A stream whose head is still being read."""
+
+    def __init__(
+        self, stream: Stream, surroundings: Surroundings, log: Logger, begun: Callable[[Exchange], None]
+    ) -> None:
+        """`begun` is called with the exchange, if that is what the stream turns out to carry."""
+        self._stream = stream
+        self._surroundings = surroundings
+        self._log = log
+        self._begun = begun
+        self._reader = HeadReader()
+        self._received = 0
+        self._deadline = asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self._refuse, "no head within 5 s")
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        try:
+            head = self._reader.feed(data)
+        except EdgeProtocolError as error:
+            self._refuse(str(error))
+            return
+        if head is None:
+            return
+        self._deadline.cancel()
+        rest = self._reader.rest
+        self._stream.consumed(self._received - len(rest))
+        if isinstance(head, ConnectRequest):
+            exchange = Exchange(self._stream, head, self._surroundings)
+            self._begun(exchange)
+            exchange.start(rest)
+        else:
+            handler = RpcStreamHandler(self._stream, self._log)
+            self._stream.handler = handler
+            handler.data_received(rest)
+
+    def eof_received(self) -> None:
+        self._refuse("the stream ended before its head did")
+
+    def reset_received(self) -> None:
+        self._refuse("the edge took the stream back")
+
+    def stop_received(self) -> None:
+        self._refuse("the edge wants no answer")
+
+    def pause_writing(self) -> None:
+        """Nothing is written yet."""
+
+    def resume_writing(self) -> None:
+        """As above."""
+
+    def _refuse(self, reason: str) -> None:
+        self._deadline.cancel()
+        self._log.debug("stream refused", stream=self._stream.id, reason=reason)
+        self._stream.reset()
+        self._stream.stop()
+
+
+class RpcStreamHandler:
+    """A stream on which the edge calls us. Every call gets a well-formed answer that says what we do not do."""
+
+    def __init__(self, stream: Stream, log: Logger) -> None:
+        self._stream = stream
+        self._log = log
+        self._session = rpc.RpcSession(serves=True)
+
+    def data_received(self, data: bytes) -> None:
+        self._stream.consumed(len(data))
+        try:
+            for event in self._session.receive(data):
+                match event:
+                    case rpc.Called():
+                        self._answer(event)
+                    case rpc.Aborted():
+                        self._finish()
+                        return
+        except EdgeProtocolError as error:
+            self._log.debug("edge's call refused", stream=self._stream.id, reason=str(error))
+            self._session.abort(str(error))
+            self._finish()
+            return
+        if output := self._session.take_output():
+            self._stream.write(output)
+
+    def _answer(self, call: rpc.Called) -> None:
+        self._log.info("the edge calls", method=call.method.name)
+        match call.method.name:
+            case "updateConfiguration":
+                result = {"latestAppliedVersion": 0, "err": "this client is configured locally and applies no other"}
+                self._session.answer(call.answer, call.method, {"result": result})
+            case "registerUdpSession":
+                result = {"err": "this client serves quick tunnels and has no UDP sessions", "spans": b""}
+                self._session.answer(call.answer, call.method, {"result": result})
+            case "unregisterUdpSession":
+                self._session.answer(call.answer, call.method, {})
+            case name:
+                self._session.refuse(call.answer, f"{name} is not a method of this side")
+
+    def _finish(self) -> None:
+        self._stream.write(self._session.take_output(), fin=True)
+        self._stream.stop()
+
+    def eof_received(self) -> None:
+        self._finish()
+
+    def reset_received(self) -> None:
+        self._stream.reset()
+
+    def stop_received(self) -> None:
+        self._stream.stop()
+
+    def pause_writing(self) -> None:
+        """Answers are small, and one is written for each call."""
+
+    def resume_writing(self) -> None:
+        """As above."""

@@ -1,0 +1,163 @@
+"""The head of a stream that carries a request, and the head of its answer.
+
+    signature (6 bytes) · version "01" · one Cap'n Proto message · the raw body until FIN
+
+The edge opens the stream and writes a ConnectRequest; the client answers on the same stream with a ConnectResponse.
+A stream with the RPC signature carries Cap'n Proto RPC instead (`rpc.py`).
+"""
+
+import enum
+from typing import Final, NamedTuple
+
+from actors.errors import EdgeProtocolError
+from actors.quic_worker.wire import schema
+from actors.quic_worker.wire.framing import MAX_REQUEST_BYTES, message_length
+
+DATA_SIGNATURE: Final = bytes.fromhex("0A36CD12A13E")
+RPC_SIGNATURE: Final = bytes.fromhex("52BB825CDB65")
+VERSION: Final = b"01"
+_DATA_PREAMBLE: Final = DATA_SIGNATURE + VERSION
+
+MAX_METADATA: Final = 256
+"""Entries of a head; twice the fields that a request may have. 1000 empty ones fit in 48 bytes, so they are counted."""
+
+Metadata = tuple[tuple[str, bytes], ...]
+
+
+class ConnectionType(enum.IntEnum):
+    """What the stream carries."""
+
+    HTTP = 0
+    WEBSOCKET = 1
+    TCP = 2
+
+
+class ConnectRequest(NamedTuple):
+    """What the edge asks for: where to (`dest`, a URL), as what, with which metadata."""
+
+    dest: str
+    type: ConnectionType
+    metadata: Metadata
+
+
+class ConnectResponse(NamedTuple):
+    """The answer: an error text, or metadata."""
+
+    error: str
+    metadata: Metadata
+
+
+class RpcStream(NamedTuple):
+    """The stream turned out to carry RPC."""
+
+
+def encode_request(request: ConnectRequest) -> bytes:
+    """The bytes that open a request stream (the edge's side)."""
+    message = schema.tunnel.ConnectRequest.new_message(dest=request.dest, type=int(request.type))
+    _fill(message, request.metadata)
+    return _DATA_PREAMBLE + bytes(message.to_bytes())
+
+
+def encode_response(response: ConnectResponse) -> bytes:
+    """The bytes that answer one (the client's side)."""
+    message = schema.tunnel.ConnectResponse.new_message()
+    if response.error:
+        message.error = response.error
+    _fill(message, response.metadata)
+    return _DATA_PREAMBLE + bytes(message.to_bytes())
+
+
+def _fill(message: schema.Any, metadata: Metadata) -> None:
+    entries = message.init("metadata", len(metadata))
+    for entry, (key, value) in zip(entries, metadata, strict=True):
+        entry.key = key
+        entry.val = value + b"\0"
+
+
+def decode_request(message: bytes) -> ConnectRequest:
+    """Decode the Cap'n Proto message of a request's head.
+
+    Raises:
+        EdgeProtocolError: it is none.
+    """
+    with schema.reading(schema.tunnel.ConnectRequest, message) as root:
+        kind = root.type.raw
+        if kind not in _TYPES:
+            raise EdgeProtocolError(f"ConnectRequest of the unknown type {kind}")
+        return ConnectRequest(root.dest, _TYPES[kind], _metadata(root.metadata))
+
+
+def decode_response(message: bytes) -> ConnectResponse:
+    """Decode the Cap'n Proto message of an answer's head.
+
+    Raises:
+        EdgeProtocolError: it is none.
+    """
+    with schema.reading(schema.tunnel.ConnectResponse, message) as root:
+        return ConnectResponse(root.error, _metadata(root.metadata))
+
+
+_TYPES = {int(kind): kind for kind in ConnectionType}
+
+
+def _metadata(entries: schema.Any) -> Metadata:
+    if len(entries) > MAX_METADATA:
+        raise EdgeProtocolError(f"head with {len(entries)} metadata entries; at most {MAX_METADATA} are taken")
+    return tuple((entry.key, _text(entry.val)) for entry in entries)
+
+
+def _text(value: bytes) -> bytes:
+    """Text as bytes: without the NUL that ends it."""
+    if not value:
+        return value
+    if value[-1] != 0:
+        raise EdgeProtocolError("metadata value without the NUL that ends a Text")
+    return value[:-1]
+
+
+class HeadReader:
+    """Reads the head of a stream as its bytes arrive, however they are split.
+
+    `feed` returns None until the head is complete, and then what it is; `rest` holds what came after it.
+    Memory: at most `MAX_REQUEST_BYTES` and one chunk more.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.rest = b""
+
+    def feed(self, data: bytes) -> ConnectRequest | RpcStream | None:
+        """Take the next bytes of a stream that the edge opened.
+
+        Raises:
+            EdgeProtocolError: an unknown signature or version, or a message that is malformed or too large.
+        """
+        self._buffer += data
+        if self._buffer.startswith(RPC_SIGNATURE):
+            self.rest = bytes(self._buffer[len(RPC_SIGNATURE) :])
+            return RpcStream()
+        message = self._message()
+        return None if message is None else decode_request(message)
+
+    def feed_response(self, data: bytes) -> ConnectResponse | None:
+        """Take the next bytes of the answer on a stream that we opened (the edge's side).
+
+        Raises:
+            EdgeProtocolError: as `feed`.
+        """
+        self._buffer += data
+        message = self._message()
+        return None if message is None else decode_response(message)
+
+    def _message(self) -> bytes | None:
+        start = bytes(self._buffer[: len(_DATA_PREAMBLE)])
+        if not (_DATA_PREAMBLE.startswith(start) or RPC_SIGNATURE.startswith(start)):
+            raise EdgeProtocolError(f"stream begins with {start.hex()}, which is no signature of the protocol")
+        if len(start) < len(_DATA_PREAMBLE):
+            return None
+        body = self._buffer[len(_DATA_PREAMBLE) :]
+        length = message_length(body, limit=MAX_REQUEST_BYTES)
+        if length is None or length > len(body):
+            return None
+        self.rest = bytes(body[length:])
+        return bytes(body[:length])

@@ -1,0 +1,62 @@
+"""Where a Cap'n Proto message ends in a stream of bytes.
+
+A message is a segment table (count, sizes) and its segments. The table is checked before anything is buffered for
+it: a peer can claim gigabytes in eight bytes.
+"""
+
+from typing import Final
+
+from actors.errors import EdgeProtocolError
+
+MAX_SEGMENTS: Final = 16
+"""Real peers send one segment, a large RPC message two or three."""
+
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""An RPC message: the largest is a remote configuration, which is JSON of a few kilobytes."""
+
+MAX_REQUEST_BYTES: Final = 128 * 1024
+"""A ConnectRequest or ConnectResponse: twice the largest head that is taken (64 KiB), for the pointers."""
+
+_WORD: Final = 8
+
+
+def message_length(data: bytes | bytearray, *, limit: int) -> int | None:
+    """Return how many bytes the message at the start of `data` has, or None while that cannot be told yet.
+
+    Raises:
+        EdgeProtocolError: more than `MAX_SEGMENTS` segments, or more than `limit` bytes.
+    """
+    if len(data) < 4:
+        return None
+    segments = int.from_bytes(data[0:4], "little") + 1
+    if segments > MAX_SEGMENTS:
+        raise EdgeProtocolError(f"Cap'n Proto message with {segments} segments; at most {MAX_SEGMENTS} are taken")
+    table = (4 + 4 * segments + _WORD - 1) // _WORD * _WORD
+    if len(data) < table:
+        return None
+    words = sum(int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "little") for i in range(segments))
+    length = table + words * _WORD
+    if length > limit:
+        raise EdgeProtocolError(f"Cap'n Proto message of {length} bytes; at most {limit} are taken")
+    return length
+
+
+class MessageReader:
+    """Cuts a stream into messages. Memory: at most one message of `limit` bytes, and what came with its end."""
+
+    def __init__(self, *, limit: int = MAX_MESSAGE_BYTES) -> None:
+        self._buffer = bytearray()
+        self._limit = limit
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes of the stream; return the messages that are now complete.
+
+        Raises:
+            EdgeProtocolError: as `message_length`.
+        """
+        self._buffer += data
+        messages = []
+        while (length := message_length(self._buffer, limit=self._limit)) is not None and length <= len(self._buffer):
+            messages.append(bytes(self._buffer[:length]))
+            del self._buffer[:length]
+        return messages

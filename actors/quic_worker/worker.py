@@ -1,0 +1,339 @@
+"""The worker process: orders, then the life and the end of one connection.
+
+dial → register → serve, with a PING, a heartbeat and a report at their intervals → unregister, drain, close.
+It never reconnects: whatever ends the connection ends the worker, which says why, and the supervisor starts another.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Awaitable
+from typing import Final, NoReturn, TypeVar
+
+import zmq
+
+from actors import bus, lifeline, log, trust
+from actors.errors import EdgeProtocolError
+from actors.messages import (
+    DECODE_ERRORS,
+    Dialed,
+    Drain,
+    Heartbeat,
+    Ready,
+    Registered,
+    Stopped,
+    Unregistered,
+    Up,
+    WorkerOrders,
+    decode_down,
+    encode,
+)
+from actors.quic_worker.aioquic_engine import AioquicEngine, client_configuration
+from actors.quic_worker.connection import Connection, Stream
+from actors.quic_worker.control import ControlStream
+from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
+from actors.quic_worker.engine import Address, Closed
+from actors.quic_worker.ledger import Ledger
+from actors.quic_worker.proxy import Exchange, Surroundings
+from actors.quic_worker.streams import IncomingStream
+from actors.quic_worker.udp import UdpSocket
+from actors.quic_worker.wire.registration import Refusal, Registration, local_configuration, read_result
+from actors.tasks import Tasks
+
+DIAL_TIMEOUT: Final = 5.0
+"""Seconds for the QUIC handshake; the Go client's own."""
+
+PING_INTERVAL: Final = 1.0
+"""Seconds between PINGs: four may be lost before the idle timeout of 5 s."""
+
+HEARTBEAT_INTERVAL: Final = 1.0
+"""Seconds between heartbeats to the supervisor."""
+
+REPORT_INTERVAL: Final = 0.25
+"""Seconds between reports to the metrics actor: what a worker that is killed can lose."""
+
+DRAIN_POLL: Final = 0.02
+"""Seconds between looks at whether everything that was sent has been acknowledged."""
+
+
+T = TypeVar("T")
+
+
+class _End(Exception):
+    """The connection's life is over, for a reason."""
+
+    def __init__(self, end: WorkerEnd, message: str = "", *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.end = end
+        self.retry_after = retry_after
+
+
+class Worker:
+    """One connection to the edge."""
+
+    def __init__(self, orders: WorkerOrders, context: bus.Context, logger: log.Logger) -> None:
+        self._orders = orders
+        self._log = logger
+        self._control_socket = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
+        self._control_socket.connect(orders.control_endpoint)
+        self._deltas = bus.make_socket(context, zmq.SocketType.PUSH)
+        self._deltas.connect(orders.deltas_endpoint)
+        self._ledger = Ledger(
+            tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation
+        )
+        self._tasks = Tasks(self._fault)
+        self._exchanges: set[Exchange] = set()
+        self._idle = asyncio.Event()
+        self._handshake = asyncio.Event()
+        self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._udp: UdpSocket | None = None
+        self._connection: Connection | None = None
+
+    # --- life ---
+
+    async def run(self) -> WorkerEnd:
+        """Live, and return how it ended. The last word has been sent then."""
+        self._say(Ready())
+        self._tasks.start(self._listen(), name="listen")
+        self._tasks.start(self._beat(), name="heartbeat")
+        try:
+            await self._live()
+        except _End as end:
+            reason, message, retry_after = end.end, str(end), end.retry_after
+        else:
+            reason, message, retry_after = WorkerEnd.DRAINED, "", 0.0
+        await self._tasks.cancel()
+        self._report()
+        self._say(Stopped(reason=reason, message=message, totals=self._ledger.totals, retry_after=retry_after))
+        if self._udp is not None:
+            self._udp.close()
+        self._control_socket.close()
+        self._deltas.close()
+        return reason
+
+    async def _live(self) -> None:
+        connection = await self._dial()
+        self._say(Dialed())
+        control = self._open_control(connection)
+        details = await self._until_over(self._register(control))
+        self._tasks.start(self._keep_reporting(), name="report")
+        grace = await self._until_over(self._drain)
+        self._log.info("draining", grace=grace, streams=len(self._exchanges), connection=details)
+        await self._leave(connection, control, grace)
+
+    async def _dial(self) -> Connection:
+        edge = self._orders.edge
+        family = socket.AF_INET6 if ipaddress.ip_address(edge.host).version == 6 else socket.AF_INET
+        address: Address = (edge.host, edge.port) if family == socket.AF_INET else (edge.host, edge.port, 0, 0)
+        configuration = client_configuration(
+            server_name=trust.EDGE_SERVER_NAME,
+            alpn=trust.ALPN,
+            ca_file=self._orders.edge_ca_file or trust.system_roots(),
+            ca_data=None if self._orders.edge_ca_file else trust.edge_roots(),
+        )
+        try:
+            udp = UdpSocket(
+                ("0.0.0.0", 0) if family == socket.AF_INET else ("::", 0), family, lambda batch: connection.receive(batch)
+            )
+        except OSError as error:
+            raise _End(WorkerEnd.DIAL_FAILED, f"cannot open a UDP socket: {error.strerror}") from error
+        self._udp = udp
+        connection = self._connection = Connection(
+            AioquicEngine.client(configuration),
+            udp.send,
+            accept=self._accept,
+            on_handshake=self._handshake.set,
+            on_closed=self._closed,
+        )
+        connection.connect(address)
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                await self._until_over(self._handshake.wait())
+        except TimeoutError:
+            connection.close()
+            hint = f"; sending failed: {udp.last_error.strerror}" if udp.last_error is not None else ""
+            raise _End(
+                WorkerEnd.DIAL_FAILED,
+                f"no answer from {edge} over UDP within {DIAL_TIMEOUT:.0f} s{hint}. "
+                f"Is UDP to port {edge.port} allowed on this network?",
+            ) from None
+        except _End as end:
+            raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}") from None
+        return connection
+
+    def _open_control(self, connection: Connection) -> ControlStream:
+        controls: list[ControlStream] = []
+
+        def make(stream: Stream) -> ControlStream:
+            controls.append(ControlStream(stream))
+            return controls[0]
+
+        connection.open_stream(make)
+        self._tasks.start(self._keep_alive(connection), name="ping")
+        return controls[0]
+
+    async def _register(self, control: ControlStream) -> str:
+        orders = self._orders
+        registration = Registration(
+            account_tag=orders.credentials.account_tag,
+            secret=orders.credentials.secret,
+            tunnel_id=uuid.UUID(orders.credentials.tunnel_id),
+            connection_index=orders.slot,
+            client_id=orders.client_id,
+            previous_attempts=orders.previous_attempts,
+            replace_existing=orders.replace_existing,
+        )
+        try:
+            result = read_result(await control.call("registerConnection", registration.params()))
+        except EdgeProtocolError as error:
+            raise _End(WorkerEnd.REGISTRATION_FAILED, str(error)) from error
+        if isinstance(result, Refusal):
+            kind = (
+                WorkerEnd.DUPLICATE_CONNECTION
+                if result.is_duplicate
+                else WorkerEnd.REFUSED_FOR_GOOD
+                if result.is_permanent
+                else WorkerEnd.REGISTRATION_REFUSED
+            )
+            raise _End(kind, result.cause or "the edge gave no cause", retry_after=result.retry_after)
+        self._say(Registered(location=result.location, connection_id=result.connection_id))
+        if orders.slot == 0 and not result.remotely_managed:
+            # Informative for the edge; a failure is no reason to end a connection that works.
+            try:
+                await control.call(
+                    "updateLocalConfiguration", {"config": local_configuration(f"http://{orders.origin}")}
+                )
+            except EdgeProtocolError as error:
+                self._log.warning("the edge did not take the local configuration", error=str(error))
+        return result.connection_id
+
+    async def _leave(self, connection: Connection, control: ControlStream, grace: float) -> None:
+        """Unregister, let what is in flight finish, close. Nothing here takes longer than `grace`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                try:
+                    await self._until_over(control.call("unregisterConnection", {}))
+                    acknowledged = True
+                except EdgeProtocolError as error:
+                    self._log.warning("the edge did not acknowledge the unregistration", error=str(error))
+                    acknowledged = False
+                self._say(Unregistered(acknowledged=acknowledged))
+                if self._exchanges:
+                    self._idle.clear()
+                    await self._until_over(self._idle.wait())
+                while connection.engine.undelivered() and not connection.is_closed:
+                    await asyncio.sleep(DRAIN_POLL)
+        connection.close(0, "")
+
+    # --- what runs beside ---
+
+    async def _listen(self) -> None:
+        """Read what the supervisor says."""
+        while True:
+            frames = await self._control_socket.recv_multipart()
+            try:
+                order = decode_down(frames[-1])
+            except DECODE_ERRORS as error:
+                self._log.warning("order that cannot be read", error=type(error).__name__)
+                continue
+            if isinstance(order, Drain) and not self._drain.done():
+                self._drain.set_result(order.grace)
+
+    def drain_now(self) -> None:
+        """A signal asks for the end: drain without patience."""
+        if not self._drain.done():
+            self._drain.set_result(0.0)
+
+    async def _beat(self) -> None:
+        while True:
+            rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0
+            self._say(Heartbeat(totals=self._ledger.totals, streams_in_flight=len(self._exchanges), rtt=rtt))
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+
+    async def _keep_alive(self, connection: Connection) -> None:
+        while True:
+            await asyncio.sleep(PING_INTERVAL)
+            connection.ping()
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            self._report()
+            await asyncio.sleep(REPORT_INTERVAL)
+
+    def _report(self) -> None:
+        """Push what passed; what a full queue does not take goes with the next report."""
+        if (report := self._ledger.draft()) is None:
+            return
+        try:
+            self._deltas.send(encode(report), zmq.DONTWAIT)
+        except zmq.Again:
+            return
+        self._ledger.taken(report)
+
+    def _say(self, message: Up) -> None:
+        """Tell the supervisor. Only one that has stopped reading for minutes makes the queue full."""
+        try:
+            self._control_socket.send(encode(message), zmq.DONTWAIT)
+        except zmq.Again:
+            self._log.warning("the supervisor does not read", message=type(message).__name__)
+
+    # --- events ---
+
+    def _accept(self, stream: Stream) -> None:
+        surroundings = Surroundings(self._orders.origin, self._ledger, self._tasks, self._exchange_ended)
+        stream.handler = IncomingStream(stream, surroundings, self._log, self._exchanges.add)
+
+    def _exchange_ended(self, exchange: Exchange) -> None:
+        self._exchanges.discard(exchange)
+        if not self._exchanges:
+            self._idle.set()
+
+    def _closed(self, why: Closed) -> None:
+        if not self._over.done():
+            who = "application" if why.is_application else "QUIC"
+            reason = why.reason or ("nothing was heard for too long" if not why.error_code else "no reason given")
+            self._over.set_exception(
+                _End(WorkerEnd.CONNECTION_LOST, f"{reason} ({who} error {why.error_code:#x})")
+            )
+            self._over.exception()  # seen here, in case nobody waits for it
+
+    def _fault(self, error: BaseException) -> None:
+        """A background task failed: that is a fault of this program, and the worker ends."""
+        self._log.error("internal fault", exc_info=error)
+        os._exit(1)
+
+    async def _until_over(self, awaitable: Awaitable[T]) -> T:
+        """Wait for `awaitable`, or raise the end of the connection if that comes first."""
+        waiting = asyncio.ensure_future(awaitable)  # noqa: TID251 - awaited or cancelled right here
+        try:
+            await asyncio.wait((waiting, self._over), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                self._over.result()
+            return await waiting
+        finally:
+            waiting.cancel()
+
+
+async def _main(orders: WorkerOrders) -> WorkerEnd:
+    logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    context = bus.make_context()
+    worker = Worker(orders, context, logger)
+    lifeline.on_parent_gone(lambda: os._exit(0))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.drain_now)
+    try:
+        return await worker.run()
+    finally:
+        context.term()
+
+
+def main() -> int:
+    """Run one worker to its end and return the process's exit status."""
+    orders = lifeline.read_orders(WorkerOrders)
+    return EXIT_STATUS.get(asyncio.run(_main(orders)), 1)

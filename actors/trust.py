@@ -1,0 +1,26 @@
+"""Whom the worker trusts to be the edge: the system's roots and the three that Cloudflare publishes for it."""
+
+import ssl
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import certifi
+
+EDGE_SERVER_NAME: Final = "quic.cftunnel.com"
+"""The name in the edge's certificate. A wrong one is met with silence, not with an alert."""
+
+ALPN: Final = "argotunnel"
+
+
+@cache
+def edge_roots() -> bytes:
+    """The shipped roots, in PEM (actors/data/edge-roots.pem; a test pins their fingerprints)."""
+    return resources.files("actors").joinpath("data/edge-roots.pem").read_bytes()
+
+
+def system_roots() -> str:
+    """The path of the system's roots; certifi's where the system has none."""
+    path = ssl.get_default_verify_paths().cafile
+    return path if path is not None and Path(path).is_file() else certifi.where()
