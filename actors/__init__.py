@@ -15,8 +15,11 @@ and what they share:
     lifeline.py   how a child is started, gets its orders, and ends with its parent
     tasks.py      asyncio tasks that are held, and whose failures are seen
     errors.py     every error a user can meet, with its reason label and exit code
+    events.py     what the supervisor tells the world
+    child.py      what every simple child does
+    trust.py      whom the worker takes for the edge
     log.py        structured logs on stderr
-    state_folder.py, url_file.py   the files in which other programs find a running tunnel
+    url_file.py    the URL file, for any program that wants to know the address
 
 docs/design.md has the picture.
 """

@@ -18,7 +18,7 @@ SCHEMA_VERSION: Final = 1
 """Raised when a message changes so that an older reader would misread it."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The largest message any of our sockets takes: the biggest of ours, the totals of some hundred generations, is 20 KiB."""
+"""The largest message any of our sockets takes: the biggest of ours is below 2 KiB."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
@@ -63,7 +63,7 @@ class LifecycleCounts(Message, frozen=True):
 
 
 class GenerationTotals(Message, frozen=True):
-    """The last known totals of one worker: slot and generation name it for ever."""
+    """The last known totals of one worker. Slot and generation name it for ever."""
 
     slot: Count
     generation: Count
@@ -136,14 +136,10 @@ class WorkerOrders(ChildOrders, frozen=True):
 
 
 class MetricsOrders(ChildOrders, frozen=True):
-    """The counters to begin with, and the endpoints to serve them at."""
+    """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
 
     metrics_endpoint: str
     deltas_endpoint: str
-    tunnel_id: str | None
-    lifecycle: LifecycleCounts
-    lifecycle_sequence: Count
-    generations: list[GenerationTotals]
 
 
 class LocalEdgeOrders(ChildOrders, frozen=True):
@@ -202,8 +198,6 @@ class Stopped(Message, frozen=True, tag="stopped"):
     totals: Totals = Totals()
     retry_after: Seconds = 0.0
     """Seconds that the edge asked to wait before another try."""
-    generations: list[GenerationTotals] = []
-    """The metrics actor's: all that it has counted."""
 
 
 Up = Ready | Dialed | Registered | Heartbeat | Unregistered | Stopped
@@ -212,20 +206,27 @@ Up = Ready | Dialed | Registered | Heartbeat | Unregistered | Stopped
 
 
 class Drain(Message, frozen=True, tag="drain"):
-    """To a worker: unregister, let the streams in flight finish for up to `grace` seconds, close, end."""
+    """End in order. A worker unregisters first and lets streams in flight finish for up to `grace` seconds."""
 
     grace: Seconds
 
 
-class Settle(Message, frozen=True, tag="settle"):
-    """To the metrics actor: these are the last totals; count them, say what you have, end."""
+class Know(Message, frozen=True, tag="know"):
+    """To the metrics actor, when it is up and once more at the end: all that the supervisor knows.
 
-    generations: list[GenerationTotals]
+    Before the first one the actor answers no query: it would show counters that went backwards.
+    """
+
+    tunnel_id: str | None
+    ended: Totals
+    """The sum of all generations before those in `current`."""
+    current: list[GenerationTotals]
+    """The newest generation of each slot."""
     lifecycle: LifecycleCounts
     lifecycle_sequence: Count
 
 
-Down = Drain | Settle
+Down = Drain | Know
 
 # --- deltas: workers and supervisor → metrics actor --------------------------------------------------------------------
 

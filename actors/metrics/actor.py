@@ -15,10 +15,11 @@ import zmq
 from actors import bus, lifeline, log
 from actors.messages import (
     DECODE_ERRORS,
+    Drain,
     Heartbeat,
+    Know,
     MetricsOrders,
     Ready,
-    Settle,
     Stopped,
     Up,
     decode_down,
@@ -38,12 +39,9 @@ class MetricsActor:
 
     def __init__(self, orders: MetricsOrders, context: bus.Context, logger: log.Logger) -> None:
         self._log = logger
-        self._registry = CounterRegistry(
-            tunnel_id=orders.tunnel_id,
-            lifecycle=orders.lifecycle,
-            lifecycle_sequence=orders.lifecycle_sequence,
-            generations=orders.generations,
-        )
+        self._registry = CounterRegistry()
+        self._knows = asyncio.Event()
+        """Set once the supervisor has said what was counted before."""
         self._control = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
         self._control.connect(orders.control_endpoint)
         self._reports = bus.make_socket(context, zmq.SocketType.PULL)
@@ -61,9 +59,7 @@ class MetricsActor:
             self._tasks.start(work, name=work.__qualname__)
         await self.stop.wait()
         await self._tasks.cancel()
-        self._say(
-            Stopped(reason="stopped", totals=self._registry.totals, generations=self._registry.generations())
-        )
+        self._say(Stopped(reason="stopped", totals=self._registry.totals))
         for socket in (self._control, self._reports, self._queries):
             socket.close()
 
@@ -76,6 +72,7 @@ class MetricsActor:
                 self._log.warning("report that cannot be read", error=type(error).__name__)
 
     async def _answer(self) -> None:
+        await self._knows.wait()
         while True:
             *envelope, query = await self._queries.recv_multipart()
             match query:
@@ -98,10 +95,12 @@ class MetricsActor:
             except DECODE_ERRORS as error:
                 self._log.warning("order that cannot be read", error=type(error).__name__)
                 continue
-            if isinstance(order, Settle):
-                self._registry.settle(order.generations)
-                self._registry.set_lifecycle(order.lifecycle, order.lifecycle_sequence)
-                self.stop.set()
+            match order:
+                case Know():
+                    self._registry.know(order)
+                    self._knows.set()
+                case Drain():
+                    self.stop.set()
 
     async def _beat(self) -> None:
         while True:

@@ -80,5 +80,5 @@ def snapshot(registry: CounterRegistry) -> dict[str, Any]:
         "starts": registry.lifecycle.starts,
         "starts_failed": registry.lifecycle.starts_failed,
         "shutdowns": registry.lifecycle.shutdowns,
-        "generations": msgspec.to_builtins(registry.generations()),
+        "generations": msgspec.to_builtins(list(registry.generations())),
     }

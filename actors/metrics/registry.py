@@ -6,64 +6,81 @@ nothing.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
-from actors.messages import GenerationTotals, LifecycleCounts, LifecycleReport, Report, StreamDelta, Totals
+from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, Report, StreamDelta, Totals
+
+KEPT_GENERATIONS: Final = 8
+"""Generations of a slot that are kept apart, for reports that come late; older ones are folded into one sum."""
 
 
 class CounterRegistry:
     """The counters of one tunnel."""
 
-    def __init__(
-        self,
-        *,
-        tunnel_id: str | None = None,
-        lifecycle: LifecycleCounts | None = None,
-        lifecycle_sequence: int = 0,
-        generations: Iterable[GenerationTotals] = (),
-    ) -> None:
-        self.tunnel_id = tunnel_id
-        self.lifecycle = lifecycle or LifecycleCounts()
-        self._lifecycle_sequence = lifecycle_sequence
-        self._totals: dict[tuple[int, int], Totals] = {}
-        self._sequences: dict[tuple[int, int], int] = {}
-        self.settle(generations)
+    def __init__(self) -> None:
+        self.tunnel_id: str | None = None
+        self.lifecycle = LifecycleCounts()
+        self._lifecycle_sequence = -1
+        self._folded = Totals()
+        self._slots: dict[int, dict[int, tuple[int, Totals]]] = {}
+        """Slot → generation → latest sequence number and totals."""
+        self._oldest: dict[int, int] = {}
+        """Slot → the oldest generation that is not folded yet."""
 
     def apply(self, report: Report) -> None:
         """Take a report; one that is older than what is known changes nothing."""
         match report:
             case StreamDelta():
-                key = (report.slot, report.generation)
-                if report.sequence > self._sequences.get(key, 0):
-                    self._sequences[key] = report.sequence
-                    self._raise(key, report.totals)
-                    self.tunnel_id = report.tunnel_id
+                self._apply_delta(report)
             case LifecycleReport():
-                self.set_lifecycle(report.counts, report.sequence)
-                self.tunnel_id = report.tunnel_id or self.tunnel_id
+                self._set_lifecycle(report.counts, report.sequence)
+        self.tunnel_id = report.tunnel_id or self.tunnel_id
 
-    def set_lifecycle(self, counts: LifecycleCounts, sequence: int) -> None:
-        """The supervisor's counts, unless newer ones are known."""
-        if sequence >= self._lifecycle_sequence:
+    def _apply_delta(self, report: StreamDelta) -> None:
+        if report.generation < self._oldest.get(report.slot, 0):
+            return
+        generations = self._slots.setdefault(report.slot, {})
+        sequence, totals = generations.get(report.generation, (0, Totals()))
+        if report.sequence > sequence:
+            generations[report.generation] = (report.sequence, _highest(totals, report.totals))
+        if len(generations) > KEPT_GENERATIONS:
+            oldest = min(generations)
+            self._folded += generations.pop(oldest)[1]
+            self._oldest[report.slot] = oldest + 1
+
+    def _set_lifecycle(self, counts: LifecycleCounts, sequence: int) -> None:
+        if sequence > self._lifecycle_sequence:
             self.lifecycle, self._lifecycle_sequence = counts, sequence
 
-    def settle(self, generations: Iterable[GenerationTotals]) -> None:
-        """Totals known from elsewhere (heartbeats to the supervisor); none goes down by it."""
-        for entry in generations:
-            self._raise((entry.slot, entry.generation), entry.totals)
-
-    def _raise(self, key: tuple[int, int], totals: Totals) -> None:
-        known = self._totals.get(key, Totals())
-        self._totals[key] = Totals(
-            streams=max(known.streams, totals.streams),
-            bytes_in=max(known.bytes_in, totals.bytes_in),
-            bytes_out=max(known.bytes_out, totals.bytes_out),
-        )
+    def know(self, known: Know) -> None:
+        """Take over all that the supervisor knows. No counter goes down by it."""
+        before = self.totals
+        self._folded = known.ended
+        self._slots = {}
+        for entry in known.current:
+            self._slots[entry.slot] = {entry.generation: (0, entry.totals)}
+            self._oldest[entry.slot] = entry.generation
+        # What a worker reported here and could not tell the supervisor any more stays counted.
+        self._folded += _highest(before, self.totals) - self.totals
+        self._set_lifecycle(known.lifecycle, known.lifecycle_sequence)
+        self.tunnel_id = known.tunnel_id or self.tunnel_id
 
     @property
     def totals(self) -> Totals:
         """The sum over all generations of all slots."""
-        return sum(self._totals.values(), Totals())
+        entries = (totals for generations in self._slots.values() for _, totals in generations.values())
+        return sum(entries, self._folded)
 
-    def generations(self) -> list[GenerationTotals]:
-        """All that is known, a generation an entry."""
-        return [GenerationTotals(slot, generation, totals) for (slot, generation), totals in self._totals.items()]
+    def generations(self) -> Iterable[GenerationTotals]:
+        """Those that are kept apart."""
+        for slot, generations in self._slots.items():
+            for generation, (_, totals) in generations.items():
+                yield GenerationTotals(slot, generation, totals)
+
+
+def _highest(one: Totals, other: Totals) -> Totals:
+    return Totals(
+        streams=max(one.streams, other.streams),
+        bytes_in=max(one.bytes_in, other.bytes_in),
+        bytes_out=max(one.bytes_out, other.bytes_out),
+    )

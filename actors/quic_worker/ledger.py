@@ -37,11 +37,14 @@ class Ledger:
         """All that was counted so far."""
         return Totals(streams=self._streams, bytes_in=self._bytes_in, bytes_out=self._bytes_out)
 
-    def draft(self) -> StreamDelta | None:
-        """The report that is due, or None when nothing passed since the last one that was taken."""
+    @property
+    def is_reported(self) -> bool:
+        """Whether nothing passed since the last report that was taken."""
+        return self.totals == self._reported
+
+    def draft(self) -> StreamDelta:
+        """The report that is due."""
         totals = self.totals
-        if totals == self._reported and self._sequence:
-            return None
         return StreamDelta(
             tunnel_id=self._tunnel_id,
             slot=self._slot,

@@ -91,6 +91,7 @@ class Worker:
         self._handshake = asyncio.Event()
         self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._registered = False
         self._udp: UdpSocket | None = None
         self._connection: Connection | None = None
 
@@ -121,7 +122,6 @@ class Worker:
         self._say(Dialed())
         control = self._open_control(connection)
         details = await self._until_over(self._register(control))
-        self._tasks.start(self._keep_reporting(), name="report")
         grace = await self._until_over(self._drain)
         self._log.info("draining", grace=grace, streams=len(self._exchanges), connection=details)
         await self._leave(connection, control, grace)
@@ -151,6 +151,9 @@ class Worker:
             on_closed=self._closed,
         )
         connection.connect(address)
+        if udp.last_error is not None:
+            # No route, or not allowed: there is nothing to wait for.
+            raise _End(WorkerEnd.DIAL_FAILED, f"cannot send UDP to {edge}: {udp.last_error.strerror}")
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await self._until_over(self._handshake.wait())
@@ -163,6 +166,8 @@ class Worker:
                 f"Is UDP to port {edge.port} allowed on this network?",
             ) from None
         except _End as end:
+            if end.end is WorkerEnd.DRAINED:
+                raise
             raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}") from None
         return connection
 
@@ -201,6 +206,7 @@ class Worker:
                 else WorkerEnd.REGISTRATION_REFUSED
             )
             raise _End(kind, result.cause or "the edge gave no cause", retry_after=result.retry_after)
+        self._registered = True
         self._say(Registered(location=result.location, connection_id=result.connection_id))
         if orders.slot == 0 and not result.remotely_managed:
             # Informative for the edge; a failure is no reason to end a connection that works.
@@ -241,34 +247,46 @@ class Worker:
             except DECODE_ERRORS as error:
                 self._log.warning("order that cannot be read", error=type(error).__name__)
                 continue
-            if isinstance(order, Drain) and not self._drain.done():
-                self._drain.set_result(order.grace)
+            if isinstance(order, Drain):
+                self.drain(order.grace)
 
-    def drain_now(self) -> None:
-        """A signal asks for the end: drain without patience."""
-        if not self._drain.done():
-            self._drain.set_result(0.0)
+    def drain(self, grace: float) -> None:
+        """End as soon as what is in flight has ended, or `grace` seconds have passed."""
+        if not self._registered:
+            self._end_with(_End(WorkerEnd.DRAINED))
+        elif not self._drain.done():
+            self._drain.set_result(grace)
+
+    def _end_with(self, end: _End) -> None:
+        if not self._over.done():
+            self._over.set_exception(end)
+            self._over.exception()  # seen here, in case nobody waits for it
 
     async def _beat(self) -> None:
+        """Heartbeats, and reports with them: what one says to the supervisor the other says to the metrics actor.
+
+        Every second, so that both know that this worker lives and what it has counted, even if they lost an earlier
+        word; and sooner when something passed.
+        """
+        last = 0.0
+        loop = asyncio.get_running_loop()
         while True:
-            rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0
-            self._say(Heartbeat(totals=self._ledger.totals, streams_in_flight=len(self._exchanges), rtt=rtt))
-            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            now = loop.time()
+            if now - last >= HEARTBEAT_INTERVAL or not self._ledger.is_reported:
+                last = now
+                self._report()
+                rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0
+                self._say(Heartbeat(totals=self._ledger.totals, streams_in_flight=len(self._exchanges), rtt=rtt))
+            await asyncio.sleep(REPORT_INTERVAL)
 
     async def _keep_alive(self, connection: Connection) -> None:
         while True:
             await asyncio.sleep(PING_INTERVAL)
             connection.ping()
 
-    async def _keep_reporting(self) -> None:
-        while True:
-            self._report()
-            await asyncio.sleep(REPORT_INTERVAL)
-
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
-        if (report := self._ledger.draft()) is None:
-            return
+        report = self._ledger.draft()
         try:
             self._deltas.send(encode(report), zmq.DONTWAIT)
         except zmq.Again:
@@ -294,13 +312,9 @@ class Worker:
             self._idle.set()
 
     def _closed(self, why: Closed) -> None:
-        if not self._over.done():
-            who = "application" if why.is_application else "QUIC"
-            reason = why.reason or ("nothing was heard for too long" if not why.error_code else "no reason given")
-            self._over.set_exception(
-                _End(WorkerEnd.CONNECTION_LOST, f"{reason} ({who} error {why.error_code:#x})")
-            )
-            self._over.exception()  # seen here, in case nobody waits for it
+        who = "application" if why.is_application else "QUIC"
+        reason = why.reason or ("closed without a reason" if why.is_application else "no reason given")
+        self._end_with(_End(WorkerEnd.CONNECTION_LOST, f"{reason} ({who} error {why.error_code:#x})"))
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed: that is a fault of this program, and the worker ends."""
@@ -326,7 +340,7 @@ async def _main(orders: WorkerOrders) -> WorkerEnd:
     lifeline.on_parent_gone(lambda: os._exit(0))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.drain_now)
+        loop.add_signal_handler(number, worker.drain, 0.0)
     try:
         return await worker.run()
     finally:

@@ -1,0 +1,283 @@
+"""The command line: flags, environment, exit codes."""
+
+import argparse
+import os
+import re
+import sys
+import urllib.parse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__, bus, log
+from actors.errors import ExitCode, TunnelError, UsageError
+from actors.supervisor.discovery import EDGE_PORT
+from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
+from actors.supervisor.settings import Settings
+from actors.url_file import default_state_folder
+
+ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
+"""Not TUNNEL_, which the Go client reads."""
+
+MAX_SECONDS: Final = 24 * 3600.0
+"""No timeout or grace period is longer than a day."""
+
+MAX_CONNECTIONS: Final = 4
+"""What the edge takes for one tunnel."""
+
+_EXIT_CODES = "\n".join(
+    f"  {code.value:>3}  {text}"
+    for code, text in (
+        (ExitCode.STOPPED, "stopped, as asked"),
+        (ExitCode.INTERNAL, "an internal fault"),
+        (ExitCode.USAGE, "a flag or an environment variable makes no sense"),
+        (ExitCode.RATE_LIMITED, "rate limited by the tunnel API, five times in a row"),
+        (ExitCode.PROVISIONING, "the tunnel API gave no tunnel"),
+        (ExitCode.DISCOVERY, "no address of the edge was found"),
+        (ExitCode.NO_CONNECTION, "no connection was registered within --timeout"),
+        (ExitCode.REFUSED, "the edge refused the tunnel for good"),
+        (ExitCode.PERMANENT_FAILURE, "the connection was lost, and --max-reconnect-attempts failed"),
+        (ExitCode.ALREADY_RUNNING, "another instance holds the state folder"),
+        (ExitCode.LOCAL_SETUP, "something on this machine: a folder, an endpoint, a process"),
+    )
+)
+
+_EPILOG = f"""\
+Every flag can be given as an environment variable: {ENVIRONMENT_PREFIX} and its name in capitals, with _ for -
+(--edge-ca is {ENVIRONMENT_PREFIX}EDGE_CA; a switch takes 1 or 0; several --edge are separated by commas). A flag wins.
+
+exit codes:
+{_EXIT_CODES}
+  128+N  ended at once by a second signal N
+
+The URL is printed on stdout, once it works; everything else goes to stderr.
+"""
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        hint = "; Kubernetes sets such a variable for a service of this name: set enableServiceLinks: false"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port (1 to 65535){hint if text.startswith('tcp://') else ''}"
+        )
+    return int(text)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    """HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address."""
+    match = re.fullmatch(r"\[([0-9a-fA-F:.%]+)\](?::(\d+))?|([^:\[\]\s]+)(?::(\d+))?", text)
+    if match:
+        return match[1] or match[3], _port(match[2] or match[4] or str(EDGE_PORT))
+    if re.fullmatch(r"[0-9a-fA-F:.]+", text):
+        return text, EDGE_PORT
+    raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds (0 to {MAX_SECONDS:.0f})")
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0.0:
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _connections(text: str) -> int:
+    value = _count(text)
+    if not 1 <= value <= MAX_CONNECTIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {MAX_CONNECTIONS}")
+    return value
+
+
+def _url(text: str) -> str:
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    return text
+
+
+def _existing_file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path.absolute()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser. No flag has a default here: what was not given may come from the environment."""
+    parser = _Parser(
+        prog="tunnel-supervisor",
+        description="Gives a local port a public https://….trycloudflare.com address.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=None,
+    )
+    what = parser.add_argument_group("what to show")
+    what.add_argument("--port", type=_port, metavar="PORT", help="the local port that requests are forwarded to")
+    what.add_argument("--hello-world", action="store_true", default=None, help="instead: serve a small page of its own")
+    what.add_argument(
+        "--local-edge",
+        action="store_true",
+        default=None,
+        help="use an edge on this machine instead of Cloudflare: offline, for demos and tests",
+    )
+    edge = parser.add_argument_group("the tunnel")
+    edge.add_argument("--connections", type=_connections, metavar="N", help="connections to the edge, 1 to 4 (default: 2)")
+    edge.add_argument(
+        "--timeout",
+        type=_positive_seconds,
+        metavar="SECONDS",
+        help=f"until the first connection is registered (default: {DEFAULT_HANDSHAKE_TIMEOUT:g})",
+    )
+    edge.add_argument(
+        "--grace-period",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"for requests in flight when it is stopped (default: {DEFAULT_GRACE_PERIOD:g})",
+    )
+    edge.add_argument(
+        "--max-reconnect-attempts",
+        type=_count,
+        metavar="N",
+        help=f"consecutive failures before it gives up; 0: never (default: {MAX_RECONNECT_ATTEMPTS})",
+    )
+    edge.add_argument("--service-url", type=_url, metavar="URL", help=f"the tunnel API (default: {DEFAULT_SERVICE_URL})")
+    edge.add_argument(
+        "--edge",
+        type=_host_port,
+        action="append",
+        metavar="HOST:PORT",
+        help="an address of the edge, instead of discovering them; may be repeated",
+    )
+    edge.add_argument("--edge-ip-version", choices=("auto", "4", "6"), help="IP version towards the edge (default: auto)")
+    edge.add_argument("--edge-ca", type=_existing_file, metavar="FILE", help="PEM file that replaces the trust roots")
+    around = parser.add_argument_group("around it")
+    around.add_argument(
+        "--state-dir", type=Path, metavar="DIR", help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state)"
+    )
+    around.add_argument("--events", metavar="ENDPOINT", help="where events are published (ipc:///path or tcp://127.0.0.1:PORT)")
+    around.add_argument("--metrics", metavar="ENDPOINT", help="where metrics are asked for (the same forms)")
+    around.add_argument("--events-format", choices=("msgpack", "json"), help="payload of events (default: msgpack)")
+    around.add_argument("--json", action="store_true", default=None, help="every event as a line of JSON on stdout")
+    around.add_argument("--log-level", choices=log.LEVELS, help="on stderr (default: info)")
+    parser.add_argument("--version", action="version", version=f"tunnel-supervisor {__version__}")
+    return parser
+
+
+def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Settings:
+    """Turn flags and environment variables into settings.
+
+    Raises:
+        UsageError: with the flag or variable, and what is wrong with it.
+    """
+    parser = make_parser()
+    given = parser.parse_args(arguments)
+    for action in parser._actions:
+        flag = action.option_strings[-1]
+        if action.dest in ("help", "version") or getattr(given, action.dest) is not None:
+            continue
+        name = ENVIRONMENT_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+        # The two say what to show: one given as a flag makes the other's variable moot.
+        moot = {"port": given.hello_world, "hello_world": given.port}.get(action.dest)
+        if (text := environment.get(name, "")) and not moot:
+            setattr(given, action.dest, _from_environment(name, text, action))
+    return _settings(given)
+
+
+def _from_environment(name: str, text: str, action: argparse.Action) -> Any:
+    if action.nargs == 0:
+        if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
+            raise UsageError(f"{name}={text!r}: give 1 or 0")
+        return text.lower() in ("1", "true", "yes") or None
+    if action.choices is not None and text not in action.choices:
+        raise UsageError(f"{name}={text!r}: give one of {', '.join(action.choices)}")
+    convert = action.type if callable(action.type) else str
+    try:
+        if isinstance(action, argparse._AppendAction):
+            return [convert(part.strip()) for part in text.split(",")]
+        return convert(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    if given.port is None and not given.hello_world:
+        raise UsageError("give --port PORT, the local port to show (or --hello-world for a page of its own)")
+    if given.port is not None and given.hello_world:
+        raise UsageError("--port and --hello-world exclude each other")
+    if given.local_edge and (given.service_url or given.edge or given.edge_ca):
+        raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
+    for flag in ("events", "metrics"):
+        if (endpoint := getattr(given, flag)) is not None:
+            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}"))
+    wanted = {
+        "local_edge": given.local_edge,
+        "connections": given.connections,
+        "service_url": given.service_url,
+        "edges": tuple(given.edge) if given.edge else None,
+        "edge_ip_version": given.edge_ip_version,
+        "edge_ca": given.edge_ca,
+        "timeout": given.timeout,
+        "grace_period": given.grace_period,
+        "max_reconnect_attempts": given.max_reconnect_attempts,
+        "state_folder": (given.state_dir or default_state_folder()).absolute(),
+        "events_endpoint": given.events,
+        "metrics_endpoint": given.metrics,
+        "events_format": given.events_format,
+        "json": given.json,
+        "log_level": given.log_level,
+    }
+    return Settings(
+        port=given.port,
+        log_json=sys.stderr is None or not sys.stderr.isatty(),
+        **{name: value for name, value in wanted.items() if value is not None},
+    )
+
+
+def main() -> int:
+    """Run the program; return its exit status."""
+    _open_standard_streams()
+    try:
+        settings = read_settings(sys.argv[1:], dict(os.environ))
+    except UsageError as error:
+        print(f"tunnel-supervisor: {error}\nSee tunnel-supervisor --help.", file=sys.stderr)
+        return int(error.exit_code)
+    logger = log.configure(level=settings.log_level, as_json=settings.log_json, actor="supervisor")
+    from actors.supervisor.runner import supervise  # here, so that --help and mistakes are answered at once
+
+    try:
+        return int(supervise(settings, logger))
+    except TunnelError as error:
+        logger.error(str(error), reason=error.reason)
+        return int(error.exit_code)
+
+
+def _open_standard_streams() -> None:
+    """With a closed standard stream, the next file that is opened would take its number, and get its writes."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

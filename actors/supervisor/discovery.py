@@ -1,0 +1,99 @@
+"""The edge's addresses: SRV, then A and AAAA of its targets; DNS over TLS when the system's resolver fails."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from actors.errors import DiscoveryError
+from actors.messages import EdgeAddress
+
+EDGE_SERVICE: Final = "_v2-origintunneld._tcp.argotunnel.com"
+EDGE_PORT: Final = 7844
+
+DNS_OVER_TLS: Final = ("1.1.1.1", 853, "cloudflare-dns.com")
+"""Address, port and certificate name of the resolver that is asked when the system's does not answer."""
+
+LOOKUP_TIMEOUT: Final = 5.0
+"""Seconds for a lookup at the system's resolver."""
+
+DNS_OVER_TLS_TIMEOUT: Final = 15.0
+"""Seconds for one over TLS, the client's own."""
+
+IpVersion = Literal["auto", "4", "6"]
+
+
+async def discover(ip_version: IpVersion, *, service: str = EDGE_SERVICE) -> list[EdgeAddress]:
+    """Look the edge's addresses up. Each target of the SRV record is a region.
+
+    Raises:
+        DiscoveryError: neither resolver knows any.
+    """
+    import dns.asyncresolver
+    import dns.exception
+    import dns.nameserver
+
+    failures = []
+    for over_tls in (False, True):
+        try:
+            if over_tls:
+                resolver = dns.asyncresolver.Resolver(configure=False)
+                resolver.nameservers = [dns.nameserver.DoTNameserver(*DNS_OVER_TLS)]
+                resolver.lifetime = DNS_OVER_TLS_TIMEOUT
+            else:
+                resolver = dns.asyncresolver.Resolver()
+                resolver.lifetime = LOOKUP_TIMEOUT
+            addresses = await _ask(resolver, service, ip_version)
+        except (dns.exception.DNSException, OSError) as error:
+            failures.append(f"{'over TLS' if over_tls else 'by the system'}: {str(error) or type(error).__name__}")
+            continue
+        if addresses:
+            return addresses
+        failures.append("no address of the wanted IP version" if ip_version != "auto" else "no address")
+    raise DiscoveryError(
+        f"cannot find Cloudflare's edge ({service}): {'; '.join(failures)}. "
+        "Is DNS working on this machine? With --edge HOST:PORT no lookup is needed."
+    )
+
+
+async def _ask(resolver: Any, service: str, ip_version: IpVersion) -> list[EdgeAddress]:
+    import dns.exception
+
+    records = await resolver.resolve(service, "SRV")
+    targets = [(record.target.to_text(omit_final_dot=True), record.port) for record in records]
+    kinds = {"auto": ("A", "AAAA"), "4": ("A",), "6": ("AAAA",)}[ip_version]
+
+    async def addresses(name: str, port: int, kind: str) -> list[EdgeAddress]:
+        try:
+            answer = await resolver.resolve(name, kind)
+        except dns.exception.DNSException:
+            return []  # a region without this family, or one that is out: the others are enough
+        return [EdgeAddress(host=record.address, port=port, region=name) for record in answer]
+
+    lookups = [addresses(name, port, kind) for name, port in targets for kind in kinds]
+    return [address for group in await asyncio.gather(*lookups) for address in group]
+
+
+async def resolve_given(edges: Sequence[tuple[str, int]], ip_version: IpVersion) -> list[EdgeAddress]:
+    """The addresses of `--edge HOST:PORT`, each HOST a region of its own.
+
+    Raises:
+        DiscoveryError: a name that cannot be resolved, or has no address of the wanted version.
+    """
+    found = []
+    family = {"auto": socket.AF_UNSPEC, "4": socket.AF_INET, "6": socket.AF_INET6}[ip_version]
+    for host, port in edges:
+        try:
+            ipaddress.ip_address(host)
+            found.append(EdgeAddress(host=host, port=port, region=host))
+            continue
+        except ValueError:
+            pass
+        try:
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
+                answers = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
+        except (OSError, TimeoutError) as error:
+            raise DiscoveryError(f"--edge {host}:{port}: cannot resolve {host}: {error or 'no answer'}") from error
+        found += [EdgeAddress(host=str(answer[4][0]), port=port, region=host) for answer in answers]
+    return found

@@ -1,0 +1,35 @@
+"""What was asked for, checked."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
+from actors.supervisor.discovery import IpVersion
+from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
+from actors.supervisor.publisher import EventsFormat
+from actors.url_file import default_state_folder
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole of a supervisor's configuration. Times are in seconds."""
+
+    port: int | None
+    """The local port; None: serve the hello-world page."""
+    local_edge: bool = False
+    connections: int = 2
+    service_url: str = DEFAULT_SERVICE_URL
+    edges: tuple[tuple[str, int], ...] = ()
+    """Addresses of the edge; none: discover them."""
+    edge_ip_version: IpVersion = "auto"
+    edge_ca: Path | None = None
+    timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
+    grace_period: float = DEFAULT_GRACE_PERIOD
+    max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
+    state_folder: Path = field(default_factory=default_state_folder)
+    events_endpoint: str | None = None
+    metrics_endpoint: str | None = None
+    events_format: EventsFormat = "msgpack"
+    json: bool = False
+    log_level: str = "info"
+    log_json: bool = False
