@@ -33,7 +33,7 @@ Socket = zmq.asyncio.Socket
 
 def make_context() -> Context:
     """One per process, made by its `main` and passed on."""
-    return zmq.asyncio.Context(io_threads=1)  # noqa: TID251 - this is the home of contexts
+    return zmq.asyncio.Context(io_threads=1)
 
 
 def make_socket(context: Context, kind: zmq.SocketType, *, identity: str | None = None) -> Socket:

@@ -70,7 +70,7 @@ class GenerationTotals(Message, frozen=True):
     totals: Totals
 
 
-# --- orders: parent → child, on stdin --------------------------------------------------------------------------------
+# --- orders: parent → child, on stdin ------------------------------------------------------------------------------
 
 
 class Credentials(Message, frozen=True):
@@ -153,7 +153,7 @@ class HelloWorldOrders(ChildOrders, frozen=True):
     """The page of `--hello-world`."""
 
 
-# --- control: child → supervisor ------------------------------------------------------------------------------------
+# --- control: child → supervisor -----------------------------------------------------------------------------------
 
 
 class Ready(Message, frozen=True, tag="ready"):
@@ -202,7 +202,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
 
 Up = Ready | Dialed | Registered | Heartbeat | Unregistered | Stopped
 
-# --- control: supervisor → child -------------------------------------------------------------------------------------
+# --- control: supervisor → child -----------------------------------------------------------------------------------
 
 
 class Drain(Message, frozen=True, tag="drain"):
@@ -228,7 +228,7 @@ class Know(Message, frozen=True, tag="know"):
 
 Down = Drain | Know
 
-# --- deltas: workers and supervisor → metrics actor --------------------------------------------------------------------
+# --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
 
 
 class StreamDelta(Message, frozen=True, tag="stream_delta"):
@@ -257,7 +257,7 @@ class LifecycleReport(Message, frozen=True, tag="lifecycle"):
 
 Report = StreamDelta | LifecycleReport
 
-# --- codecs: one typed decoder per direction, made once ------------------------------------------------------------------
+# --- codecs: one typed decoder per direction, made once ------------------------------------------------------------
 
 encode = msgspec.msgpack.Encoder().encode
 decode_up = msgspec.msgpack.Decoder(Up).decode

@@ -1,15 +1,17 @@
 """HTTP endpoints for tests: look at what is registered, break it, and send clients what no visitor could.
 
-    GET    /connections                       what is registered
-    GET    /log                               all that happened, oldest first
-    GET    /totals                            streams and body bytes, as the edge counted them
-    POST   /connections/{id}/drop             close it ({"error_code": 0, "reason": ""}), or {"silent": true}: forget it
-    POST   /connections/{id}/freeze, /thaw    read and send nothing, as if the network had died; and again
-    POST   /rules                             how the next registrations are answered (see registry.Rule)
-    DELETE /rules                             none any more
-    POST   /connections/{id}/stream           {"dest", "type", "metadata": [[key, value]…], "body", "fin"} or {"raw": hex, "fin"}:
-                                              opens a stream; answers {"data": hex, "ended": "fin"|"reset"|"open"}
-    POST   /connections/{id}/call             {"method", "params"} of CloudflaredServer (bytes as hex); answers its results
+GET    /connections                       what is registered
+GET    /log                               all that happened, oldest first
+GET    /totals                            streams and body bytes, as the edge counted them
+POST   /connections/{id}/drop             close it ({"error_code": 0, "reason": ""}), or {"silent": true}: forget it
+POST   /connections/{id}/freeze, /thaw    read and send nothing, as if the network had died; and again
+POST   /rules                             how the next registrations are answered (see registry.Rule)
+DELETE /rules                             none any more
+POST   /connections/{id}/stream           {"dest", "type", "metadata": [[key, value]…], "body", "fin"}, or
+                                          {"raw": hex, "fin"}: opens a stream;
+                                          answers {"data": hex, "ended": "fin"|"reset"|"open", "stopped"}
+POST   /connections/{id}/call             {"method", "params"} of CloudflaredServer (bytes as hex);
+                                          answers its results
 """
 
 import asyncio

@@ -50,8 +50,12 @@ class EdgeSession(Session):
     def closed(self, why: Closed) -> None:
         if self.registered is not None:
             self._registry.note(
-                "closed", connection=str(self.registered.id), index=self.registered.index,
-                error_code=why.error_code, reason=why.reason, application=why.is_application,
+                "closed",
+                connection=str(self.registered.id),
+                index=self.registered.index,
+                error_code=why.error_code,
+                reason=why.reason,
+                application=why.is_application,
             )
             self._registry.remove(self.registered.id)
 
@@ -84,7 +88,10 @@ class EdgeSession(Session):
             return {"result": {"result": {"error": error}}}
         self.registered = outcome
         self._registry.note(
-            "registered", connection=str(outcome.id), tunnel=str(outcome.tunnel.id), hostname=outcome.tunnel.hostname,
+            "registered",
+            connection=str(outcome.id),
+            tunnel=str(outcome.tunnel.id),
+            hostname=outcome.tunnel.hostname,
             **about,
         )
         details = {"uuid": outcome.id.bytes, "locationName": LOCATION, "tunnelIsRemotelyManaged": False}

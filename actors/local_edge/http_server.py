@@ -153,17 +153,20 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._upgrade and self._responder is not None:
-                if rest := data[upgrade.args[0] :]:
-                    self._responder.body_received(rest)
-            else:
-                self._refuse(http.HTTPStatus.BAD_REQUEST)
+            self._switched(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except httptools.HttpParserError:
             self._refuse(http.HTTPStatus.BAD_REQUEST)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _switched(self, rest: bytes) -> None:
+        """llhttp reads no further: `rest` is raw, if it is a WebSocket that was asked for."""
+        if not self._upgrade or self._responder is None:
+            self._refuse(http.HTTPStatus.BAD_REQUEST)
+        elif rest:
+            self._responder.body_received(rest)
 
     def eof_received(self) -> bool:
         if (self._raw or self._upgrade) and self._responder is not None:

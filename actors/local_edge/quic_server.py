@@ -152,9 +152,7 @@ class QuicServer:
         return None if data[0] & _PACKET_TYPE else self._new_connection(destination_id)
 
     def _new_connection(self, destination_id: bytes) -> ServerConnection:
-        quic = EdgeConnection(
-            configuration=self._configuration, original_destination_connection_id=destination_id
-        )
+        quic = EdgeConnection(configuration=self._configuration, original_destination_connection_id=destination_id)
         quic.server_names = self._server_names
         connection = ServerConnection(self, AioquicEngine(quic), quic)
         self.add(destination_id, connection)

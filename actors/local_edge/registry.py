@@ -5,6 +5,7 @@ import secrets
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any, Final, Generic, TypeVar
 
 from actors.errors import UsageError
@@ -17,17 +18,7 @@ MAX_TUNNELS: Final = 10_000
 
 SECRET_BYTES: Final = 32
 
-_WORDS: Final = tuple(
-    """
-    amber anchor apple arrow autumn badge bamboo barley basin beacon birch blanket bloom border breeze bridge bronze
-    cabin candle canvas canyon carbon castle cedar cherry circle cliff clover cobalt comet copper coral cotton crane
-    crystal daisy delta desert dolphin eagle echo ember falcon feather fern field finch flint forest fossil garden
-    ginger glacier granite harbor hazel heron hollow honey horizon indigo island ivory jasmine juniper kettle lagoon
-    lantern lemon lilac linen lotus maple marble meadow mirror mist moss nectar noble north oak ocean olive onyx
-    orchid otter pebble pepper pine planet plum prairie quartz quiet rain raven reef river robin saffron sage sand
-    shadow silver sky slate spruce star stone summer thistle timber topaz valley velvet violet walnut willow winter
-    """.split()
-)
+_WORDS: Final = tuple(resources.files("actors.local_edge").joinpath("words.txt").read_text("ascii").split())
 """Short, common and harmless words, for names that can be read aloud."""
 
 
@@ -78,7 +69,9 @@ class Rule:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Rule":
-        """Read a rule: `{"answer": "permanent"|"retry"|"duplicate"|"silence", "cause", "retry_after", "times", "index"}`.
+        """Read a rule.
+
+        `{"answer": "permanent" | "retry" | "duplicate" | "silence", "cause", "retry_after", "times", "index"}`
 
         Raises:
             UsageError: it is none.

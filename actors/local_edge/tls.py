@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from aioquic import tls
-from aioquic.buffer import Buffer
+from aioquic._buffer import Buffer
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -122,6 +122,7 @@ class EdgeContext(tls.Context):
             *tls.signature_algorithm_params(algorithm),
         )
         push(tls.push_certificate_verify, tls.CertificateVerify(algorithm=algorithm, signature=signature))
+        assert self._enc_key is not None
         push(tls.push_finished, tls.Finished(verify_data=schedule.finished_verify_data(self._enc_key)))
 
         schedule.extract(None)
@@ -151,5 +152,3 @@ def _first(ours: Collection[Any], theirs: Collection[Any] | None, otherwise: tls
         if value in (theirs or ()):
             return value
     raise otherwise
-
-

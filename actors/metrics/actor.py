@@ -55,8 +55,8 @@ class MetricsActor:
     async def run(self) -> None:
         """Serve until `stop` is set."""
         self._say(Ready(self._endpoints))
-        for work in (self._count(), self._answer(), self._listen(), self._beat()):
-            self._tasks.start(work, name=work.__qualname__)
+        for work in (self._count, self._answer, self._listen, self._beat):
+            self._tasks.start(work(), name=work.__name__)
         await self.stop.wait()
         await self._tasks.cancel()
         self._say(Stopped(reason="stopped", totals=self._registry.totals))

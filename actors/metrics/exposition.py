@@ -41,9 +41,7 @@ def families(registry: CounterRegistry) -> list[Family]:
         per_tunnel("tunnel_streams_total", "Request streams that the edge opened.", totals.streams),
         per_tunnel("tunnel_bytes_in_total", "Bytes of bodies and raw tunnels, edge to local.", totals.bytes_in),
         per_tunnel("tunnel_bytes_out_total", "Bytes of bodies and raw tunnels, local to edge.", totals.bytes_out),
-        per_tunnel(
-            "tunnel_reconnects_total", "Registrations that replaced a lost connection.", lifecycle.reconnects
-        ),
+        per_tunnel("tunnel_reconnects_total", "Registrations that replaced a lost connection.", lifecycle.reconnects),
     ]
 
 

@@ -8,7 +8,15 @@ nothing.
 from collections.abc import Iterable
 from typing import Final
 
-from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, Report, StreamDelta, Totals
+from actors.messages import (
+    GenerationTotals,
+    Know,
+    LifecycleCounts,
+    LifecycleReport,
+    Report,
+    StreamDelta,
+    Totals,
+)
 
 KEPT_GENERATIONS: Final = 8
 """Generations of a slot that are kept apart, for reports that come late; older ones are folded into one sum."""

@@ -7,7 +7,7 @@ overrides four private methods, which is why pyproject.toml pins the minor versi
 
 from typing import Any, Final
 
-from aioquic.buffer import Buffer
+from aioquic._buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
@@ -270,5 +270,3 @@ class AioquicEngine:
 
     def close(self, error_code: int, reason: str) -> None:
         self._connection.close(error_code=error_code, reason_phrase=reason)
-
-

@@ -165,6 +165,7 @@ class Connection:
         self._watched: dict[int, Stream] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._transmit_scheduled = False
+        self._flushed: asyncio.Future[None] | None = None
         self.is_closed = False
 
     # --- for the owner ---
@@ -219,6 +220,16 @@ class Connection:
             if stream.check_writable():
                 self._watched.pop(stream.id, None)
         self._set_timer()
+        if self._flushed is not None and not self._flushed.done() and not self.engine.undelivered():
+            self._flushed.set_result(None)
+
+    async def flushed(self) -> None:
+        """Wait until all that was sent on streams (but the first) has been acknowledged, or the connection is gone."""
+        if self.is_closed:
+            return
+        self._flushed = self._loop.create_future()
+        self.transmit()
+        await self._flushed
 
     def _set_timer(self) -> None:
         due = self.engine.timer()
@@ -287,6 +298,8 @@ class Connection:
         self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._flushed is not None and not self._flushed.done():
+            self._flushed.set_result(None)
         for stream in list(self._streams.values()):
             stream.peer_reset()
             stream.peer_stop()

@@ -78,7 +78,7 @@ def build_request_head(request: ConnectRequest) -> RequestHead:
     method, host, fields = _read_metadata(request.metadata)
     upgrade = request.type is ConnectionType.WEBSOCKET
     lines = [f"{method} {_target(request.dest)} HTTP/1.1\r\nHost: ".encode("ascii") + host]
-    nominated = _nominated(fields)
+    nominated = _nominated_by_visitor(fields)
     length: int | None = None
     chunked = False
     for name, value in fields:
@@ -173,32 +173,34 @@ def _content_length(value: bytes, earlier: int | None) -> int:
 
 
 def _nominated(fields: Iterable[tuple[str, bytes]]) -> frozenset[str]:
-    """The fields that Connection declares to be of this hop only."""
-    names = frozenset(
+    """The fields that Connection declares to be of this hop only, in lower case."""
+    return frozenset(
         option.strip(b" \t").decode("latin-1").lower()
         for name, value in fields
         if name.lower() == "connection"
         for option in value.split(b",")
     )
+
+
+def _nominated_by_visitor(fields: Iterable[tuple[str, bytes]]) -> frozenset[str]:
+    names = _nominated(fields)
     if forbidden := sorted(name for name in names if name in _NEVER_NOMINATED or name.startswith("cf-")):
         raise BadRequest(f"Connection names {forbidden[0]}")
     return names
 
 
-def response_metadata(status: int, fields: list[tuple[bytes, bytes]], *, upgraded: bool) -> Metadata:
+def response_metadata(status: int, fields: Iterable[tuple[bytes, bytes]], *, upgraded: bool) -> Metadata:
     """The metadata of the answer to the edge: the status and the fields that are not of this hop, in their order."""
-    nominated = {
-        option.strip(b" \t").lower() for name, value in fields if name.lower() == b"connection" for option in value.split(b",")
-    }
-    metadata = [(STATUS_KEY, b"%d" % status)]
-    for name, value in fields:
-        text = name.decode("latin-1")
-        lowered = text.lower()
-        if upgraded and lowered in ("connection", "upgrade"):
-            metadata.append((HEADER_PREFIX + text, value))
-        elif lowered not in HOP_BY_HOP and name.lower() not in nominated and not lowered.startswith(_EDGE_INTERNAL):
-            metadata.append((HEADER_PREFIX + text, value))
-    return tuple(metadata)
+    named = [(name.decode("latin-1"), value) for name, value in fields]
+    dropped = HOP_BY_HOP | _nominated(named)
+    if upgraded:
+        dropped -= {"connection", "upgrade"}
+    kept = (
+        (HEADER_PREFIX + name, value)
+        for name, value in named
+        if name.lower() not in dropped and not name.lower().startswith(_EDGE_INTERNAL)
+    )
+    return ((STATUS_KEY, b"%d" % status), *kept)
 
 
 def error_metadata(status: int, length: int) -> Metadata:

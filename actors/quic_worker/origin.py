@@ -59,9 +59,7 @@ class ResponseHandler(Protocol):
 class OriginConnection(asyncio.Protocol):
     """One connection, for one exchange."""
 
-    def __init__(
-        self, handler: ResponseHandler, *, method: str = "", upgrade: bool = False, raw: bool = False
-    ) -> None:
+    def __init__(self, handler: ResponseHandler, *, method: str = "", upgrade: bool = False, raw: bool = False) -> None:
         """`method` and `upgrade` say what is asked; `raw`, that no HTTP is spoken at all."""
         self._handler = handler
         self._method = method
@@ -226,8 +224,7 @@ class OriginConnection(asyncio.Protocol):
 
 def _plain(error: OSError) -> str:
     """What an OSError means, without the list of every address that was tried."""
-    causes = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-    text = str(causes[0])
+    text = str(error)
     if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
         return "connection refused; does anything listen there?"
     return error.strerror or text

@@ -1,8 +1,8 @@
 """The UDP socket: datagrams in batches, both ways.
 
 One wake-up reads until the socket is empty (with GRO, several datagrams a call), hands all of it on as one batch,
-and what is to be sent leaves in groups of equal size (with GSO, one call a group). Where the kernel has neither, it is a
-plain loop. That is what makes a Python QUIC stack fast enough: a system call costs more than the packet.
+and what is to be sent leaves in groups of equal size (with GSO, one call a group). Where the kernel has neither, it is
+a plain loop. That is what makes a Python QUIC stack fast enough: a system call costs more than the packet.
 """
 
 import asyncio
@@ -33,6 +33,12 @@ _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _ANCILLARY: Final = socket.CMSG_SPACE(struct.calcsize("i"))
+
+ANY_ADDRESS: Final[dict[socket.AddressFamily, Address]] = {
+    socket.AF_INET: ("0.0.0.0", 0),
+    socket.AF_INET6: ("::", 0, 0, 0),
+}
+"""What a client binds to: any address of the family, any port."""
 
 Receiver = Callable[[list[Datagram]], None]
 

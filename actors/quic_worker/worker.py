@@ -40,7 +40,7 @@ from actors.quic_worker.engine import Address, Closed
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.proxy import Exchange, Surroundings
 from actors.quic_worker.streams import IncomingStream
-from actors.quic_worker.udp import UdpSocket
+from actors.quic_worker.udp import ANY_ADDRESS, UdpSocket
 from actors.quic_worker.wire.registration import Refusal, Registration, local_configuration, read_result
 from actors.tasks import Tasks
 
@@ -55,9 +55,6 @@ HEARTBEAT_INTERVAL: Final = 1.0
 
 REPORT_INTERVAL: Final = 0.25
 """Seconds between reports to the metrics actor: what a worker that is killed can lose."""
-
-DRAIN_POLL: Final = 0.02
-"""Seconds between looks at whether everything that was sent has been acknowledged."""
 
 
 T = TypeVar("T")
@@ -82,9 +79,7 @@ class Worker:
         self._control_socket.connect(orders.control_endpoint)
         self._deltas = bus.make_socket(context, zmq.SocketType.PUSH)
         self._deltas.connect(orders.deltas_endpoint)
-        self._ledger = Ledger(
-            tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation
-        )
+        self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
         self._exchanges: set[Exchange] = set()
         self._idle = asyncio.Event()
@@ -137,9 +132,7 @@ class Worker:
             ca_data=None if self._orders.edge_ca_file else trust.edge_roots(),
         )
         try:
-            udp = UdpSocket(
-                ("0.0.0.0", 0) if family == socket.AF_INET else ("::", 0), family, lambda batch: connection.receive(batch)
-            )
+            udp = UdpSocket(ANY_ADDRESS[family], family, lambda batch: connection.receive(batch))
         except OSError as error:
             raise _End(WorkerEnd.DIAL_FAILED, f"cannot open a UDP socket: {error.strerror}") from error
         self._udp = udp
@@ -232,8 +225,7 @@ class Worker:
                 if self._exchanges:
                     self._idle.clear()
                     await self._until_over(self._idle.wait())
-                while connection.engine.undelivered() and not connection.is_closed:
-                    await asyncio.sleep(DRAIN_POLL)
+                await connection.flushed()
         connection.close(0, "")
 
     # --- what runs beside ---

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__, bus, log
+from actors import (
+    DEFAULT_GRACE_PERIOD,
+    DEFAULT_HANDSHAKE_TIMEOUT,
+    MAX_RECONNECT_ATTEMPTS,
+    __version__,
+    bus,
+    log,
+)
 from actors.errors import ExitCode, TunnelError, UsageError
 from actors.supervisor.discovery import EDGE_PORT
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
@@ -57,9 +64,7 @@ The URL is printed on stdout, once it works; everything else goes to stderr.
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
         hint = "; Kubernetes sets such a variable for a service of this name: set enableServiceLinks: false"
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no port (1 to 65535){hint if text.startswith('tcp://') else ''}"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535){hint if text.startswith('tcp://') else ''}")
     return int(text)
 
 
@@ -142,7 +147,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="use an edge on this machine instead of Cloudflare: offline, for demos and tests",
     )
     edge = parser.add_argument_group("the tunnel")
-    edge.add_argument("--connections", type=_connections, metavar="N", help="connections to the edge, 1 to 4 (default: 2)")
+    edge.add_argument("--connections", type=_connections, metavar="N", help="connections, 1 to 4 (default: 2)")
     edge.add_argument(
         "--timeout",
         type=_positive_seconds,
@@ -161,21 +166,25 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"consecutive failures before it gives up; 0: never (default: {MAX_RECONNECT_ATTEMPTS})",
     )
-    edge.add_argument("--service-url", type=_url, metavar="URL", help=f"the tunnel API (default: {DEFAULT_SERVICE_URL})")
+    edge.add_argument(
+        "--service-url", type=_url, metavar="URL", help=f"the tunnel API (default: {DEFAULT_SERVICE_URL})"
+    )
     edge.add_argument(
         "--edge",
         type=_host_port,
         action="append",
         metavar="HOST:PORT",
-        help="an address of the edge, instead of discovering them; may be repeated",
+        help="an address of the edge, not those that DNS knows; may be repeated",
     )
-    edge.add_argument("--edge-ip-version", choices=("auto", "4", "6"), help="IP version towards the edge (default: auto)")
-    edge.add_argument("--edge-ca", type=_existing_file, metavar="FILE", help="PEM file that replaces the trust roots")
+    edge.add_argument("--edge-ip-version", choices=("auto", "4", "6"), help="towards the edge (default: auto)")
+    edge.add_argument("--edge-ca", type=_existing_file, metavar="FILE", help="PEM file with other trust roots")
     around = parser.add_argument_group("around it")
     around.add_argument(
         "--state-dir", type=Path, metavar="DIR", help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state)"
     )
-    around.add_argument("--events", metavar="ENDPOINT", help="where events are published (ipc:///path or tcp://127.0.0.1:PORT)")
+    around.add_argument(
+        "--events", metavar="ENDPOINT", help="where events are published: ipc:///PATH or tcp://127.0.0.1:PORT"
+    )
     around.add_argument("--metrics", metavar="ENDPOINT", help="where metrics are asked for (the same forms)")
     around.add_argument("--events-format", choices=("msgpack", "json"), help="payload of events (default: msgpack)")
     around.add_argument("--json", action="store_true", default=None, help="every event as a line of JSON on stdout")

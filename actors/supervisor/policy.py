@@ -76,7 +76,7 @@ CHILDREN: Final = {
     "hello_world": ChildSpec("temporary", significant=True),
 }
 
-# --- events ----------------------------------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ PolicyEvent = (
     Begin | WorkerReady | WorkerRegistered | WorkerBeat | WorkerStopped | WorkerExited | HelperExited | Tick | StopAsked
 )
 
-# --- commands ----------------------------------------------------------------------------------------------------------
+# --- commands ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Finish:
 
 Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | Announce | Finish
 
-# --- state -------------------------------------------------------------------------------------------------------------
+# --- state ---------------------------------------------------------------------------------------------------------
 
 
 class SlotState(enum.Enum):
@@ -350,9 +350,7 @@ class Policy:
         edge = self.edges.for_slot(slot.index, now)
         return [
             Announce(
-                events.Connecting(
-                    slot=slot.index, generation=slot.generation, edge=str(edge), attempt=slot.failures
-                )
+                events.Connecting(slot=slot.index, generation=slot.generation, edge=str(edge), attempt=slot.failures)
             ),
             SpawnWorker(slot.index, slot.generation, edge, slot.failures, slot.held_before),
         ]
@@ -441,9 +439,7 @@ class Policy:
             elif slot.state in LIVE and not slot.killed and self._is_silent(slot, now):
                 slot.killed = True
                 commands.append(KillWorker(slot.index, slot.generation))
-            elif (
-                slot.state is SlotState.REGISTERED and slot.failures and now - slot.registered_at >= HEALTHY_AFTER
-            ):
+            elif slot.state is SlotState.REGISTERED and slot.failures and now - slot.registered_at >= HEALTHY_AFTER:
                 slot.failures = 0
         for name, due in list(self._helpers_due.items()):
             if now >= due:

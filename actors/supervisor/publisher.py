@@ -70,5 +70,3 @@ class StdoutWriter:
                 sys.stdout.flush()
             except (AttributeError, OSError, ValueError):
                 return  # closed: there is nobody to tell
-
-

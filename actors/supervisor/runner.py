@@ -106,6 +106,7 @@ class Supervisor:
         self._lifecycle_sequence = 0
         self._lifecycle_reported = 0
         self._final_totals: Totals | None = None
+        self._metrics_ended = asyncio.Event()
         self._policy: Policy | None = None
         self._credentials: Credentials | None = None
         self._origin: Origin | None = None
@@ -318,8 +319,12 @@ class Supervisor:
                     self._up(fact)
             case events.ConnectionEnded():
                 self._log.warning(
-                    "connection ended", slot=fact.slot, reason=fact.reason, message=fact.message,
-                    failures=fact.failures, retry_in=None if fact.retry_in is None else round(fact.retry_in, 1),
+                    "connection ended",
+                    slot=fact.slot,
+                    reason=fact.reason,
+                    message=fact.message,
+                    failures=fact.failures,
+                    retry_in=None if fact.retry_in is None else round(fact.retry_in, 1),
                 )
             case events.ConnectionRefused():
                 self._log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
@@ -455,7 +460,8 @@ class Supervisor:
             LocalSetupError: it does not come up.
         """
         generation = self._helper_generation[name] = self._helper_generation.get(name, 0) + 1
-        ready = self._helpers[name] = asyncio.get_running_loop().create_future()
+        ready: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        self._helpers[name] = ready
         orders = self._helper_orders(name, f"{name}-0.{generation}")
         self._tasks.start(self._run_helper(name, orders), name=f"watch-{name}")
         try:
@@ -540,6 +546,7 @@ class Supervisor:
                     self._helpers[name].set_result(endpoints)
             case Stopped() if name == "metrics":
                 self._final_totals = message.totals
+                self._metrics_ended.set()
 
     def _tell(self, identity: str, message: Down) -> None:
         try:
@@ -623,9 +630,8 @@ class Supervisor:
         self._tell(identity, Drain(0.0))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_PATIENCE):
+                await self._metrics_ended.wait()
                 await child.wait()
-                while self._final_totals is None:
-                    await asyncio.sleep(0)
 
     # --- helpers ---
 
@@ -663,5 +669,3 @@ def supervise(settings: Settings, log: Logger) -> ExitCode:
     """
     lifeline.protect_secrets()
     return asyncio.run(Supervisor(settings, log).run())
-
-

@@ -89,9 +89,7 @@ async def _wait(
     cause: str,
 ) -> None:
     until = time.time() + seconds
-    announce(
-        events.RateLimited(attempt=refusals, attempts=RATE_LIMIT_TRIES, retry_after=seconds, until=until)
-    )
+    announce(events.RateLimited(attempt=refusals, attempts=RATE_LIMIT_TRIES, retry_after=seconds, until=until))
     clock = datetime.fromtimestamp(until).astimezone().strftime("%H:%M:%S")
     log.warning(
         f"rate limited; next try at {clock}", cause=cause, wait=round(seconds), attempt=f"{refusals}/{RATE_LIMIT_TRIES}"
@@ -108,5 +106,3 @@ async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion) 
     if given:
         return await discovery.resolve_given(given, ip_version)
     return await discovery.discover(ip_version)
-
-

@@ -7,7 +7,7 @@ A stream with the RPC signature carries Cap'n Proto RPC instead (`rpc.py`).
 """
 
 import enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from actors.errors import EdgeProtocolError
 from actors.quic_worker.wire import schema
@@ -67,7 +67,7 @@ def encode_response(response: ConnectResponse) -> bytes:
     return _DATA_PREAMBLE + bytes(message.to_bytes())
 
 
-def _fill(message: schema.Any, metadata: Metadata) -> None:
+def _fill(message: Any, metadata: Metadata) -> None:
     entries = message.init("metadata", len(metadata))
     for entry, (key, value) in zip(entries, metadata, strict=True):
         entry.key = key
@@ -100,7 +100,7 @@ def decode_response(message: bytes) -> ConnectResponse:
 _TYPES = {int(kind): kind for kind in ConnectionType}
 
 
-def _metadata(entries: schema.Any) -> Metadata:
+def _metadata(entries: Any) -> Metadata:
     if len(entries) > MAX_METADATA:
         raise EdgeProtocolError(f"head with {len(entries)} metadata entries; at most {MAX_METADATA} are taken")
     return tuple((entry.key, _text(entry.val)) for entry in entries)
