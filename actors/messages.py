@@ -78,13 +78,13 @@ class Credentials(Message, frozen=True):
 
     tunnel_id: str
     """A UUID."""
-    hostname: str
-    """The public URL's host, or a whole URL where the API gave one."""
+    url: str
+    """The public address, without a slash at its end."""
     account_tag: str
     secret: bytes
 
     def __repr__(self) -> str:
-        return f"Credentials(tunnel_id={self.tunnel_id!r}, hostname={self.hostname!r}, secret=…)"
+        return f"Credentials(tunnel_id={self.tunnel_id!r}, url={self.url!r}, secret=…)"
 
 
 class EdgeAddress(Message, frozen=True):

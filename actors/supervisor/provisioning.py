@@ -164,7 +164,7 @@ def _read_tunnel(service_url: str, body: bytes) -> Credentials:
     url = public_url(str(fields["hostname"]))
     if url is None:
         raise ApiMalformed(f"{malformed}: its hostname is none")
-    return Credentials(tunnel_id=tunnel_id, hostname=url, account_tag=str(fields["account_tag"]), secret=secret)
+    return Credentials(tunnel_id=tunnel_id, url=url, account_tag=str(fields["account_tag"]), secret=secret)
 
 
 def _refusal(service_url: str, errors: object) -> ProvisioningError:

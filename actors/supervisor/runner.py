@@ -16,21 +16,14 @@ import zmq
 
 from actors import __version__, bus, events, lifeline
 from actors.errors import ExitCode, LocalSetupError, TunnelError
-from actors.lifeline import Child
 from actors.log import Logger
 from actors.messages import (
-    DECODE_ERRORS,
     ChildOrders,
     Credentials,
-    Down,
     Drain,
     EdgeAddress,
-    GenerationTotals,
     Heartbeat,
     HelloWorldOrders,
-    Know,
-    LifecycleCounts,
-    LifecycleReport,
     LocalEdgeOrders,
     MetricsOrders,
     Origin,
@@ -41,11 +34,12 @@ from actors.messages import (
     Unregistered,
     Up,
     WorkerOrders,
-    decode_up,
     encode,
 )
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import policy
+from actors.supervisor.children import Children, Name
+from actors.supervisor.counts import Counts
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.policy import Policy
 from actors.supervisor.publisher import Publisher, StdoutWriter
@@ -54,15 +48,6 @@ from actors.supervisor.settings import Settings
 from actors.supervisor.start import find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.tasks import Tasks
-
-HELPER_READY_TIMEOUT: Final = 20.0
-"""Seconds for another actor to come up at the start."""
-
-LAST_WORD_TIMEOUT: Final = 0.3
-"""Seconds for the last word of a worker that has exited by itself: it may still be on its way."""
-
-END_PATIENCE: Final = 3.0
-"""Seconds between TERM and KILL for a child at the end."""
 
 ORIGIN_PROBE_TIMEOUT: Final = 1.0
 """Seconds for the look at the start whether anything listens on the port."""
@@ -83,6 +68,10 @@ class _Ended(Exception):
         self.error = error
 
 
+class _Internal(TunnelError):
+    """A fault of this program's own."""
+
+
 class Supervisor:
     """One tunnel, from start to end."""
 
@@ -91,22 +80,11 @@ class Supervisor:
         self._log = log
         self._rng = random.Random()
         self._tasks = Tasks(self._fault)
-        self._children: dict[str, Child] = {}
-        self._doomed: set[str] = set()
-        """Workers to be killed that are only just being started."""
-        self._last_words: dict[str, asyncio.Event] = {}
-        self._helpers: dict[str, asyncio.Future[dict[str, str]]] = {}
-        self._helper_generation: dict[str, int] = {}
-        self._current: dict[int, GenerationTotals] = {}
-        """The newest generation of each slot, with the last totals it told."""
-        self._ended_totals = Totals()
-        """The sum of all generations before those."""
+        self._counts = Counts()
+        self._helpers: dict[str, Name] = {}
+        """The present generation of each actor that is no worker."""
         self._beats: dict[int, Heartbeat] = {}
-        self._lifecycle = LifecycleCounts()
-        self._lifecycle_sequence = 0
-        self._lifecycle_reported = 0
         self._final_totals: Totals | None = None
-        self._metrics_ended = asyncio.Event()
         self._policy: Policy | None = None
         self._credentials: Credentials | None = None
         self._origin: Origin | None = None
@@ -114,6 +92,7 @@ class Supervisor:
         self._client_id = secrets.token_bytes(16)
         self._state = StateFolder(settings.state_folder)
         self._started_at = time.time()
+        self._stop_asked = False
 
     # --- life ---
 
@@ -137,15 +116,8 @@ class Supervisor:
 
     async def _run(self) -> ExitCode:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._bind_sockets()
-        self._stdout = StdoutWriter()
-        self._publisher = Publisher(
-            self._events_socket,
-            payload=self._settings.events_format,
-            stdout=self._stdout if self._settings.json else None,
-        )
+        self._open_sockets()
         self._install_signals()
-        self._tasks.start(self._listen(), name="control")
         error: TunnelError | None = None
         try:
             await self._until_over(self._start())
@@ -156,16 +128,21 @@ class Supervisor:
             error = failure
         return await self._end(error)
 
-    def _bind_sockets(self) -> None:
+    def _open_sockets(self) -> None:
         settings, folder = self._settings, self._run_folder
-        self._control = bus.make_socket(self._context, zmq.SocketType.ROUTER)
-        self._control_endpoint = bus.bind(self._control, f"ipc://{folder}/control")
-        self._events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
-        self._events_endpoint = bus.bind(self._events_socket, settings.events_endpoint or f"ipc://{folder}/events")
+        events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
+        self._events_endpoint = bus.bind(events_socket, settings.events_endpoint or f"ipc://{folder}/events")
         self._metrics_endpoint = settings.metrics_endpoint or f"ipc://{folder}/metrics"
         self._deltas_endpoint = f"ipc://{folder}/deltas"
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
         self._deltas.connect(self._deltas_endpoint)
+        self._stdout = StdoutWriter()
+        self._publisher = Publisher(
+            events_socket, payload=settings.events_format, stdout=self._stdout if settings.json else None
+        )
+        self._children = Children(
+            self._context, f"ipc://{folder}/control", self._tasks, self._log, said=self._said, exited=self._exited
+        )
 
     def _install_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -181,18 +158,15 @@ class Supervisor:
         grace = self._settings.grace_period
         self._log.info("stopping", signal=number.name, grace=grace)
         self._publisher.publish(events.Stopping(grace=grace))
-        self._count(shutdowns=self._lifecycle.shutdowns + 1)
+        self._counts.stop_asked()
         self._clear_state()
         if self._policy is None:
             self._finish(None)
         else:
             self._handle(policy.StopAsked(grace))
 
-    _stop_asked = False
-
     def _end_at_once(self, status: int) -> None:
-        for child in self._children.values():
-            child.send_signal(signal.SIGKILL)
+        self._children.kill_all()
         self._clear_state()
         shutil.rmtree(self._run_folder, ignore_errors=True)
         os._exit(status)
@@ -204,36 +178,33 @@ class Supervisor:
         names = ["metrics"]
         names += ["hello_world"] if settings.port is None else []
         names += ["local_edge"] if settings.local_edge else []
-        ready = await asyncio.gather(*(self._start_helper(name) for name in names))
+        ready = await asyncio.gather(*(self._children.ready(self._start_helper(name)) for name in names))
         endpoints = dict(zip(names, ready, strict=True))
         self._metrics_endpoint = endpoints["metrics"]["metrics"]
-        self._origin = self._find_origin(endpoints)
+        origin = self._origin = self._find_origin(endpoints)
         self._publisher.publish(
             events.Starting(
                 version=__version__,
                 pid=os.getpid(),
-                origin=str(self._origin),
+                origin=str(origin),
                 events_endpoint=self._events_endpoint,
                 metrics_endpoint=self._metrics_endpoint,
             )
         )
-        self._tasks.start(self._probe_origin(self._origin), name="origin")
-        edge = endpoints.get("local_edge")
-        if edge is not None:
+        self._tasks.start(self._probe_origin(origin), name="origin")
+        if (edge := endpoints.get("local_edge")) is not None:
             host, _, port = edge["edge"].rpartition(":")
             self._edge_ca = edge["ca"]
-            settings = replace(settings, service_url=edge["api"], edges=((host.strip("[]"), int(port)),))
+            settings = replace(settings, service_url=edge["api"], edges=((host, int(port)),))
         memory = RateLimitMemory(settings.state_folder)
         self._log.info("asking for a tunnel", service=settings.service_url)
-        credentials = await obtain_credentials(
+        credentials = self._credentials = await obtain_credentials(
             settings.service_url, memory, self._publisher.publish, self._log, rng=self._rng
         )
-        self._credentials = credentials
-        self._publisher.publish(events.Assigned(url=credentials.hostname, tunnel_id=credentials.tunnel_id))
-        self._log.info("tunnel assigned", url=credentials.hostname)
-        self._count()
-        addresses = await find_edges(settings.edges, settings.edge_ip_version)
-        self._begin(credentials, addresses)
+        self._publisher.publish(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
+        self._log.info("tunnel assigned", url=credentials.url)
+        self._counts.assigned(credentials.tunnel_id)
+        self._begin(credentials, await find_edges(settings.edges, settings.edge_ip_version))
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
         if self._settings.port is not None:
@@ -246,31 +217,27 @@ class Supervisor:
         try:
             async with asyncio.timeout(ORIGIN_PROBE_TIMEOUT):
                 _, writer = await asyncio.open_connection(origin.host, origin.port)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError):
             message = f"nothing answers on {origin} yet; requests get 502 until something does"
-            self._log.warning(message, error=getattr(error, "strerror", None) or type(error).__name__)
+            self._log.warning(message)
             self._publisher.publish(events.OriginUnreachable(origin=str(origin), message=message))
             return
         writer.close()
 
     def _begin(self, credentials: Credentials, addresses: list[EdgeAddress]) -> None:
-        limits = policy.Limits(
-            connections=self._settings.connections,
-            start_timeout=self._settings.timeout,
-            max_attempts=self._settings.max_reconnect_attempts,
-        )
+        settings = self._settings
         self._policy = Policy(
-            limits,
+            policy.Limits(settings.connections, settings.timeout, settings.max_reconnect_attempts),
             EdgeAddresses(addresses, self._rng),
             self._rng,
-            url=credentials.hostname,
+            url=credentials.url,
             tunnel_id=credentials.tunnel_id,
         )
         self._handle(policy.Begin())
         self._tasks.start(self._tick(), name="tick")
         self._tasks.start(self._keep_saying_stats(), name="stats")
 
-    # --- judgement and its execution ---
+    # --- judgement, and what comes of it ---
 
     def _handle(self, event: policy.PolicyEvent) -> None:
         if self._policy is None:
@@ -279,23 +246,19 @@ class Supervisor:
         for command in self._policy.handle(event, asyncio.get_running_loop().time()):
             self._execute(command)
         if self._policy.reconnects != reconnects:
-            self._count(reconnects=self._policy.reconnects)
+            self._counts.reconnected(self._policy.reconnects)
 
     def _execute(self, command: policy.Command) -> None:
         match command:
             case policy.SpawnWorker():
-                self._tasks.start(self._run_worker(command), name=f"worker-{command.slot}.{command.generation}")
+                self._start_worker(command)
             case policy.KillWorker(slot, generation):
-                identity = f"worker-{slot}.{generation}"
-                self._log.warning("killing a worker that does not answer", worker=identity)
-                if (child := self._children.get(identity)) is not None:
-                    child.send_signal(signal.SIGKILL)
-                else:
-                    self._doomed.add(identity)
+                self._log.warning("killing a worker that does not answer", slot=slot, generation=generation)
+                self._children.kill(Name("worker", slot, generation))
             case policy.DrainWorker(slot, generation, grace):
-                self._tell(f"worker-{slot}.{generation}", Drain(grace))
+                self._children.tell(Name("worker", slot, generation), Drain(grace))
             case policy.SpawnHelper(name):
-                self._tasks.start(self._start_helper(name), name=name)
+                self._start_helper(name)
             case policy.Announce(fact):
                 self._announce(fact)
             case policy.Finish(error):
@@ -315,7 +278,7 @@ class Supervisor:
                 self._log.info(
                     "connection registered", slot=fact.slot, location=fact.location, connections=fact.connections
                 )
-                if not self._lifecycle.starts:
+                if not self._counts.lifecycle.starts:
                     self._up(fact)
             case events.ConnectionEnded():
                 self._log.warning(
@@ -329,11 +292,11 @@ class Supervisor:
             case events.ConnectionRefused():
                 self._log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
             case events.ActorRestarted():
-                self._log.error("an actor ended and is started again", actor=fact.actor, status=fact.exit_status)
+                self._log.error("an actor ended and is started again", actor_name=fact.actor, status=fact.exit_status)
 
     def _up(self, fact: events.Registered) -> None:
         """The first registration: the address serves."""
-        self._count(starts=1)
+        self._counts.started()
         state = TunnelState(
             url=fact.url,
             tunnel_id=fact.tunnel_id,
@@ -364,59 +327,17 @@ class Supervisor:
         self._log.warning(message, path=path)
         self._publisher.publish(events.StateFileFailed(path=path, message=message))
 
-    # --- counts ---
-
-    def _count(self, **changes: Any) -> None:
-        """Change the lifecycle counts, and report them."""
-        fields = {name: getattr(self._lifecycle, name) for name in LifecycleCounts.__struct_fields__}
-        self._lifecycle = LifecycleCounts(**(fields | changes))
-        self._lifecycle_sequence += 1
-        self._report_lifecycle()
-
-    def _report_lifecycle(self) -> None:
-        report = LifecycleReport(self._tunnel_id, self._lifecycle_sequence, self._lifecycle)
-        with contextlib.suppress(zmq.Again):  # the next one says it all again
-            self._deltas.send(encode(report), zmq.DONTWAIT)
-            self._lifecycle_reported = self._lifecycle_sequence
-
-    @property
-    def _tunnel_id(self) -> str | None:
-        return self._credentials.tunnel_id if self._credentials is not None else None
-
-    @property
-    def _totals(self) -> Totals:
-        return sum((entry.totals for entry in self._current.values()), self._ended_totals)
-
-    def _note_totals(self, slot: int, generation: int, totals: Totals) -> None:
-        known = self._current.get(slot)
-        if known is not None and generation < known.generation:
-            return
-        if known is not None and generation > known.generation:
-            self._ended_totals += known.totals
-        self._current[slot] = GenerationTotals(slot, generation, totals)
-
-    def _knowledge(self) -> Know:
-        return Know(
-            self._tunnel_id,
-            self._ended_totals,
-            list(self._current.values()),
-            self._lifecycle,
-            self._lifecycle_sequence,
-        )
-
     # --- children ---
 
-    async def _run_worker(self, command: policy.SpawnWorker) -> None:
-        """Start a worker and wait for its end."""
+    def _start_worker(self, command: policy.SpawnWorker) -> None:
         assert self._credentials is not None
         assert self._origin is not None
-        slot, generation = command.slot, command.generation
-        identity = f"worker-{slot}.{generation}"
-        self._note_totals(slot, generation, Totals())
+        name = Name("worker", command.slot, command.generation)
+        self._counts.note(name.slot, name.generation, Totals())
         orders = WorkerOrders(
-            *self._child_basics(identity),
-            slot=slot,
-            generation=generation,
+            *self._child_basics(name),
+            slot=name.slot,
+            generation=name.generation,
             credentials=self._credentials,
             edge=command.edge,
             edge_ca_file=self._edge_ca,
@@ -426,53 +347,17 @@ class Supervisor:
             origin=self._origin,
             deltas_endpoint=self._deltas_endpoint,
         )
-        said = self._last_words[identity] = asyncio.Event()
-        status = await self._run_child("actors.quic_worker", orders)
-        if status >= 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORD_TIMEOUT):
-                    await said.wait()
-        del self._last_words[identity]
-        self._doomed.discard(identity)
-        self._beats.pop(slot, None)
-        self._handle(policy.WorkerExited(slot, generation, status))
+        self._children.start(name, orders)
 
-    async def _run_child(self, module: str, orders: ChildOrders) -> int:
-        """Start a child, wait for its end, return its exit status."""
-        try:
-            child = await Child.start(module, orders)
-        except OSError as error:
-            self._log.error("cannot start a process", module=module, error=error.strerror)
-            return int(ExitCode.LOCAL_SETUP)
-        self._children[orders.identity] = child
-        self._log.debug("child started", child=orders.identity, pid=child.pid)
-        if orders.identity in self._doomed:
-            child.send_signal(signal.SIGKILL)
-        try:
-            return await child.wait()
-        finally:
-            self._children.pop(orders.identity, None)
+    def _start_helper(self, actor: str) -> Name:
+        generation = self._helpers[actor].generation + 1 if actor in self._helpers else 1
+        name = self._helpers[actor] = Name(actor, 0, generation)
+        self._children.start(name, self._helper_orders(name))
+        return name
 
-    async def _start_helper(self, name: str) -> dict[str, str]:
-        """Start another actor; return the endpoints that it bound.
-
-        Raises:
-            LocalSetupError: it does not come up.
-        """
-        generation = self._helper_generation[name] = self._helper_generation.get(name, 0) + 1
-        ready: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
-        self._helpers[name] = ready
-        orders = self._helper_orders(name, f"{name}-0.{generation}")
-        self._tasks.start(self._run_helper(name, orders), name=f"watch-{name}")
-        try:
-            async with asyncio.timeout(HELPER_READY_TIMEOUT):
-                return await ready
-        except TimeoutError:
-            raise LocalSetupError(f"the {name} actor did not come up within {HELPER_READY_TIMEOUT:.0f} s") from None
-
-    def _helper_orders(self, name: str, identity: str) -> ChildOrders:
-        basics = self._child_basics(identity)
-        match name:
+    def _helper_orders(self, name: Name) -> ChildOrders:
+        basics = self._child_basics(name)
+        match name.actor:
             case "metrics":
                 return MetricsOrders(
                     *basics, metrics_endpoint=self._metrics_endpoint, deltas_endpoint=self._deltas_endpoint
@@ -482,38 +367,27 @@ class Supervisor:
             case _:
                 return HelloWorldOrders(*basics)
 
-    def _child_basics(self, identity: str) -> tuple[str, str, str, bool]:
-        return identity, self._control_endpoint, self._settings.log_level, self._settings.log_json
+    def _child_basics(self, name: Name) -> tuple[str, str, str, bool]:
+        return str(name), self._children.endpoint, self._settings.log_level, self._settings.log_json
 
-    async def _run_helper(self, name: str, orders: ChildOrders) -> None:
-        status = await self._run_child(f"actors.{name}", orders)
-        ready = self._helpers[name]
-        if not ready.done():
-            ready.set_exception(
-                LocalSetupError(f"the {name} actor ended with status {status} before it was up; see the log above")
-            )
-            ready.exception()  # seen here, in case nobody waits for it
-        if self._policy is not None:
-            self._handle(policy.HelperExited(name, status))
-        elif not self._over.done():
-            self._finish(LocalSetupError(f"the {name} actor ended with status {status} during the start"))
+    def _exited(self, name: Name, status: int) -> None:
+        if name.actor == "worker":
+            self._beats.pop(name.slot, None)
+            self._handle(policy.WorkerExited(name.slot, name.generation, status))
+        elif self._policy is not None:
+            self._handle(policy.HelperExited(name.actor, status))
+        else:
+            self._finish(LocalSetupError(f"the {name.actor} actor ended with status {status} during the start"))
 
-    # --- the control socket ---
-
-    async def _listen(self) -> None:
-        while True:
-            identity, *_, payload = await self._control.recv_multipart()
-            try:
-                message = decode_up(payload)
-                name, _, number = identity.decode().rpartition("-")
-                slot, generation = (int(part) for part in number.split("."))
-            except (*DECODE_ERRORS, ValueError) as error:
-                self._log.warning("message that cannot be read", error=type(error).__name__)
-                continue
-            if name == "worker":
-                self._worker_said(slot, generation, message)
-            else:
-                self._helper_said(name, generation, message)
+    def _said(self, name: Name, message: Up) -> None:
+        if name.actor == "worker":
+            self._worker_said(name.slot, name.generation, message)
+        elif name == self._helpers.get("metrics"):
+            match message:
+                case Ready():
+                    self._children.tell(name, self._counts.knowledge())
+                case Stopped():
+                    self._final_totals = message.totals
 
     def _worker_said(self, slot: int, generation: int, message: Up) -> None:
         match message:
@@ -522,37 +396,16 @@ class Supervisor:
             case Registered():
                 self._handle(policy.WorkerRegistered(slot, generation, message.location, message.connection_id))
             case Heartbeat():
-                self._note_totals(slot, generation, message.totals)
+                self._counts.note(slot, generation, message.totals)
                 self._beats[slot] = message
                 self._handle(policy.WorkerBeat(slot, generation))
             case Unregistered():
                 fact = events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged)
                 self._publisher.publish(fact)
             case Stopped():
-                self._note_totals(slot, generation, message.totals)
+                self._counts.note(slot, generation, message.totals)
                 end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
                 self._handle(policy.WorkerStopped(slot, generation, end, message.message, message.retry_after))
-                if (said := self._last_words.get(f"worker-{slot}.{generation}")) is not None:
-                    said.set()
-
-    def _helper_said(self, name: str, generation: int, message: Up) -> None:
-        if generation != self._helper_generation.get(name):
-            return
-        match message:
-            case Ready(endpoints):
-                if name == "metrics":
-                    self._tell(f"metrics-0.{generation}", self._knowledge())
-                if not self._helpers[name].done():
-                    self._helpers[name].set_result(endpoints)
-            case Stopped() if name == "metrics":
-                self._final_totals = message.totals
-                self._metrics_ended.set()
-
-    def _tell(self, identity: str, message: Down) -> None:
-        try:
-            self._control.send_multipart([identity.encode(), encode(message)], zmq.DONTWAIT)
-        except zmq.ZMQError as error:  # it is gone, and its exit is seen elsewhere
-            self._log.debug("order not sent", to=identity, error=error.strerror)
 
     # --- time ---
 
@@ -560,8 +413,16 @@ class Supervisor:
         while True:
             await asyncio.sleep(policy.TICK)
             self._handle(policy.Tick())
-            if self._lifecycle_reported != self._lifecycle_sequence:
-                self._report_lifecycle()
+            self._report()
+
+    def _report(self) -> None:
+        """Give the metrics actor the counts of the tunnel as a whole, when they have changed."""
+        if self._counts.is_reported:
+            return
+        report = self._counts.report()
+        with contextlib.suppress(zmq.Again):  # the next one says it all again
+            self._deltas.send(encode(report), zmq.DONTWAIT)
+            self._counts.taken(report)
 
     async def _keep_saying_stats(self) -> None:
         while True:
@@ -577,7 +438,7 @@ class Supervisor:
             connections=self._policy.connections,
             slots=len(self._policy.slots),
             streams_in_flight=sum(beat.streams_in_flight for beat in beats),
-            totals=self._totals,
+            totals=self._counts.totals,
             reconnects=self._policy.reconnects,
             rtt=min((beat.rtt for beat in beats if beat.rtt), default=0.0),
         )
@@ -589,19 +450,21 @@ class Supervisor:
         if error is not None:
             self._failed(error)
         self._clear_state()
-        workers = [child for identity, child in self._children.items() if identity.startswith("worker-")]
-        await asyncio.gather(*(child.end(patience=END_PATIENCE) for child in workers))
-        await self._end_metrics()
-        await asyncio.gather(*(child.end(patience=END_PATIENCE) for child in list(self._children.values())))
+        await self._children.end("worker")
+        if (metrics := self._helpers.get("metrics")) is not None:
+            self._children.tell(metrics, self._counts.knowledge())
+            self._children.tell(metrics, Drain(0.0))
+            await self._children.last_word(metrics)
+        await self._children.end("metrics", "hello_world", "local_edge")
         code = ExitCode.STOPPED if error is None else error.exit_code
-        totals = self._final_totals or self._totals
+        totals = self._final_totals or self._counts.totals
         self._publisher.publish(
             events.Stopped(
                 reason="stopped" if error is None else error.reason,
                 exit_code=code,
-                tunnel_id=self._tunnel_id or "",
+                tunnel_id=self._counts.tunnel_id or "",
                 totals=totals,
-                reconnects=self._policy.reconnects if self._policy is not None else 0,
+                reconnects=self._counts.lifecycle.reconnects,
             )
         )
         self._log.info(
@@ -613,27 +476,12 @@ class Supervisor:
 
     def _failed(self, error: TunnelError) -> None:
         self._log.error(str(error), reason=error.reason)
-        if self._lifecycle.starts:
+        if self._counts.lifecycle.starts:
             attempts = getattr(error, "attempts", 0)
             self._publisher.publish(events.GaveUp(reason=error.reason, attempts=attempts, message=str(error)))
         else:
-            failed = self._lifecycle.starts_failed
-            self._count(starts_failed=failed | {error.reason: failed.get(error.reason, 0) + 1})
+            self._counts.start_failed(error.reason)
             self._publisher.publish(events.StartFailed(reason=error.reason, message=str(error)))
-
-    async def _end_metrics(self) -> None:
-        identity = f"metrics-0.{self._helper_generation.get('metrics', 0)}"
-        child = self._children.get(identity)
-        if child is None:
-            return
-        self._tell(identity, self._knowledge())
-        self._tell(identity, Drain(0.0))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_PATIENCE):
-                await self._metrics_ended.wait()
-                await child.wait()
-
-    # --- helpers ---
 
     async def _until_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`, or raise the end of the tunnel if that comes first."""
@@ -650,15 +498,8 @@ class Supervisor:
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed."""
-        if isinstance(error, TunnelError):
-            self._finish(error)
-        else:
-            self._log.error("internal fault", exc_info=error)
-            self._finish(_Internal("an internal fault ended the tunnel; the log has the traceback"))
-
-
-class _Internal(TunnelError):
-    """A fault of this program's own."""
+        self._log.error("internal fault", exc_info=error)
+        self._finish(_Internal("an internal fault ended the tunnel; the log has the traceback"))
 
 
 def supervise(settings: Settings, log: Logger) -> ExitCode:

@@ -1,0 +1,185 @@
+"""The supervisor's children: their processes, and the control socket on which they are spoken to."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import zmq
+
+from actors import bus
+from actors.errors import ExitCode, LocalSetupError
+from actors.lifeline import Child
+from actors.log import Logger
+from actors.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
+from actors.tasks import Tasks
+
+READY_TIMEOUT: Final = 20.0
+"""Seconds for an actor to come up when the supervisor needs it to go on."""
+
+LAST_WORD_TIMEOUT: Final = 0.3
+"""Seconds for the last word of a child that has exited by itself: it may still be on its way."""
+
+END_PATIENCE: Final = 3.0
+"""Seconds between TERM and KILL for a child at the end."""
+
+MODULES: Final = {
+    "worker": "actors.quic_worker",
+    "metrics": "actors.metrics",
+    "local_edge": "actors.local_edge",
+    "hello_world": "actors.hello_world",
+}
+"""What is run for which actor."""
+
+
+class Name(NamedTuple):
+    """A child's name for ever: `worker-0.3` is the third generation of slot 0."""
+
+    actor: str
+    slot: int
+    generation: int
+
+    def __str__(self) -> str:
+        return f"{self.actor}-{self.slot}.{self.generation}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Name":
+        """Read a name.
+
+        Raises:
+            ValueError: it is none.
+        """
+        actor, _, number = text.rpartition("-")
+        slot, generation = number.split(".")
+        return cls(actor, int(slot), int(generation))
+
+
+class _Running:
+    """One child, from just before it is started until its end has been told."""
+
+    def __init__(self) -> None:
+        self.child: Child | None = None
+        self.doomed = False
+        """To be killed, as soon as there is something to kill."""
+        self.ready: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        self.last_word = asyncio.Event()
+
+
+class Children:
+    """All children. `said` is called with their messages, `exited` with their exit status."""
+
+    def __init__(
+        self,
+        context: bus.Context,
+        endpoint: str,
+        tasks: Tasks,
+        log: Logger,
+        *,
+        said: Callable[[Name, Up], None],
+        exited: Callable[[Name, int], None],
+    ) -> None:
+        self._socket = bus.make_socket(context, zmq.SocketType.ROUTER)
+        self.endpoint = bus.bind(self._socket, endpoint)
+        self._tasks = tasks
+        self._log = log
+        self._said = said
+        self._exited = exited
+        self._running: dict[Name, _Running] = {}
+        tasks.start(self._listen(), name="control")
+
+    def start(self, name: Name, orders: ChildOrders) -> None:
+        """Start a child; its end, and a start that fails, are told to `exited`."""
+        self._running[name] = _Running()
+        self._tasks.start(self._run(name, orders), name=str(name))
+
+    async def ready(self, name: Name) -> dict[str, str]:
+        """Wait until a child is up; return the endpoints that it bound.
+
+        Raises:
+            LocalSetupError: it does not come up.
+        """
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                return await asyncio.shield(self._running[name].ready)
+        except TimeoutError:
+            raise LocalSetupError(f"the {name.actor} actor did not come up within {READY_TIMEOUT:.0f} s") from None
+
+    def tell(self, name: Name, message: Down) -> None:
+        """Give a child an order."""
+        try:
+            self._socket.send_multipart([str(name).encode(), encode(message)], zmq.DONTWAIT)
+        except zmq.ZMQError as error:  # it is gone, and its exit is seen elsewhere
+            self._log.debug("order not sent", to=str(name), error=error.strerror)
+
+    def kill(self, name: Name) -> None:
+        """Kill a child, without a word."""
+        if (running := self._running.get(name)) is not None:
+            running.doomed = True
+            if running.child is not None:
+                running.child.send_signal(signal.SIGKILL)
+
+    def kill_all(self) -> None:
+        """Kill them all."""
+        for name in list(self._running):
+            self.kill(name)
+
+    async def end(self, *actors: str) -> None:
+        """End the children of these actors: TERM, and KILL for those that do not go."""
+        children = [entry.child for name, entry in self._running.items() if name.actor in actors]
+        await asyncio.gather(*(child.end(patience=END_PATIENCE) for child in children if child is not None))
+
+    async def last_word(self, name: Name) -> None:
+        """Wait until a child that was told to end has said its last word and is gone, or END_PATIENCE is over."""
+        running = self._running.get(name)
+        if running is None or running.child is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_PATIENCE):
+                await running.last_word.wait()
+                await running.child.wait()
+
+    # --- processes ---
+
+    async def _run(self, name: Name, orders: ChildOrders) -> None:
+        running = self._running[name]
+        status = await self._run_process(name, running, orders)
+        if status >= 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORD_TIMEOUT):
+                    await running.last_word.wait()
+        if not running.ready.done():
+            running.ready.set_exception(
+                LocalSetupError(f"the {name.actor} actor ended with status {status} before it was up; see the log")
+            )
+            running.ready.exception()  # seen here, in case nobody waits for it
+        del self._running[name]
+        self._exited(name, status)
+
+    async def _run_process(self, name: Name, running: _Running, orders: ChildOrders) -> int:
+        try:
+            running.child = await Child.start(MODULES[name.actor], orders)
+        except OSError as error:
+            self._log.error("cannot start a process", child=str(name), error=error.strerror)
+            return int(ExitCode.LOCAL_SETUP)
+        self._log.debug("child started", child=str(name), pid=running.child.pid)
+        if running.doomed:
+            running.child.send_signal(signal.SIGKILL)
+        return await running.child.wait()
+
+    # --- the control socket ---
+
+    async def _listen(self) -> None:
+        while True:
+            identity, *_, payload = await self._socket.recv_multipart()
+            try:
+                name, message = Name.parse(identity.decode()), decode_up(payload)
+            except (*DECODE_ERRORS, ValueError) as error:
+                self._log.warning("message that cannot be read", error=type(error).__name__)
+                continue
+            running = self._running.get(name)
+            if running is not None and isinstance(message, Ready) and not running.ready.done():
+                running.ready.set_result(message.endpoints)
+            self._said(name, message)
+            if running is not None and isinstance(message, Stopped):
+                running.last_word.set()
