@@ -1,5 +1,7 @@
 """`python -m actors.metrics`: started by the supervisor, never by hand."""
 
+import sys
+
 from actors.metrics.actor import main
 
-main()
+sys.exit(main())

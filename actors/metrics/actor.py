@@ -13,6 +13,7 @@ import msgspec
 import zmq
 
 from actors import bus, lifeline, log
+from actors.errors import TunnelError
 from actors.messages import (
     DECODE_ERRORS,
     Drain,
@@ -118,10 +119,15 @@ class MetricsActor:
         os._exit(1)
 
 
-async def _main(orders: MetricsOrders) -> None:
+async def _main(orders: MetricsOrders) -> int:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
     context = bus.make_context()
-    actor = MetricsActor(orders, context, logger)
+    try:
+        actor = MetricsActor(orders, context, logger)
+    except TunnelError as error:
+        logger.error(str(error))
+        context.destroy()
+        return int(error.exit_code)
     lifeline.on_parent_gone(lambda: os._exit(0))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, actor.stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, actor.stop.set)
@@ -129,8 +135,9 @@ async def _main(orders: MetricsOrders) -> None:
         await actor.run()
     finally:
         context.term()
+    return 0
 
 
-def main() -> None:
-    """Run the actor to its end."""
-    asyncio.run(_main(lifeline.read_orders(MetricsOrders)))
+def main() -> int:
+    """Run the actor to its end and return the process's exit status."""
+    return asyncio.run(_main(lifeline.read_orders(MetricsOrders)))

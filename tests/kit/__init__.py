@@ -1,0 +1,1 @@
+"""What the tests share: real processes to start, real origins to put behind the tunnel, real clients."""

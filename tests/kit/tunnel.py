@@ -1,0 +1,56 @@
+"""A tunnel over the local edge, ready to be used by a visitor."""
+
+import contextlib
+import urllib.parse
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.kit.processes import PATIENCE, Process, local_edge, supervisor
+
+
+class Tunnel:
+    """A supervisor, the edge it is registered at, and a client for its public address."""
+
+    def __init__(self, process: Process, edge: dict[str, str], url: str) -> None:
+        self.process = process
+        self.edge = edge
+        self.url = url
+        self.host = urllib.parse.urlsplit(url).netloc
+        self.visitor = httpx.AsyncClient(base_url=edge["http"], headers={"Host": self.host}, timeout=PATIENCE)
+        self.admin = httpx.AsyncClient(base_url=edge["admin"], timeout=PATIENCE)
+
+    async def log(self) -> list[dict[str, Any]]:
+        """What happened at the edge."""
+        return list((await self.admin.get("/log")).json())
+
+    async def connections(self) -> list[dict[str, Any]]:
+        return list((await self.admin.get("/connections")).json())
+
+    async def totals(self) -> dict[str, int]:
+        """What the edge counted."""
+        return dict((await self.admin.get("/totals")).json())
+
+    async def open_stream(self, **request: Any) -> dict[str, Any]:
+        """Let the edge open a stream on the first connection."""
+        connection = (await self.connections())[0]["id"]
+        response = await self.admin.post(f"/connections/{connection}/stream", json=request)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+
+@contextlib.asynccontextmanager
+async def tunnel(port: int | None, state: Path, *arguments: str | int, connections: int = 1) -> AsyncIterator[Tunnel]:
+    """A tunnel to `port` (None: hello-world), with `--json` and all its connections registered."""
+    what = ["--hello-world"] if port is None else ["--port", port]
+    async with local_edge() as edge:
+        reach = ["--service-url", edge["api"], "--edge", edge["edge"], "--edge-ca", edge["ca"]]
+        async with supervisor(
+            *what, *reach, "--connections", connections, "--json", *arguments, state=state
+        ) as process:
+            registered = await process.event("registered", connections=connections)
+            made = Tunnel(process, edge, registered["url"])
+            async with made.visitor, made.admin:
+                yield made

@@ -1,0 +1,59 @@
+"""Prometheus text."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from actors.errors import START_FAILURE_REASONS
+from actors.messages import LifecycleCounts, LifecycleReport, StreamDelta, Totals
+from actors.metrics.exposition import MAX_REASONS, cap_reasons, families, render, snapshot
+from actors.metrics.registry import CounterRegistry
+
+NAMES = {
+    "tunnel_starts",
+    "tunnel_starts_failed",
+    "tunnel_shutdowns",
+    "tunnel_streams",
+    "tunnel_bytes_in",
+    "tunnel_bytes_out",
+    "tunnel_reconnects",
+}
+"""As prometheus_client names counters: without _total."""
+
+
+def registry() -> CounterRegistry:
+    made = CounterRegistry()
+    made.apply(LifecycleReport('a"b\\', 1, LifecycleCounts(starts=1, starts_failed={"api": 2}, reconnects=3)))
+    made.apply(StreamDelta('a"b\\', 0, 1, 1, Totals(), Totals(4, 5, 6)))
+    return made
+
+
+def test_all_seven_are_there_from_the_start() -> None:
+    parsed = list(text_string_to_metric_families(render(families(CounterRegistry()))))
+    assert {family.name for family in parsed} == NAMES
+    assert all(family.type == "counter" and family.documentation for family in parsed)
+
+
+def test_values_and_labels_survive_another_parser() -> None:
+    samples = {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(render(families(registry())))
+        for sample in family.samples
+    }
+    tunnel = (("tunnel_id", 'a"b\\'),)
+    assert samples[("tunnel_starts_total", ())] == 1
+    assert samples[("tunnel_starts_failed_total", (("reason", "api"),))] == 2
+    assert samples[("tunnel_streams_total", tunnel)] == 4
+    assert samples[("tunnel_bytes_in_total", tunnel)] == 5
+    assert samples[("tunnel_bytes_out_total", tunnel)] == 6
+    assert samples[("tunnel_reconnects_total", tunnel)] == 3
+
+
+def test_reasons_are_capped() -> None:
+    capped = cap_reasons({f"reason{number}": 1 for number in range(40)} | {"api": 7})
+    assert len(capped) == MAX_REASONS
+    assert capped["api"] == 7
+    assert sum(capped.values()) == 47
+    assert capped["other"] == 40 - (MAX_REASONS - len(START_FAILURE_REASONS) - 1)
+
+
+def test_snapshot() -> None:
+    assert snapshot(registry())["totals"] == {"streams": 4, "bytes_in": 5, "bytes_out": 6}

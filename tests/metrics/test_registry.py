@@ -1,0 +1,98 @@
+"""Counters: nothing lost, nothing twice."""
+
+import random
+
+from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, StreamDelta, Totals
+from actors.metrics.registry import KEPT_GENERATIONS, CounterRegistry
+from actors.quic_worker.ledger import Ledger
+
+
+def report(slot: int, generation: int, sequence: int, totals: Totals) -> StreamDelta:
+    return StreamDelta("t", slot, generation, sequence, Totals(), totals)
+
+
+def know(ended: Totals = Totals(), *current: GenerationTotals, sequence: int = 0) -> Know:
+    return Know("t", ended, list(current), LifecycleCounts(starts=1), sequence)
+
+
+def test_generations_add_up() -> None:
+    registry = CounterRegistry()
+    registry.apply(report(0, 1, 1, Totals(1, 2, 3)))
+    registry.apply(report(0, 2, 1, Totals(1, 1, 1)))
+    registry.apply(report(1, 1, 1, Totals(2, 2, 2)))
+    assert registry.totals == Totals(4, 5, 6)
+    assert registry.tunnel_id == "t"
+
+
+def test_repeated_late_and_missing_reports_change_nothing() -> None:
+    registry = CounterRegistry()
+    for sequence, size in ((1, 10), (3, 30), (2, 20), (3, 30)):
+        registry.apply(report(0, 1, sequence, Totals(0, size, 0)))
+    assert registry.totals == Totals(0, 30, 0)
+
+
+def test_late_report_of_an_earlier_generation_counts() -> None:
+    registry = CounterRegistry()
+    registry.apply(report(0, 2, 1, Totals(1, 0, 0)))
+    registry.apply(report(0, 1, 9, Totals(5, 0, 0)))
+    assert registry.totals == Totals(6, 0, 0)
+
+
+def test_old_generations_are_folded() -> None:
+    registry = CounterRegistry()
+    for generation in range(1, 100):
+        registry.apply(report(0, generation, 1, Totals(1, 1, 1)))
+    assert registry.totals == Totals(99, 99, 99)
+    assert len(list(registry.generations())) == KEPT_GENERATIONS
+    registry.apply(report(0, 1, 2, Totals(1, 1, 1)))
+    assert registry.totals == Totals(99, 99, 99)
+
+
+def test_successor_knows_what_the_supervisor_knows() -> None:
+    registry = CounterRegistry()
+    registry.know(know(Totals(5, 5, 5), GenerationTotals(0, 3, Totals(1, 1, 1))))
+    registry.apply(report(0, 2, 7, Totals(4, 4, 4)))  # late, of a generation in the sum
+    registry.apply(report(0, 3, 9, Totals(2, 2, 2)))
+    assert registry.totals == Totals(7, 7, 7)
+    assert registry.lifecycle.starts == 1
+
+
+def test_nothing_goes_down_when_the_supervisor_knows_less() -> None:
+    registry = CounterRegistry()
+    registry.apply(report(0, 1, 1, Totals(3, 3, 3)))
+    registry.know(know(Totals(), GenerationTotals(0, 1, Totals(2, 2, 2))))
+    assert registry.totals == Totals(3, 3, 3)
+
+
+def test_older_lifecycle_counts_are_ignored() -> None:
+    registry = CounterRegistry()
+    registry.apply(LifecycleReport("t", 2, LifecycleCounts(starts=1)))
+    registry.apply(LifecycleReport(None, 1, LifecycleCounts()))
+    assert registry.lifecycle.starts == 1
+    assert registry.tunnel_id == "t"
+
+
+def test_any_order_of_losses_and_repeats_ends_in_the_workers_totals() -> None:
+    rng = random.Random(7)
+    for _ in range(200):
+        registry = CounterRegistry()
+        truth = Totals()
+        reports: list[StreamDelta] = []
+        for generation in range(1, 5):
+            ledger = Ledger(tunnel_id="t", slot=0, generation=generation)
+            for _ in range(5):
+                ledger.received(rng.randrange(100))
+                draft = ledger.draft()
+                if rng.random() < 0.7:
+                    ledger.taken(draft)
+                    reports += [draft] * rng.choice((0, 1, 2))
+            last = ledger.draft()
+            ledger.taken(last)
+            reports.append(last)
+            truth += ledger.totals
+        previous = Totals()
+        for one in reports:
+            registry.apply(one)
+            assert registry.totals.bytes_in >= previous.bytes_in
+            previous = registry.totals
+        assert registry.totals == truth

@@ -1,0 +1,143 @@
+"""Flags, environment, mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.errors import ExitCode, UsageError
+from actors.supervisor.cli import ENVIRONMENT_PREFIX, make_parser, read_settings
+from actors.supervisor.settings import Settings
+
+
+def settings(*arguments: str, **environment: str) -> Settings:
+    return read_settings(
+        arguments, {f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in environment.items()}
+    )
+
+
+def test_defaults() -> None:
+    made = settings("--port", "8080")
+    assert (made.port, made.connections, made.timeout, made.grace_period) == (8080, 2, 30.0, 30.0)
+    assert made.max_reconnect_attempts == 10
+    assert made.service_url == "https://api.trycloudflare.com"
+
+
+def test_every_flag_has_its_variable() -> None:
+    variables = {
+        "port": "81",
+        "local_edge": "0",
+        "connections": "3",
+        "timeout": "5.5",
+        "grace_period": "1",
+        "max_reconnect_attempts": "0",
+        "service_url": "http://api.example",
+        "edge": "192.0.2.1, edge.example:99",
+        "edge_ip_version": "6",
+        "edge_ca": __file__,
+        "state_dir": "/tmp/x",
+        "events": "tcp://127.0.0.1:0",
+        "metrics": "tcp://localhost:55",
+        "events_format": "json",
+        "json": "yes",
+        "log_level": "debug",
+        "hello_world": "0",
+    }
+    flags = {action.option_strings[-1].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
+        "help",
+        "version",
+    }
+    assert flags == set(variables)
+    assert settings(**variables) == Settings(
+        port=81,
+        connections=3,
+        timeout=5.5,
+        grace_period=1.0,
+        max_reconnect_attempts=0,
+        service_url="http://api.example",
+        edges=(("192.0.2.1", 7844), ("edge.example", 99)),
+        edge_ip_version="6",
+        edge_ca=Path(__file__),
+        state_folder=Path("/tmp/x"),
+        events_endpoint="tcp://127.0.0.1:*",
+        metrics_endpoint="tcp://127.0.0.1:55",
+        events_format="json",
+        json=True,
+        log_level="debug",
+        log_json=settings("--port", "1").log_json,
+    )
+
+
+def test_flag_wins_over_variable() -> None:
+    assert settings("--port", "1", port="2", connections="4").port == 1
+    assert settings("--edge", "a:1", edge="b:2", port="1").edges == (("a", 1),)
+    assert settings("--hello-world", port="2").port is None
+    assert settings("--port", "1", hello_world="1").port == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "edge"),
+    [
+        ("192.0.2.1:5", ("192.0.2.1", 5)),
+        ("edge.example", ("edge.example", 7844)),
+        ("[2001:db8::1]:5", ("2001:db8::1", 5)),
+        ("[2001:db8::1]", ("2001:db8::1", 7844)),
+        ("2001:db8::1", ("2001:db8::1", 7844)),
+    ],
+)
+def test_edges(text: str, edge: tuple[str, int]) -> None:
+    assert settings("--port", "1", "--edge", text).edges == (edge,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --port"),
+        (["--port", "0"], "no port"),
+        (["--port", "65536"], "no port"),
+        (["--port", "٣"], "no port"),
+        (["--port", "1", "--hello-world"], "exclude"),
+        (["--port", "1", "--connections", "5"], "1 to 4"),
+        (["--port", "1", "--timeout", "0"], "more than 0"),
+        (["--port", "1", "--timeout", "nan"], "seconds"),
+        (["--port", "1", "--grace-period", "-1"], "seconds"),
+        (["--port", "1", "--max-reconnect-attempts", "x"], "whole number"),
+        (["--port", "1", "--service-url", "ftp://x"], "URL"),
+        (["--port", "1", "--edge", "a:b:c:d:x"], "HOST:PORT"),
+        (["--port", "1", "--edge-ca", "/nonexistent"], "no file"),
+        (["--port", "1", "--edge-ip-version", "5"], "invalid choice"),
+        (["--port", "1", "--local-edge", "--edge", "a"], "brings its own"),
+        (["--port", "1", "--events", "udp://x"], "--events"),
+        (["--port", "1", "--events", "tcp://0.0.0.0:1"], "loopback"),
+        (["--port", "1", "--metrics", "ipc://relative"], "absolute"),
+        (["--port", "1", "--metrics", "ipc:///nonexistent/x"], "does not exist"),
+        (["--port", "1", "--metrics", "ipc:///" + "x" * 110], "107"),
+        (["--port", "1", "--metrics", "tcp://127.0.0.1:x"], "give a port"),
+        (["--prot", "1"], "unrecognized"),
+        (["--por", "1"], "unrecognized"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        settings(*arguments)
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"port": "x"}, "TUNNEL_SUPERVISOR_PORT"),
+        ({"port": "tcp://10.0.0.1:80"}, "enableServiceLinks"),
+        ({"port": "1", "json": "maybe"}, "TUNNEL_SUPERVISOR_JSON"),
+        ({"port": "1", "log_level": "loud"}, "TUNNEL_SUPERVISOR_LOG_LEVEL"),
+    ],
+)
+def test_mistakes_in_the_environment_name_the_variable(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings(**environment)
+
+
+def test_help_names_the_variables_and_every_exit_code() -> None:
+    text = make_parser().format_help()
+    assert ENVIRONMENT_PREFIX in text
+    for code in ExitCode:
+        assert f"\n  {code.value:>3}  " in text

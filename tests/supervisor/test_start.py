@@ -1,0 +1,110 @@
+"""Asking the API again, where that can help."""
+
+import asyncio
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from actors import events, log
+from actors.errors import ApiRejected, ApiServerError, RateLimited
+from actors.supervisor.rate_limit import MIN_WAIT, RateLimitMemory
+from actors.supervisor.start import API_TRIES, RATE_LIMIT_TRIES, find_edges, obtain_credentials
+from tests.kit.origins import answer, read_head, scripted
+from tests.supervisor.test_provisioning import body
+
+
+class Api:
+    """Answers what a test says, and a tunnel after that."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.requests = 0
+        self.slept: list[float] = []
+        self.said: list[events.Event] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        self.requests += 1
+        writer.write(self.answers.pop(0) if self.answers else answer(body()))
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    async def obtain(self, folder: Path) -> str:
+        async with scripted(self.serve) as port:
+            credentials = await obtain_credentials(
+                f"http://127.0.0.1:{port}",
+                RateLimitMemory(folder),
+                self.said.append,
+                log.configure(level="error", as_json=True),
+                rng=random.Random(1),
+                sleep=self.sleep,
+            )
+        return credentials.url
+
+
+LIMITED = answer(b"error code: 1015", "429 Too Many Requests")
+
+
+async def test_rate_limit_waits_a_minute_or_longer_and_says_so(tmp_path: Path) -> None:
+    api = Api(LIMITED, answer(status="429 Too Many Requests", Retry_After="300"))
+    assert await api.obtain(tmp_path) == "https://a-b-c-d.trycloudflare.com"
+    assert api.slept == [MIN_WAIT, 300.0]
+    assert [type(event) for event in api.said] == [events.RateLimited] * 2
+    assert not list(tmp_path.iterdir())
+
+
+async def test_rate_limit_ends_the_start_after_five_tries(tmp_path: Path) -> None:
+    api = Api(*[LIMITED] * 9)
+    with pytest.raises(RateLimited, match="5 times") as caught:
+        await api.obtain(tmp_path)
+    assert caught.value.retry_after == MIN_WAIT
+    assert api.requests == RATE_LIMIT_TRIES
+    assert len(api.slept) == RATE_LIMIT_TRIES - 1
+
+
+async def test_rate_limit_is_remembered_across_restarts(tmp_path: Path) -> None:
+    await asyncio.to_thread(RateLimitMemory(tmp_path).refused, time.time(), 0.0)
+    api = Api()
+    await api.obtain(tmp_path)
+    (waited,) = api.slept
+    assert MIN_WAIT - 5 < waited <= MIN_WAIT
+
+
+async def test_server_errors_are_tried_again_with_jitter(tmp_path: Path) -> None:
+    api = Api(answer(status="500 Oh"), answer(status="503 Oh"))
+    await api.obtain(tmp_path)
+    assert 0.5 <= api.slept[0] <= 1.0
+    assert 1.0 <= api.slept[1] <= 2.0
+
+
+async def test_server_errors_end_in_the_last_one(tmp_path: Path) -> None:
+    api = Api(*[answer(status="502 Bad Gateway")] * 9)
+    with pytest.raises(ApiServerError):
+        await api.obtain(tmp_path)
+    assert api.requests == API_TRIES
+
+
+async def test_refusal_is_final(tmp_path: Path) -> None:
+    api = Api(answer(status="403 Forbidden"))
+    with pytest.raises(ApiRejected):
+        await api.obtain(tmp_path)
+    assert (api.requests, api.slept) == (1, [])
+
+
+def test_memory_of_a_clock_that_was_wrong_is_ignored(tmp_path: Path) -> None:
+    memory = RateLimitMemory(tmp_path)
+    assert memory.seconds_left(1000.0) == 0.0
+    memory.refused(10_000_000.0, 0.0)
+    assert memory.seconds_left(1000.0) == 0.0
+    assert memory.seconds_left(10_000_000.0 + MIN_WAIT) == 0.0
+    (tmp_path / "rate-limited.json").write_bytes(b"\xff{")
+    assert memory.seconds_left(0.0) == 0.0
+
+
+async def test_given_edges_need_no_lookup() -> None:
+    found = await find_edges((("192.0.2.1", 1), ("2001:db8::1", 2)), "auto")
+    assert [(edge.host, edge.port) for edge in found] == [("192.0.2.1", 1), ("2001:db8::1", 2)]
+    assert await find_edges((("localhost", 7844),), "4")

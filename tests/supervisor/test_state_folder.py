@@ -1,0 +1,63 @@
+"""The lock, the URL file, tunnel.json."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from actors.errors import AlreadyRunning, LocalSetupError
+from actors.supervisor.state_folder import STATE_FILE_NAME, StateFolder, TunnelState
+from actors.url_file import URL_FILE_NAME
+
+STATE = TunnelState("https://a.example", "id", 1, 2.0, "0.1", "127.0.0.1:80", "ipc://e", "ipc://m", "lab")
+
+
+def test_second_instance_is_told_who_holds_it(tmp_path: Path) -> None:
+    first, second = StateFolder(tmp_path), StateFolder(tmp_path)
+    first.acquire()
+    with pytest.raises(AlreadyRunning, match=r"process \d+"):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_files_come_and_go_together(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "deep" / "state")
+    folder.acquire()
+    folder.write(STATE)
+    state = folder.path / STATE_FILE_NAME
+    assert json.loads(state.read_text())["events_endpoint"] == "ipc://e"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    assert (folder.path / URL_FILE_NAME).read_text() == "https://a.example\n"
+    folder.clear()
+    assert [path.name for path in folder.path.iterdir()] == ["tunnel.lock"]
+    folder.release()
+
+
+def test_files_of_somebody_else_stay(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    folder.write(STATE)
+    (tmp_path / URL_FILE_NAME).write_text("https://other\n")
+    (tmp_path / STATE_FILE_NAME).write_text("{}")
+    folder.clear()
+    assert (tmp_path / URL_FILE_NAME).read_text() == "https://other\n"
+    assert (tmp_path / STATE_FILE_NAME).read_text() == "{}"
+    folder.release()
+
+
+def test_stale_files_are_removed_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / URL_FILE_NAME).write_text("https://stale\n")
+    (tmp_path / STATE_FILE_NAME).write_text("{}")
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    assert [path.name for path in tmp_path.iterdir()] == ["tunnel.lock"]
+    folder.release()
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LocalSetupError, match="--state-dir"):
+        StateFolder(tmp_path / "file" / "state").acquire()
