@@ -1,5 +1,6 @@
 """Whom the worker trusts to be the edge: the system's roots and the three that Cloudflare publishes for it."""
 
+import datetime
 import ssl
 from functools import cache
 from importlib import resources
@@ -12,6 +13,19 @@ EDGE_SERVER_NAME: Final = "quic.cftunnel.com"
 """The name in the edge's certificate. A wrong one is met with silence, not with an alert."""
 
 ALPN: Final = "argotunnel"
+
+
+FIRST_ROOT_EXPIRES: Final = datetime.date(2029, 8, 15)
+"""When the first of the shipped roots ends. A release with newer ones is needed before."""
+
+_WARN_BEFORE: Final = datetime.timedelta(days=30)
+
+
+def expiry_warning(today: datetime.date) -> str | None:
+    """What to say about the shipped roots a month before the first of them ends."""
+    if today < FIRST_ROOT_EXPIRES - _WARN_BEFORE:
+        return None
+    return f"a shipped trust root of Cloudflare's edge expires on {FIRST_ROOT_EXPIRES}: update tunnel-supervisor"
 
 
 @cache

@@ -55,18 +55,18 @@ class EdgeContext(tls.Context):
     def _server_handle_hello(self, input_buf: Buffer, initial_buf: Buffer, handshake_buf: Buffer) -> None:
         start = input_buf.tell()
         hello = tls.pull_client_hello(input_buf)
-        input_buf.seek(start)
         if hello.server_name not in self.server_names:
             raise UnknownServerName(hello.server_name)
         self.client_server_name = hello.server_name or ""
         shares = dict(hello.key_share or [])
         if X25519MLKEM768 in shares:
-            self._answer_hybrid(hello, shares[X25519MLKEM768], input_buf, initial_buf, handshake_buf)
+            self._answer_hybrid(hello, shares[X25519MLKEM768], input_buf.data, initial_buf, handshake_buf)
         else:
+            input_buf.seek(start)
             super()._server_handle_hello(input_buf, initial_buf, handshake_buf)
 
     def _answer_hybrid(
-        self, hello: tls.ClientHello, share: bytes, input_buf: Buffer, initial_buf: Buffer, handshake_buf: Buffer
+        self, hello: tls.ClientHello, share: bytes, message: bytes, initial_buf: Buffer, handshake_buf: Buffer
     ) -> None:
         """ServerHello to Finished (RFC 8446 section 4), without the PSKs and client certificates nobody asks for."""
         answer_share, secret = _exchange(share)
@@ -87,8 +87,7 @@ class EdgeContext(tls.Context):
 
         schedule = self.key_schedule = tls.KeySchedule(cipher_suite)
         schedule.extract(None)
-        schedule.update_hash(input_buf.data)
-        input_buf.seek(input_buf.capacity)
+        schedule.update_hash(message)
         with tls.push_message(schedule, initial_buf):
             tls.push_server_hello(
                 initial_buf,

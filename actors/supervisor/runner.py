@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import os
 import random
 import secrets
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import zmq
 
-from actors import __version__, bus, events, lifeline
+from actors import __version__, bus, events, lifeline, trust
 from actors.errors import ExitCode, LocalSetupError, TunnelError
 from actors.log import Logger
 from actors.messages import (
@@ -192,6 +193,8 @@ class Supervisor:
             )
         )
         self._tasks.start(self._probe_origin(origin), name="origin")
+        if (warning := trust.expiry_warning(datetime.date.today())) is not None:
+            self._log.warning(warning)
         if (edge := endpoints.get("local_edge")) is not None:
             host, _, port = edge["edge"].rpartition(":")
             self._edge_ca = edge["ca"]

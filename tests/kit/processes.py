@@ -120,7 +120,12 @@ async def running(
     finally:
         if process.process.returncode is None:
             children = process.descendants()
-            await process.stop()
+            try:
+                await process.stop()
+            except TimeoutError:
+                for left in [psutil.Process(process.process.pid), *children]:
+                    left.kill()
+                raise
             for child in children:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.wait(PATIENCE)

@@ -1,0 +1,84 @@
+"""The local edge alone, and to a client that shares no code with it (qh3)."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from qh3.asyncio.client import connect
+from qh3.quic.configuration import QuicConfiguration
+
+from tests.kit.processes import PATIENCE, local_edge, python, running
+
+pytestmark = pytest.mark.slow
+
+
+async def handshake(edge: dict[str, str], server_name: str, alpn: str) -> None:
+    """A QUIC handshake by an engine that offers X25519MLKEM768 as browsers do."""
+    host, port = edge["edge"].rsplit(":", 1)
+    configuration = QuicConfiguration(
+        is_client=True, alpn_protocols=[alpn], server_name=server_name, cafile=edge["ca"], idle_timeout=1.0
+    )
+    async with asyncio.timeout(PATIENCE), connect(host, int(port), configuration=configuration) as client:
+        await client.wait_connected()
+
+
+async def test_tunnels_have_names_of_four_words() -> None:
+    async with local_edge() as edge, httpx.AsyncClient() as client:
+        answers = [(await client.post(f"{edge['api']}/tunnel")).json() for _ in range(3)]
+        assert all(answer["success"] for answer in answers)
+        names = {answer["result"]["hostname"] for answer in answers}
+        assert len(names) == 3
+        port = edge["http"].rsplit(":", 1)[1]
+        for name in names:
+            words, domain = name.removeprefix("http://").split(".", 1)
+            assert len(words.split("-")) == 4
+            assert domain == f"localhost:{port}"
+
+
+async def test_nothing_registered_is_530() -> None:
+    async with local_edge() as edge, httpx.AsyncClient() as client:
+        response = await client.post(edge["http"], content=b"x" * 100_000)
+        assert response.status_code == 530
+        assert "1033" in response.text
+
+
+@pytest.mark.parametrize("name", ["quic.cftunnel.com", "probe.cftunnel.com"])
+async def test_foreign_client_with_a_post_quantum_key_share(name: str) -> None:
+    async with local_edge() as edge, httpx.AsyncClient() as client:
+        await handshake(edge, name, "argotunnel")
+        log = (await client.get(f"{edge['admin']}/log")).json()
+        assert [entry["server_name"] for entry in log if entry["event"] == "handshake"] == [name]
+
+
+@pytest.mark.parametrize(("name", "alpn"), [("other.example", "argotunnel"), ("quic.cftunnel.com", "h3")])
+async def test_wrong_name_and_wrong_protocol_are_not_served(name: str, alpn: str) -> None:
+    async with local_edge() as edge, httpx.AsyncClient() as client:
+        with pytest.raises(ConnectionError):
+            await handshake(edge, name, alpn)
+        assert (await client.get(f"{edge['admin']}/log")).json() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/rules", {"answer": "perhaps"}),
+        ("POST", "/rules", [1]),
+        ("POST", "/connections/none/drop", {}),
+        ("POST", "/connections/none/call", {"method": "x"}),
+    ],
+)
+async def test_admin_explains_mistakes(method: str, path: str, body: Any) -> None:
+    async with local_edge() as edge, httpx.AsyncClient(base_url=edge["admin"]) as admin:
+        response = await admin.request(method, path, json=body)
+        assert response.status_code == 400
+        assert response.json()["error"]
+
+
+async def test_port_that_is_taken_is_explained() -> None:
+    async with local_edge() as edge:
+        taken = edge["http"].removeprefix("http://")
+        async with running(python("actors.local_edge.cli", "--http", taken)) as process:
+            assert await process.wait() == 10
+            assert taken in process.stderr[0]
+            assert "Traceback" not in "\n".join(process.stderr)

@@ -1,0 +1,133 @@
+"""The front's HTTP, on a real socket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from actors.local_edge.http_server import HttpConnection, Request
+
+
+class Echo:
+    """Answers with the request's body, or upgrades and echoes."""
+
+    def __init__(self, visitor: HttpConnection, request: Request) -> None:
+        self._visitor = visitor
+        self._request = request
+        self._body = bytearray()
+        self.lost = False
+        if request.upgrade:
+            visitor.send_head(101, [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")])
+
+    def body_received(self, data: bytes) -> None:
+        if self._request.upgrade:
+            self._visitor.send_body(data)
+        else:
+            self._body += data
+
+    def body_ended(self) -> None:
+        if self._request.upgrade:
+            self._visitor.end()
+            return
+        fields = [(b"X-Target", self._request.target)]
+        if self._request.target == b"/length":
+            fields.append((b"Content-Length", b"%d" % len(self._body)))
+        self._visitor.send_head(200, fields)
+        self._visitor.send_body(bytes(self._body))
+        self._visitor.end()
+
+    def visitor_lost(self) -> None:
+        self.lost = True
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def visit() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    served: list[HttpConnection] = []
+
+    def serve() -> HttpConnection:
+        served.append(HttpConnection(Echo))
+        return served[-1]
+
+    server = await asyncio.get_running_loop().create_server(serve, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    yield reader, writer
+    writer.close()
+    server.close()
+    for connection in served:
+        connection.abort()
+    await asyncio.sleep(0)
+
+
+async def exchange(request: bytes, *, half_close: bool = True) -> bytes:
+    async with visit() as (reader, writer):
+        writer.write(request)
+        if half_close:
+            writer.write_eof()
+        async with asyncio.timeout(10):
+            return await reader.read()
+
+
+async def test_body_is_chunked_or_has_its_length() -> None:
+    request = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+    assert (await exchange(request % b"/")).endswith(
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    )
+    assert (await exchange(request % b"/length")).endswith(b"Content-Length: 5\r\nConnection: close\r\n\r\nhello")
+
+
+async def test_http_1_0_gets_neither_chunks_nor_a_second_turn() -> None:
+    data = await exchange(b"POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello")
+    assert data.endswith(b"Connection: close\r\n\r\nhello")
+
+
+async def test_head_has_no_body() -> None:
+    data = await exchange(b"HEAD /length HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert data.endswith(b"\r\n\r\n")
+
+
+async def test_requests_in_turn_on_one_connection() -> None:
+    async with visit() as (reader, writer):
+        for number in range(3):
+            body = b"x" * number
+            writer.write(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (number, body))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"Content-Length: %d" % number in head
+            assert await reader.readexactly(number) == body
+
+
+async def test_expect_100_continue_is_answered() -> None:
+    async with visit() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ok")
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_upgrade_is_raw_both_ways() -> None:
+    data = await exchange(
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw \x00 bytes\r\n\r\n"
+    )
+    assert data.endswith(b"\r\n\r\nraw \x00 bytes\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"garbage\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA B: x\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\nraw",
+    ],
+)
+async def test_bad_requests(request_: bytes) -> None:
+    data = await exchange(request_)
+    assert data == b"" or b" 400 " in data
+
+
+async def test_head_without_end_is_refused() -> None:
+    data = await exchange(b"GET / HTTP/1.1\r\n" + b"X: " + b"a" * 100_000)
+    assert data == b"" or b" 431 " in data or b" 400 " in data

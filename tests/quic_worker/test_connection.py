@@ -1,0 +1,294 @@
+"""A connection between two engines in memory: streams, credit, back-pressure, ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from actors import trust
+from actors.local_edge.certificates import Certificates, make_certificates
+from actors.local_edge.tls import EdgeConnection
+from actors.quic_worker import aioquic_engine
+from actors.quic_worker.aioquic_engine import (
+    MAX_STREAMS,
+    STREAM_WINDOW,
+    AioquicEngine,
+    client_configuration,
+    server_configuration,
+)
+from actors.quic_worker.connection import HIGH_WATER, Connection, Stream
+from actors.quic_worker.engine import Address, Closed, Datagram
+
+CLIENT: Address = ("192.0.2.1", 1)
+SERVER: Address = ("192.0.2.2", 2)
+CERTIFICATES: Certificates = make_certificates((trust.EDGE_SERVER_NAME,))
+
+
+class Recorder:
+    """A handler that notes what it hears, and consumes when it is told to."""
+
+    def __init__(self, stream: Stream, *, consumes: bool = True) -> None:
+        self.stream = stream
+        self.consumes = consumes
+        self.data = bytearray()
+        self.heard: list[str] = []
+        stream.handler = self
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if self.consumes:
+            self.stream.consumed(len(data))
+
+    def eof_received(self) -> None:
+        self.heard.append("eof")
+
+    def reset_received(self) -> None:
+        self.heard.append("reset")
+
+    def stop_received(self) -> None:
+        self.heard.append("stop")
+
+    def pause_writing(self) -> None:
+        self.heard.append("pause")
+
+    def resume_writing(self) -> None:
+        self.heard.append("resume")
+
+
+class Clock:
+    """The event loop as a connection sees it, with a time of its own."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.soon: deque[Callable[[], object]] = deque()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self.soon.append(callback)
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        return asyncio.TimerHandle(when, callback, (), loop)
+
+    def create_future(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+
+class Pair:
+    """Two connections and the network between them, which delivers when `settle` is called."""
+
+    def __init__(self, accept: Callable[[Stream], None]) -> None:
+        configuration = client_configuration(
+            server_name=trust.EDGE_SERVER_NAME,
+            alpn=trust.ALPN,
+            ca_file=None,
+            ca_data=CERTIFICATES.authority_pem,
+        )
+        engine = AioquicEngine.client(configuration)
+        quic = EdgeConnection(
+            configuration=server_configuration(
+                alpn=trust.ALPN, certificate=CERTIFICATES.certificate, private_key=CERTIFICATES.private_key
+            ),
+            original_destination_connection_id=engine._connection.original_destination_connection_id,
+        )
+        quic.server_names = (trust.EDGE_SERVER_NAME,)
+        self.clock = Clock()
+        self.to_server: deque[bytes] = deque()
+        self.to_client: deque[bytes] = deque()
+        self.closed: list[Closed] = []
+        self.client = self._connection(engine, self.to_server, accept, self.closed.append)
+        self.server = self._connection(AioquicEngine(quic), self.to_client, lambda stream: None, lambda why: None)
+        self.client.connect(SERVER)
+        self.settle()
+
+    def _connection(
+        self,
+        engine: AioquicEngine,
+        queue: deque[bytes],
+        accept: Callable[[Stream], None],
+        closed: Callable[[Closed], None],
+    ) -> Connection:
+        def send(datagrams: list[Datagram]) -> None:
+            queue.extend(data for data, _ in datagrams)
+
+        connection = Connection(engine, send, accept=accept, on_handshake=lambda: None, on_closed=closed)
+        connection._loop = self.clock  # type: ignore[assignment]
+        return connection
+
+    def settle(self, *, patience: float = 1.0) -> None:
+        """Deliver until nothing moves any more, and no timer is due within `patience` seconds."""
+        while self._deliver() or self._expire(self.clock.now + patience):
+            self.clock.now += 0.0002
+
+    def _deliver(self) -> bool:
+        moved = bool(self.clock.soon)
+        while self.clock.soon:
+            self.clock.soon.popleft()()
+        for queue, connection, sender in (
+            (self.to_server, self.server, CLIENT),
+            (self.to_client, self.client, SERVER),
+        ):
+            batch = [(data, sender) for data in queue]
+            queue.clear()
+            if batch:
+                connection.receive(batch)
+                moved = True
+        return moved
+
+    def _expire(self, until: float) -> bool:
+        timers = [(due, connection) for connection in (self.client, self.server) if (due := connection.engine.timer())]
+        if not timers:
+            return False
+        due, connection = min(timers, key=lambda timer: timer[0])
+        if due > until:
+            return False
+        self.clock.now = max(self.clock.now, due)
+        connection._expired()
+        return True
+
+
+async def test_streams_carry_bytes_and_ends_both_ways() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    ours = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
+    ours.stream.write(b"question", fin=True)
+    pair.settle()
+    (theirs,) = accepted
+    assert (bytes(theirs.data), theirs.heard) == (b"question", ["eof"])
+    theirs.stream.write(b"ans")
+    theirs.stream.write(b"wer", fin=True)
+    pair.settle()
+    assert (bytes(ours.data), ours.heard) == (b"answer", ["eof"])
+
+
+async def test_many_more_streams_than_the_engine_s_own_limit() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    for _ in range(MAX_STREAMS):
+        pair.server.open_stream(lambda stream: Recorder(stream)).write(b"x")
+    pair.settle()
+    assert len(accepted) == MAX_STREAMS
+    for recorder in accepted:
+        recorder.stream.write(b"", fin=True)
+        recorder.stream.stop()
+    pair.settle()
+    assert pair.client._streams == {}, "finished streams are forgotten"
+    for _ in range(MAX_STREAMS // 2):
+        pair.server.open_stream(lambda stream: Recorder(stream)).write(b"x")
+    pair.settle()
+    assert len(accepted) == MAX_STREAMS * 3 // 2, "and at least half of their places are given to new ones"
+
+
+async def test_unread_stream_stops_at_its_window_and_others_go_on() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=not accepted)))
+    reading = pair.server.open_stream(lambda stream: Recorder(stream))
+    reading.write(b"first")
+    pair.settle()
+    unread = pair.server.open_stream(lambda stream: Recorder(stream))
+    unread.write(bytes(3 * STREAM_WINDOW))
+    pair.settle()
+    reader, stalled = accepted
+    assert len(stalled.data) == STREAM_WINDOW
+    reading.write(bytes(2 * STREAM_WINDOW))
+    pair.settle()
+    assert len(reader.data) == 5 + 2 * STREAM_WINDOW
+    stalled.stream.consumed(STREAM_WINDOW)
+    pair.settle()
+    assert len(stalled.data) == 2 * STREAM_WINDOW
+
+
+async def test_connection_credit_comes_back_from_streams_that_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the connection's window, over streams that are stopped, reset or closed half read."""
+    monkeypatch.setitem(aioquic_engine._COMMON, "max_data", 2 * STREAM_WINDOW)
+    monkeypatch.setattr(aioquic_engine, "CONNECTION_WINDOW", 2 * STREAM_WINDOW)
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=False)))
+    for number in range(12):
+        stream = pair.server.open_stream(lambda stream: Recorder(stream))
+        stream.write(bytes(STREAM_WINDOW), fin=number % 3 == 0)
+        pair.settle()
+        theirs = accepted[-1]
+        assert len(theirs.data) == STREAM_WINDOW, f"stream {number}"
+        if number % 3 == 1:
+            stream.reset()
+        elif number % 3 == 2:
+            theirs.stream.stop()
+        theirs.stream.write(b"", fin=True)
+        stream.stop()
+        pair.settle()
+
+
+async def test_writer_is_paused_and_resumed() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)), consumes=False)
+    opened.stream.write(b"go")
+    pair.settle()
+    writer = accepted[0]
+    while "pause" not in writer.heard:
+        writer.stream.write(bytes(HIGH_WATER // 4))
+    pair.settle()
+    assert writer.heard == ["pause", "resume"]
+    while writer.heard.count("pause") < 2:
+        writer.stream.write(bytes(HIGH_WATER))
+    writer.stream.write(bytes(2 * STREAM_WINDOW))
+    pair.settle()
+    assert writer.heard[-1] == "pause", "the peer's window is full, and nobody reads"
+
+
+async def test_resets_and_stops_are_told() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
+    opened.stream.write(b"x")
+    pair.settle()
+    opened.stream.reset(5)
+    opened.stream.stop(6)
+    pair.settle()
+    assert sorted(accepted[0].heard) == ["reset", "stop"]
+    accepted[0].stream.write(b"nobody listens", fin=True)
+    pair.settle()
+    assert pair.client._streams == {}
+
+
+async def test_stream_that_begins_with_its_reset_is_accepted_and_forgotten() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    opened = pair.server.open_stream(lambda stream: Recorder(stream))
+    opened.reset()
+    pair.settle()
+    for recorder in accepted:
+        recorder.stream.reset()
+    pair.settle()
+    assert pair.client._streams == {}
+
+
+async def test_flushed_waits_for_acknowledgement() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    pair.server.open_stream(lambda stream: Recorder(stream))  # id 1: the first of ours that counts
+    opened = pair.client.open_stream(lambda stream: Recorder(stream))
+    opened = pair.client.open_stream(lambda stream: Recorder(stream))
+    opened.write(bytes(100_000), fin=True)
+    waiting = asyncio.create_task(pair.client.flushed())  # noqa: TID251 - awaited below
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pair.settle()
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def test_close_is_told_with_its_reason_and_ends_every_stream() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    opened = pair.server.open_stream(lambda stream: Recorder(stream))
+    opened.write(b"x")
+    pair.settle()
+    pair.server.close(7, "enough")
+    pair.settle(patience=10.0)  # aioquic tells of the end when its drain period is over
+    assert pair.closed == [Closed(7, "enough", True)]
+    assert sorted(accepted[0].heard) == ["reset", "stop"]

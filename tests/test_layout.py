@@ -1,0 +1,103 @@
+"""The shape of the code: what is pure stays pure, and every module has a test."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ACTORS = ROOT / "actors"
+
+PURE = [
+    "events.py",
+    "errors.py",
+    "messages.py",
+    "metrics/exposition.py",
+    "metrics/registry.py",
+    "local_edge/registry.py",
+    "quic_worker/ends.py",
+    "quic_worker/engine.py",
+    "quic_worker/http1.py",
+    "quic_worker/ledger.py",
+    "quic_worker/wire/connect.py",
+    "quic_worker/wire/framing.py",
+    "quic_worker/wire/registration.py",
+    "quic_worker/wire/rpc.py",
+    "quic_worker/wire/schema.py",
+    "supervisor/counts.py",
+    "supervisor/edges.py",
+    "supervisor/policy.py",
+]
+IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
+
+TESTED_BY_RUNNING = {
+    "child.py",
+    "log.py",
+    "tasks.py",
+    "hello_world/__main__.py",
+    "local_edge/admin.py",
+    "local_edge/api.py",
+    "local_edge/cli.py",
+    "local_edge/edge.py",
+    "local_edge/front.py",
+    "local_edge/quic_server.py",
+    "local_edge/service.py",
+    "metrics/actor.py",
+    "quic_worker/control.py",
+    "quic_worker/origin.py",
+    "quic_worker/proxy.py",
+    "quic_worker/streams.py",
+    "quic_worker/worker.py",
+    "supervisor/children.py",
+    "supervisor/runner.py",
+}
+"""I/O: shown to work by tests/integration, with the real processes around them."""
+
+TESTED_WITH = {
+    "errors.py": "test_layout.py",
+    "events.py": "test_messages.py",
+    "local_edge/certificates.py": "quic_worker/test_connection.py",
+    "local_edge/tls.py": "quic_worker/test_connection.py",
+    "quic_worker/aioquic_engine.py": "quic_worker/test_connection.py",
+    "quic_worker/ends.py": "supervisor/test_policy.py",
+    "quic_worker/engine.py": "quic_worker/test_connection.py",
+    "quic_worker/wire/schema.py": "quic_worker/wire/test_rpc.py",
+    "supervisor/publisher.py": "integration/test_main_job.py",
+    "supervisor/rate_limit.py": "supervisor/test_start.py",
+    "supervisor/settings.py": "supervisor/test_cli.py",
+}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_import_nothing_that_acts(name: str) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse((ACTORS / name).read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.add(node.module.split(".")[0])
+    assert not imported & IMPURE
+
+
+def test_every_module_has_its_test() -> None:
+    for path in ACTORS.rglob("*.py"):
+        name = path.relative_to(ACTORS).as_posix()
+        if path.name == "__init__.py" or (path.name == "__main__.py" and name not in TESTED_BY_RUNNING):
+            continue
+        if name in TESTED_BY_RUNNING:
+            continue
+        test = TESTED_WITH.get(name, path.relative_to(ACTORS).with_name(f"test_{path.name}").as_posix())
+        assert (ROOT / "tests" / test).is_file(), f"{name} has no {test}"
+
+
+def test_reasons_stay_below_the_promised_number() -> None:
+    from actors import errors
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.TunnelError)]
+    assert {kind.reason for kind in kinds} <= {*errors.START_FAILURE_REASONS, "other"}
+    assert len(errors.START_FAILURE_REASONS) < 16
+
+
+def test_nothing_depends_on_what_lies_beside_the_project() -> None:
+    for path in [*ACTORS.rglob("*.py"), *(ROOT / "bin").iterdir()]:
+        assert "../shared" not in path.read_text(errors="replace")

@@ -1,0 +1,105 @@
+"""Children: their orders, and their end with their parent."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.lifeline import Child
+from actors.messages import HelloWorldOrders
+from tests.kit.processes import PATIENCE, ROOT, running
+
+ORDERS = HelloWorldOrders("hello_world-0.1", "ipc:///tmp/nobody", "info", True)
+
+CHILD = """
+import asyncio, os, sys
+from actors import lifeline
+from actors.messages import HelloWorldOrders
+orders = lifeline.read_orders(HelloWorldOrders)
+async def main():
+    gone = asyncio.Event()
+    lifeline.on_parent_gone(gone.set)
+    print(orders.identity, os.getpid(), flush=True, file=sys.stderr)
+    await gone.wait()
+    print("parent gone", flush=True, file=sys.stderr)
+asyncio.run(main())
+"""
+
+PARENT = """
+import asyncio, sys
+from actors.lifeline import Child
+from actors.messages import HelloWorldOrders
+async def main():
+    await Child.start("the_child", HelloWorldOrders("hello_world-0.1", "ipc:///x", "info", True))
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A folder with a child module of the test's own, on the path of every Python below."""
+    (tmp_path / "the_child.py").write_text(CHILD)
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    monkeypatch.setenv("PYTHONPATH", path)
+    return {"PYTHONPATH": path}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+async def test_child_ends_with_a_parent_that_is_killed(env: dict[str, str], stopped: bool) -> None:
+    async with running([sys.executable, "-c", PARENT], env=env) as parent:
+        line = await parent.until(lambda: parent.stderr and parent.stderr[0])
+        child = psutil.Process(int(line.split()[1]))
+        if stopped:
+            child.suspend()
+        parent.send(signal.SIGKILL)
+        await parent.process.wait()
+        psutil.wait_procs([child], timeout=PATIENCE)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("env")
+async def test_child_ends_by_the_lifeline_alone() -> None:
+    child = await Child.start("the_child", ORDERS)
+    stdin = child._process.stdin
+    assert stdin is not None
+    stdin.close()
+    async with asyncio.timeout(PATIENCE):
+        assert await child.wait() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("env")
+async def test_child_that_does_not_go_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "the_child.py").write_text(
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"open({str(tmp_path / 'up')!r}, 'w').close()\n"
+        "while True: signal.pause()\n"
+    )
+    child = await Child.start("the_child", ORDERS)
+    async with asyncio.timeout(PATIENCE):
+        while not (tmp_path / "up").exists():
+            await asyncio.sleep(0.01)  # it has no way to tell us
+        assert await child.end(patience=0.1) == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given", [b"", b"\x00", b"\x00\x00\x00\x05hello", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02\x81"]
+)
+async def test_started_by_hand_it_ends_without_a_traceback(given: bytes) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "actors.quic_worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    async with asyncio.timeout(PATIENCE):
+        _, said = await process.communicate(given)
+    assert b"Traceback" not in said

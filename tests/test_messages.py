@@ -1,0 +1,64 @@
+"""The schema: what is refused, and that nothing hostile raises another error."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import events
+from actors.messages import (
+    DECODE_ERRORS,
+    Credentials,
+    Heartbeat,
+    Ready,
+    StreamDelta,
+    Totals,
+    decode_down,
+    decode_report,
+    decode_up,
+    encode,
+)
+
+DELTA = StreamDelta("t", 0, 1, 1, Totals(1, 2, 3), Totals(1, 2, 3))
+
+
+def test_messages_survive_the_wire() -> None:
+    assert decode_report(encode(DELTA)) == DELTA
+    assert decode_up(encode(Ready({"a": "b"}))) == Ready({"a": "b"})
+    assert decode_up(encode(Heartbeat(Totals(1, 2, 3), 4, 0.5))) == Heartbeat(Totals(1, 2, 3), 4, 0.5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"slot": -1}, {"sequence": 2**63}, {"delta": {"streams": -1}}, {"more": 1}, {"tunnel_id": 5}, {"type": "other"}],
+    ids=repr,
+)
+def test_nonsense_is_refused(change: dict[str, object]) -> None:
+    message = msgspec.msgpack.encode(msgspec.to_builtins(DELTA) | change)
+    with pytest.raises(DECODE_ERRORS):
+        decode_report(message)
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=200))
+def test_garbage_raises_the_documented_errors_only(data: bytes) -> None:
+    for decode in (decode_up, decode_down, decode_report):
+        with pytest.raises(DECODE_ERRORS):
+            decode(data)
+
+
+def test_deep_nesting_raises_a_documented_error() -> None:
+    with pytest.raises(DECODE_ERRORS):
+        decode_up(b"\x82\xa4type\xa5ready\xa1x" + b"\x91" * 100_000)
+
+
+def test_secret_shows_in_no_repr() -> None:
+    credentials = Credentials("id", "https://a", "tag", b"hunter2")
+    assert "hunter2" not in f"{credentials!r} {credentials}"
+
+
+def test_every_event_has_a_topic_of_its_own() -> None:
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
+    topics = [kind.__struct_config__.tag for kind in kinds if kind is not events.Event]
+    assert len(set(topics)) == len(topics) > 10
+    assert all(isinstance(topic, str) and topic.islower() for topic in topics)
