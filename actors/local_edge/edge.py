@@ -63,7 +63,10 @@ class EdgeSession(Session):
 
     def register(self, params: dict[str, Any]) -> dict[str, Any] | None:
         """Answer `registerConnection`, or return None for silence."""
-        outcome = self._registry.register(self, params)
+        if self.registered is not None:
+            outcome: Connection[EdgeSession] | Refused | None = Refused("this connection is registered already")
+        else:
+            outcome = self._registry.register(self, params)
         index = params["connIndex"]
         client = params.get("options", {}).get("client", {})
         about = {

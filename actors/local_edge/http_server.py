@@ -68,6 +68,8 @@ class HttpConnection(asyncio.Protocol):
         self._bodyless = False
         self._keep_alive = True
         self._upgrade = False
+        self._visitor_ended = False
+        """After an upgrade: the visitor has no more to say."""
 
     @property
     def visitor(self) -> str:
@@ -111,8 +113,7 @@ class HttpConnection(asyncio.Protocol):
         """The response is complete; after an upgrade: no more raw bytes."""
         assert self._transport is not None
         if self._raw:
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            self._end_raw()
             return
         if self._chunked:
             self._transport.write(b"0\r\n\r\n")
@@ -121,6 +122,14 @@ class HttpConnection(asyncio.Protocol):
         if not self._keep_alive or not self._in_head:
             # With the request still arriving, what follows could not be told from it.
             self._transport.close()
+
+    def _end_raw(self) -> None:
+        assert self._transport is not None
+        if self._visitor_ended:
+            self._responder = None
+            self._transport.close()
+        else:
+            self._transport.write_eof()
 
     def abort(self) -> None:
         """The response broke off: the visitor must not take it for the whole."""
@@ -169,6 +178,7 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         if (self._raw or self._upgrade) and self._responder is not None:
+            self._visitor_ended = True
             self._responder.body_ended()
             return True
         return False

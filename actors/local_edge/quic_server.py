@@ -35,15 +35,20 @@ class ServerConnection(Connection):
         self.session = server.make_session(self)
         super().__init__(
             engine,
-            self._send_unless_frozen,
+            self._send_if_served,
             accept=self.session.accept,
             on_handshake=self.session.handshake_completed,
             on_closed=self._forget,
         )
 
-    def _send_unless_frozen(self, datagrams: list[Datagram]) -> None:
-        if not self.frozen:
+    def _send_if_served(self, datagrams: list[Datagram]) -> None:
+        """Nothing leaves before the client has asked for a name that is served: a wrong one is met with silence."""
+        if self.quic.client_server_name and not self.frozen:
             self._server.udp.send(datagrams)
+
+    def transmit(self) -> None:
+        if self.quic.has_begun:
+            super().transmit()
 
     def connection_id_issued(self, connection_id: bytes) -> None:
         self._server.add(connection_id, self)
@@ -130,6 +135,8 @@ class QuicServer:
             try:
                 connection.receive(datagrams)
             except UnknownServerName:
+                self.forget(connection)
+            if not connection.quic.has_begun:
                 self.forget(connection)
 
     def _connection_of(self, data: bytes, address: Address) -> ServerConnection | None:

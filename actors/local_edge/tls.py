@@ -35,8 +35,12 @@ class EdgeConnection(CreditedConnection):
     @property
     def client_server_name(self) -> str:
         """The name that the client asked for; empty before its hello."""
-        context = self.tls
-        return context.client_server_name if isinstance(context, EdgeContext) else ""
+        return self.tls.client_server_name if self.has_begun and isinstance(self.tls, EdgeContext) else ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a first packet was understood. Until then aioquic has neither TLS nor anybody to send to."""
+        return bool(self._network_paths)
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)

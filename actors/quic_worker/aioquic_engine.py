@@ -10,9 +10,10 @@ from typing import Any, Final
 from aioquic._buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import Limit, QuicConnection
-from aioquic.quic.packet import QuicFrameType, QuicProtocolVersion
+from aioquic.quic.connection import Limit, QuicConnection, QuicConnectionState
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import AlertDescription
 
 from actors.quic_worker.engine import Address, Closed, Datagram, EngineListener
 
@@ -106,6 +107,12 @@ class CreditedConnection(QuicConnection):
     def unfinished_streams(self) -> int:
         return sum(1 for number, stream in self._streams.items() if number and not stream.sender.is_finished)
 
+    def closed_by_peer(self) -> Closed | None:
+        """Why the peer closed the connection, as soon as it did: aioquic's event comes after the draining period."""
+        if self._state is not QuicConnectionState.DRAINING or self._close_event is None:
+            return None
+        return _closed(self._close_event)
+
     @property
     def smoothed_rtt(self) -> float:
         return self._loss._rtt_smoothed if self._loss._rtt_initialized else 0.0
@@ -142,6 +149,16 @@ _COMMON: Final[dict[str, Any]] = {
     "supported_versions": [QuicProtocolVersion.VERSION_1],
     "congestion_control_algorithm": "cubic",
 }
+
+
+def _closed(event: events.ConnectionTerminated) -> Closed:
+    reason = event.reason_phrase
+    if not reason and (alert := event.error_code - QuicErrorCode.CRYPTO_ERROR) in _ALERTS:
+        reason = f"TLS alert {_ALERTS[alert]}"
+    return Closed(event.error_code, reason, event.frame_type is None)
+
+
+_ALERTS: Final = {int(alert): alert.name for alert in AlertDescription}
 
 
 class AioquicEngine:
@@ -197,12 +214,14 @@ class AioquicEngine:
                 case events.HandshakeCompleted():
                     listener.handshake_completed()
                 case events.ConnectionTerminated():
-                    listener.closed(Closed(event.error_code, event.reason_phrase, event.frame_type is None))
+                    listener.closed(_closed(event))
                 case events.ConnectionIdIssued():
                     listener.connection_id_issued(event.connection_id)
                 case events.ConnectionIdRetired():
                     listener.connection_id_retired(event.connection_id)
         flush()
+        if (why := self._connection.closed_by_peer()) is not None:
+            listener.closed(why)
 
     def _received(self, stream_id: int, count: int, fin: bool) -> None:
         self._held[stream_id] = self._held.get(stream_id, 0) + count

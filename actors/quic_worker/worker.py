@@ -106,6 +106,9 @@ class Worker:
         await self._tasks.cancel()
         self._report()
         self._say(Stopped(reason=reason, message=message, totals=self._ledger.totals, retry_after=retry_after))
+        if self._connection is not None:
+            # However it ended: an edge that is not told holds the connection index for five more seconds.
+            self._connection.close(0, "")
         if self._udp is not None:
             self._udp.close()
         self._control_socket.close()
@@ -151,7 +154,6 @@ class Worker:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await self._until_over(self._handshake.wait())
         except TimeoutError:
-            connection.close()
             hint = f"; sending failed: {udp.last_error.strerror}" if udp.last_error is not None else ""
             raise _End(
                 WorkerEnd.DIAL_FAILED,
@@ -226,7 +228,6 @@ class Worker:
                     self._idle.clear()
                     await self._until_over(self._idle.wait())
                 await connection.flushed()
-        connection.close(0, "")
 
     # --- what runs beside ---
 

@@ -29,8 +29,10 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     ):
         options.add_argument(argument)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
+    try:
+        yield browser
+    finally:
+        browser.quit()
 
 
 async def test_hello_world_page(browser: webdriver.Chrome, state: Path) -> None:
@@ -44,4 +46,4 @@ def look(browser: webdriver.Chrome, url: str) -> None:
     wait = WebDriverWait(browser, PATIENCE)
     for element, text in (("websocket", "echoed “hello”"), ("sse", "event 2"), ("uptime", " s"), ("address", url)):
         wait.until(lambda page, element=element, text=text: text in page.find_element(By.ID, element).text)  # type: ignore[misc]
-    browser.get("about:blank")  # its event stream would hold the tunnel up for the grace period
+    browser.quit()  # its event stream would hold the tunnel up for the grace period

@@ -59,6 +59,27 @@ async def test_wrong_name_and_wrong_protocol_are_not_served(name: str, alpn: str
         assert (await client.get(f"{edge['admin']}/log")).json() == []
 
 
+async def test_garbage_harms_nobody() -> None:
+    async with local_edge() as edge:
+        host, port = edge["edge"].rsplit(":", 1)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=(host, int(port))
+        )
+        initial = bytes.fromhex("c000000001 08 0102030405060708 08 0102030405060708")
+        for data in (
+            *(b"\x00", b"\xff", b"\xc0" * 5, initial, initial + b"\xff" * 1300, initial + bytes(1300)),
+            *(
+                bytes.fromhex("c0ff00001d") + bytes(1300),
+                b"\x40" * 1300,
+                b"\xc0" * 1300,
+                b"\xf0" + initial[1:] + bytes(1300),
+            ),
+        ):
+            transport.sendto(data)
+        transport.close()
+        await handshake(edge, "quic.cftunnel.com", "argotunnel")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
