@@ -10,7 +10,7 @@ All are msgspec structs, told apart by a tag, sent as msgpack. Counts are checke
 or oversized one is refused, as is a field that the schema does not know.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -99,13 +99,38 @@ class EdgeAddress(Message, frozen=True):
 
 
 class Origin(Message, frozen=True):
-    """Where requests are forwarded to."""
+    """Where requests are forwarded to, and how."""
 
-    host: str
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    scheme: Literal["http", "https", "unix"] = "http"
+    path: str = ""
+    """Of the socket, with `unix`."""
+    host_header: str | None = None
+    """What the origin gets as Host; None: what the visitor sent."""
+    verify: bool = True
+    """Whether its certificate is checked, with `https`."""
+    ca_file: str | None = None
+    """Whom to trust, instead of the system's roots."""
+    server_name: str | None = None
+    """The name in its certificate, where that is not `host`."""
+    response_timeout: Seconds = 0.0
+    """Seconds for the head of a response; 0: as long as it takes."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as they stand in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        return f"https://{self.authority}" if self.scheme == "https" else self.authority
+
+    @property
+    def url(self) -> str:
+        """As a URL."""
+        return f"http://{self.authority}" if self.scheme == "http" else str(self)
 
 
 class ChildOrders(Message, frozen=True):
@@ -132,6 +157,7 @@ class WorkerOrders(ChildOrders, frozen=True):
     previous_attempts: Count
     replace_existing: bool
     origin: Origin
+    max_streams: Annotated[int, msgspec.Meta(ge=1)]
     deltas_endpoint: str
 
 

@@ -45,6 +45,7 @@ TESTED_BY_RUNNING = {
     "metrics/actor.py",
     "quic_worker/control.py",
     "quic_worker/origin.py",
+    "quic_worker/origin_pool.py",
     "quic_worker/proxy.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",

@@ -9,6 +9,7 @@
     http1.py       request heads, hop-by-hop rules, body framing (pure)
     proxy.py       one exchange: from the edge to the origin and back
     origin.py      a connection to the origin
+    origin_pool.py connections to it, kept between exchanges
     ledger.py      what was counted and what was reported (pure)
     ends.py        the ways in which a worker's life can end (pure)
 

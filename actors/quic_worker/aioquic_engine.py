@@ -17,14 +17,23 @@ from aioquic.tls import AlertDescription
 
 from actors.quic_worker.engine import Address, Closed, Datagram, EngineListener
 
-STREAM_WINDOW: Final = 1024 * 1024
-"""Bytes that a peer may send on one stream ahead of what was consumed: 80 Mbit/s at a round trip of 100 ms."""
+STREAM_WINDOW: Final = 128 * 1024
+"""Bytes that a peer may send on a new stream ahead of what was consumed: 192 streams that nobody reads fit in the
+connection's window, so that they do not stop the others."""
+
+MAX_STREAM_WINDOW: Final = 6 * 1024 * 1024
+"""What a stream's window grows to while it is used up faster than it can be announced anew: 500 Mbit/s at a round trip
+of 100 ms; the Go client's own."""
 
 CONNECTION_WINDOW: Final = 24 * 1024 * 1024
 """The same over all streams of a connection: the bound of what a connection can make us hold."""
 
-MAX_STREAMS: Final = 1000
-"""Streams that the peer may have open at once. aioquic's own limit is 128; the edge has at most 200 in flight."""
+GROWTH_ROUND_TRIPS: Final = 2.0
+"""Half a window that is consumed within so many round trips was too small: the sender had to wait for it."""
+
+MAX_STREAMS: Final = 2048
+"""Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
+answer. aioquic's own limit is 128."""
 
 IDLE_TIMEOUT: Final = 5.0
 """Seconds without a word until the connection counts as lost; the edge's own value."""
@@ -36,8 +45,26 @@ _LIMIT_FRAME_CAPACITY: Final = 1 + 8 + 8
 """A frame type and two variable-length integers."""
 
 
+class _Window:
+    """How far a peer may be ahead on one stream, and since when that is announced."""
+
+    __slots__ = ("announced_at", "size")
+
+    def __init__(self, now: float) -> None:
+        self.size = STREAM_WINDOW
+        self.announced_at = now
+
+
 class CreditedConnection(QuicConnection):
-    """A QuicConnection whose receive credit is granted by `consumed`, and by nothing else."""
+    """A QuicConnection whose receive credit is granted by `grant`, and by nothing else."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.now = 0.0
+        """The time of the latest call from outside."""
+        self._windows: dict[int, _Window] = {}
+        self._grown = 0
+        """Bytes of all windows beyond their first size; together they stay within the connection's window."""
 
     def _write_connection_limits(self, builder: Any, space: Any) -> None:
         data = self._local_max_data
@@ -63,19 +90,41 @@ class CreditedConnection(QuicConnection):
             limit.sent = min(limit.sent, previous)
 
     def _write_stream_limits(self, builder: Any, space: Any, stream: QuicStream) -> None:
-        if stream.max_stream_data_local - stream.max_stream_data_local_sent < STREAM_WINDOW // 2:
+        pending = stream.max_stream_data_local - stream.max_stream_data_local_sent
+        if pending < STREAM_WINDOW // 2 or stream.receiver.is_finished:
             return
-        if stream.receiver.is_finished:
+        assert stream.stream_id is not None
+        window = self._windows.get(stream.stream_id)
+        if window is None:
+            # The first announcement was with the stream's opening, whenever that was: it proves nothing.
+            window = self._windows[stream.stream_id] = _Window(-1.0)
+        if pending < window.size // 2:
             return
+        self._grow(stream, window)
         frame: Buffer = builder.start_frame(
             QuicFrameType.MAX_STREAM_DATA,
             capacity=_LIMIT_FRAME_CAPACITY,
             handler=self._on_stream_limit_delivery,
             handler_args=(stream, stream.max_stream_data_local_sent),
         )
-        frame.push_uint_var(stream.stream_id)  # type: ignore[arg-type]
+        frame.push_uint_var(stream.stream_id)
         frame.push_uint_var(stream.max_stream_data_local)
         stream.max_stream_data_local_sent = stream.max_stream_data_local
+
+    def _grow(self, stream: QuicStream, window: _Window) -> None:
+        """Double a window that is used up faster than it can be announced, within what all may have together."""
+        quick = self.now - window.announced_at < GROWTH_ROUND_TRIPS * self.smoothed_rtt
+        window.announced_at = self.now
+        more = min(window.size, MAX_STREAM_WINDOW - window.size)
+        if quick and more and self._grown + more <= CONNECTION_WINDOW:
+            window.size += more
+            self._grown += more
+            stream.max_stream_data_local += more
+
+    def forget_window(self, stream_id: int) -> None:
+        """The stream is done with."""
+        if (window := self._windows.pop(stream_id, None)) is not None:
+            self._grown -= window.size - STREAM_WINDOW
 
     def _on_stream_limit_delivery(self, delivery: Any, stream: QuicStream, previous: int) -> None:
         if delivery.name != "ACKED":
@@ -180,6 +229,7 @@ class AioquicEngine:
         self._connection.connect(address, now)
 
     def receive(self, data: bytes, address: Address, now: float) -> None:
+        self._connection.now = now
         self._connection.receive_datagram(data, address, now)
 
     def deliver(self, listener: EngineListener) -> None:
@@ -236,6 +286,7 @@ class AioquicEngine:
         self._connection.grant(stream_id, cut)
 
     def datagrams(self, now: float) -> list[Datagram]:
+        self._connection.now = now
         return self._connection.datagrams_to_send(now)
 
     def timer(self) -> float | None:
@@ -274,6 +325,7 @@ class AioquicEngine:
         self._connection.grant(stream_id, count)
 
     def discard(self, stream_id: int) -> None:
+        self._connection.forget_window(stream_id)
         if held := self._held.pop(stream_id, 0):
             self._connection.grant(stream_id, held)
 

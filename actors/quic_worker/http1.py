@@ -69,21 +69,32 @@ class RequestHead(NamedTuple):
     upgrade: bool
 
 
-def build_request_head(request: ConnectRequest) -> RequestHead:
+def build_request_head(request: ConnectRequest, *, host_header: str | None = None) -> RequestHead:
     """Build the head of a request to the origin from what the edge asks for.
+
+    `host_header` replaces the visitor's Host, which then goes on as X-Forwarded-Host.
 
     Raises:
         BadRequest: with what is wrong; no byte may reach the origin then.
     """
     method, host, fields = _read_metadata(request.metadata)
     upgrade = request.type is ConnectionType.WEBSOCKET
-    lines = [f"{method} {_target(request.dest)} HTTP/1.1\r\nHost: ".encode("ascii") + host]
+    lines = [f"{method} {_target(request.dest, method)} HTTP/1.1".encode("ascii")]
+    if host_header is None:
+        lines.append(b"Host: " + host)
+    else:
+        lines.append(f"Host: {host_header}\r\nX-Forwarded-Host: ".encode("latin-1") + host)
     nominated = _nominated_by_visitor(fields)
     length: int | None = None
     chunked = False
+    after_edge_s_own = False
+    """The visitor's fields come first. Behind its own, an edge was seen to say the length once more."""
     for name, value in fields:
         lowered = name.lower()
+        after_edge_s_own = after_edge_s_own or lowered.startswith("cf-")
         if lowered == "content-length":
+            if length is not None and not after_edge_s_own:
+                raise BadRequest("two Content-Lengths")
             length = _content_length(value, length)
         elif lowered == "transfer-encoding":
             if chunked or value.lower() != b"chunked":
@@ -94,6 +105,8 @@ def build_request_head(request: ConnectRequest) -> RequestHead:
                 raise BadRequest("two different hosts")
         elif lowered not in HOP_BY_HOP and lowered not in nominated:
             if upgrade and lowered == "sec-websocket-version":
+                continue
+            if host_header is not None and lowered == "x-forwarded-host":
                 continue
             lines.append(name.encode("ascii") + b": " + value)
     if chunked and length is not None:
@@ -107,7 +120,6 @@ def build_request_head(request: ConnectRequest) -> RequestHead:
             lines.append(b"Transfer-Encoding: chunked")
         elif body is Body.LENGTH:
             lines.append(b"Content-Length: %d" % (length or 0))
-        lines.append(b"Connection: close")
     data = b"\r\n".join(lines) + b"\r\n\r\n"
     if len(data) > MAX_HEAD_BYTES:
         raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes")
@@ -137,6 +149,10 @@ def _read_metadata(metadata: Metadata) -> tuple[str, bytes, list[tuple[str, byte
         raise BadRequest("no method or no host")
     if len(fields) > MAX_FIELDS:
         raise BadRequest(f"more than {MAX_FIELDS} fields")
+    # Servers that read X_A as X-A (CGI, WSGI) would see one field twice, and perhaps the forged one.
+    names = {name.lower() for name, _ in fields}
+    if twins := sorted(name for name in names if "_" in name and name.replace("_", "-") in names):
+        raise BadRequest(f"both {twins[0]} and its twin with hyphens")
     return method, host, fields
 
 
@@ -148,8 +164,10 @@ def _field_value(value: bytes) -> bytes:
     return value.strip(b" \t")
 
 
-def _target(dest: str) -> str:
+def _target(dest: str, method: str) -> str:
     """The origin-form of `dest`: scheme and authority are dropped, an empty path is `/`, the rest stays as it is."""
+    if dest == "*" and method == "OPTIONS":
+        return dest
     match = _DEST.match(dest)
     target = dest[match.end() :] if match else dest
     if not target.startswith("/"):
@@ -166,7 +184,6 @@ def _target(dest: str) -> str:
 def _content_length(value: bytes, earlier: int | None) -> int:
     if not _CONTENT_LENGTH.fullmatch(value) or int(value) > _MAX_CONTENT_LENGTH:
         raise BadRequest("Content-Length that is no length")
-    # An edge was seen that sends the field twice; equal ones are one (RFC 9110 section 8.6).
     if earlier is not None and earlier != int(value):
         raise BadRequest("two different Content-Lengths")
     return int(value)

@@ -1,20 +1,14 @@
-"""A connection to the origin: bytes out, a parsed response in.
+"""A connection to the origin: requests out, parsed responses in.
 
-llhttp (httptools) reads the response. What it reports goes to a `ResponseHandler`, in order; after an upgrade the
-bytes pass as they are.
+llhttp (httptools) reads the responses. What it reports goes to a `ResponseHandler`, in order; after an upgrade the
+bytes pass as they are. One exchange at a time; `origin_pool.py` keeps connections between exchanges.
 """
 
 import asyncio
 import errno
-from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import httptools
-
-from actors.messages import Origin
-
-CONNECT_TIMEOUT: Final = 10.0
-"""Seconds to reach the origin: it is on this machine or next to it."""
 
 MAX_RESPONSE_HEAD: Final = 64 * 1024
 """Bytes of a response's status line and fields."""
@@ -56,41 +50,68 @@ class ResponseHandler(Protocol):
         """It has caught up."""
 
 
-class OriginConnection(asyncio.Protocol):
-    """One connection, for one exchange."""
+class Idle(Protocol):
+    """Told when a connection that serves nobody ends, or says something unasked."""
 
-    def __init__(self, handler: ResponseHandler, *, method: str = "", upgrade: bool = False, raw: bool = False) -> None:
-        """`method` and `upgrade` say what is asked; `raw`, that no HTTP is spoken at all."""
+    def forget(self, connection: "OriginConnection") -> None: ...
+
+
+class OriginConnection(asyncio.Protocol):
+    """One connection. `begin` starts an exchange on it."""
+
+    def __init__(self, pool: Idle) -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._handler: ResponseHandler | None = None
+        self._exchanges = 0
+        self._idle_since = 0.0
+
+    # --- exchanges ---
+
+    def begin(self, handler: ResponseHandler, *, method: str = "", upgrade: bool = False, raw: bool = False) -> None:
+        """Serve `handler` from now on. `method` and `upgrade` say what is asked; `raw`, that no HTTP is spoken."""
         self._handler = handler
+        self._exchanges += 1
         self._method = method
         self._upgrade = upgrade
         self._raw = raw
-        self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._status = 0
         self._interim = 0
         self._until_close = False
-        self._ended = False
+        self._complete = False
+        self._surplus = False
+        """Bytes came after the end of the response: nobody asked for them, and nobody shall get them."""
+        self.reusable = False
+        """Whether another exchange may follow this one."""
 
-    @classmethod
-    async def open(cls, origin: Origin, make: Callable[[], "OriginConnection"]) -> "OriginConnection":
-        """Connect.
+    def idle(self, now: float) -> None:
+        """The exchange is over: wait for the next one."""
+        self._handler = None
+        self._idle_since = now
+        self.resume()
 
-        Raises:
-            OriginError: nothing answers there (502), or not in time (504).
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                # `localhost` has two addresses on most machines, and servers often listen on one of them.
-                _, connection = await loop.create_connection(make, origin.host, origin.port, happy_eyeballs_delay=0.25)
-        except TimeoutError as error:
-            raise OriginError(f"no connection to {origin} within {CONNECT_TIMEOUT:.0f} s", status=504) from error
-        except OSError as error:
-            raise OriginError(f"cannot connect to {origin}: {_plain(error)}") from error
-        return connection
+    @property
+    def idle_since(self) -> float:
+        """Since when it serves nobody, on the event loop's clock."""
+        return self._idle_since
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is still open, as far as is known."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def may_be_stale(self) -> bool:
+        """Whether the origin may have closed it before this exchange reached it: reused, and not a byte came back."""
+        return self._exchanges > 1 and not self._head_bytes
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the head of the final response is here."""
+        return bool(self._status)
 
     # --- towards the origin ---
 
@@ -100,8 +121,12 @@ class OriginConnection(asyncio.Protocol):
 
     def write_eof(self) -> None:
         """Half-close: the visitor of a raw tunnel has no more to say."""
-        if self._transport is not None and self._transport.can_write_eof():
+        if self._transport is None:
+            return
+        if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()  # TLS has no half-close here
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -114,13 +139,13 @@ class OriginConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; the handler hears nothing more."""
-        self._ended = True
+        self._handler = None
         if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
         """Close once what was written has left; the handler hears nothing more."""
-        self._ended = True
+        self._handler = None
         if self._transport is not None:
             self._transport.close()
 
@@ -129,65 +154,79 @@ class OriginConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        if self._ended:
-            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
-            return
-        if self._raw:
+        if self._handler is None:
+            self._pool.forget(self)
+            self.abort()
+        elif self._raw:
             self._handler.body_received(data)
-            return
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         if not self._status:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._raw = True
-            if rest := data[upgrade.args[0] :]:
+            if self._handler is not None and (rest := data[upgrade.args[0] :]):
                 self._handler.body_received(rest)
+            return
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None  # a fault of our own, not of the origin
         except httptools.HttpParserError as error:
-            if not self._ended:
+            self._surplus = True
+            if not self._complete:
                 self._fail(f"the origin's response is no HTTP: {error}")
-            return
-        if not self._status and self._head_bytes > MAX_RESPONSE_HEAD and not self._ended:
+                return
+        if self._complete:
+            self._end(keep_alive=not self._surplus and not self._until_close and self._parser.should_keep_alive())
+        elif not self._status and self._head_bytes > MAX_RESPONSE_HEAD:
             self._fail(f"the origin's response has a head of more than {MAX_RESPONSE_HEAD} bytes")
 
     def eof_received(self) -> bool:
-        if self._ended:
+        if self._handler is None:
+            self._pool.forget(self)
             return False
         if self._raw or self._until_close:
-            self._end()
+            self._end(keep_alive=False)
             return self._raw  # the other direction of a raw tunnel goes on
         self._fail("the origin closed the connection before its response was complete")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._ended:
-            reason = _plain(exc) if isinstance(exc, OSError) else "closed"
+        self._pool.forget(self)
+        if self._handler is not None:
+            reason = plain(exc) if isinstance(exc, OSError) else "closed"
             self._fail(f"the connection to the origin was lost: {reason}")
 
     def pause_writing(self) -> None:
-        if not self._ended:
+        if self._handler is not None:
             self._handler.pause_upload()
 
     def resume_writing(self) -> None:
-        if not self._ended:
+        if self._handler is not None:
             self._handler.resume_upload()
 
     # --- what llhttp reports ---
+
+    def on_message_begin(self) -> None:
+        self._surplus = self._surplus or self._complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._status:  # later ones are trailers, which the protocol does not carry
             self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if self._complete or self._handler is None:
+            return
         status = self._parser.get_status_code()
         fields, self._fields = self._fields, []
         if 100 <= status < 200 and status != 101:
             self._interim += 1
+            self._head_bytes = 1  # each head is measured for itself
             if self._interim > MAX_INTERIM_RESPONSES:
                 self._fail(f"the origin sent more than {MAX_INTERIM_RESPONSES} interim responses")
             return
@@ -198,30 +237,39 @@ class OriginConnection(asyncio.Protocol):
         names = {name.lower() for name, _ in fields}
         self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
         self._handler.head_received(status, fields)
-        if self._method == "HEAD" and not self._ended:
-            # llhttp knows responses, not what they answer: this one has no body whatever its fields say.
-            self._end()
+        # llhttp knows responses, not what they answer: this one has no body whatever its fields say.
+        self._complete = self._method == "HEAD"
 
     def on_body(self, data: bytes) -> None:
-        if self._status and not self._ended:
+        if self._complete:
+            self._surplus = True
+        elif self._status and self._handler is not None:
             self._handler.body_received(data)
 
     def on_message_complete(self) -> None:
-        if self._status and self._status != 101 and not self._ended:
-            self._end()
+        if self._status and self._status != 101:
+            if not self._complete and self._status in (204, 304):
+                self._until_close = False
+            self._complete = True
 
-    def _end(self) -> None:
-        self._ended = not self._raw
-        self._handler.response_ended()
+    def _end(self, *, keep_alive: bool) -> None:
+        if self._handler is None:
+            return
+        self.reusable = keep_alive
+        handler = self._handler
+        if not self._raw:
+            self._handler = None
+        handler.response_ended()
 
     def _fail(self, message: str) -> None:
-        self._ended = True
+        handler, self._handler = self._handler, None
         if self._transport is not None:
             self._transport.abort()
-        self._handler.response_failed(OriginError(message))
+        if handler is not None:
+            handler.response_failed(OriginError(message))
 
 
-def _plain(error: OSError) -> str:
+def plain(error: OSError) -> str:
     """What an OSError means, without the list of every address that was tried."""
     text = str(error)
     if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:

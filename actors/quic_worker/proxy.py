@@ -5,11 +5,11 @@ flow-control credit, a slow visitor pauses reading from the origin. A response t
 never with FIN.
 """
 
+import asyncio
 import http
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from actors.messages import Origin
 from actors.quic_worker.connection import Stream
 from actors.quic_worker.http1 import (
     LAST_CHUNK,
@@ -23,6 +23,7 @@ from actors.quic_worker.http1 import (
 )
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.origin import OriginConnection, OriginError
+from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, ConnectResponse, encode_response
 from actors.tasks import Tasks
 
@@ -33,9 +34,11 @@ _RAW_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
 class Surroundings(NamedTuple):
     """What every exchange of a connection shares."""
 
-    origin: Origin
+    pool: OriginPool
     ledger: Ledger
     tasks: Tasks
+    is_full: Callable[[], bool]
+    """Whether as many exchanges run as may."""
     ended: Callable[["Exchange"], None]
     """Called once, when an exchange needs nothing any more."""
 
@@ -46,7 +49,7 @@ class Exchange:
     def __init__(self, stream: Stream, request: ConnectRequest, surroundings: Surroundings) -> None:
         self._stream = stream
         self._request = request
-        self._origin_address, self._ledger, self._tasks, self._on_ended = surroundings
+        self._pool, self._ledger, self._tasks, self._is_full, self._on_ended = surroundings
         self._origin: OriginConnection | None = None
         self._head = _RAW_HEAD
         self._left = 0
@@ -57,47 +60,74 @@ class Exchange:
         self._request_ended = False
         self._response_begun = False
         self._response_ended = False
+        self._upload_ended = False
         self._upload_paused = False
         self._unconsumed = 0
+        self._repeated = False
+        """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
+        self._deadline: asyncio.TimerHandle | None = None
         self._ended = False
 
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
         self._ledger.stream_opened()
         self._stream.handler = self
+        if self._is_full():
+            self.response_failed(OriginError("too many requests at once", status=503))
+            return
+        origin: OriginConnection | None = None
         if self._request.type is not ConnectionType.TCP:
             try:
-                self._head = build_request_head(self._request)
+                self._head = build_request_head(self._request, host_header=self._pool.origin.host_header)
             except BadRequest as error:
                 self._answer(http.HTTPStatus.BAD_REQUEST, f"the request was refused: {error}")
                 return
             self._left = self._head.length
-        self._tasks.start(self._connect(), name=f"exchange-{self._stream.id}")
+            origin = self._pool.reuse(self._head)
         if body:
-            self.data_received(body)
+            self._early.append(body)
+        if origin is not None:
+            self._begin(origin)
+        else:
+            self._connect_soon()
+
+    def _connect_soon(self) -> None:
+        self._tasks.start(self._connect(), name=f"exchange-{self._stream.id}")
 
     async def _connect(self) -> None:
-        raw = self._request.type is ConnectionType.TCP
         try:
-            origin = await OriginConnection.open(
-                self._origin_address,
-                lambda: OriginConnection(self, method=self._head.method, upgrade=self._head.upgrade, raw=raw),
-            )
+            origin = await self._pool.connect()
         except OriginError as error:
             if not self._ended:
                 self.response_failed(error)
             return
         if self._ended:
             origin.abort()
-            return
+        else:
+            self._begin(origin)
+
+    def _begin(self, origin: OriginConnection) -> None:
         self._origin = origin
-        if raw:
-            self._raw = self._response_begun = True
+        self._raw = self._response_begun = self._request.type is ConnectionType.TCP
+        origin.begin(self, method=self._head.method, upgrade=self._head.upgrade, raw=self._raw)
+        if self._raw:
             self._stream.write(encode_response(ConnectResponse("", ())))
         else:
             origin.write(self._head.data)
+        if self._head.body is Body.NONE and not self._raw:
+            self._sent_all()
         if not self._head.upgrade:
             self._release_early()
+
+    def _sent_all(self) -> None:
+        """The request has left; from here on the origin has its time to answer."""
+        self._upload_ended = True
+        if (seconds := self._pool.origin.response_timeout) and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(seconds, self._too_slow, seconds)
+
+    def _too_slow(self, seconds: float) -> None:
+        if not self._response_begun and not self._ended:
+            self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, f"{self._pool.origin} did not answer within {seconds:g} s")
 
     # --- from the edge (StreamHandler) ---
 
@@ -148,6 +178,8 @@ class Exchange:
                 return
             self._left -= size
             self._origin.write(data)
+            if not self._left:
+                self._sent_all()
         else:
             self._stream.consumed(size)  # a body that was never announced has nowhere to go
             return
@@ -165,6 +197,7 @@ class Exchange:
                 self._end()
         elif self._head.body is Body.CHUNKED:
             self._origin.write(LAST_CHUNK)
+            self._sent_all()
         elif self._left:
             self._abandon()  # the visitor broke off: the origin must not take it for the whole
 
@@ -190,7 +223,11 @@ class Exchange:
             self._end()
 
     def response_failed(self, error: OriginError) -> None:
-        if self._response_begun:
+        if self._origin is not None and self._origin.may_be_stale and not self._repeated:
+            self._repeated = True
+            self._origin = None
+            self._connect_soon()
+        elif self._response_begun:
             self._abandon()
         elif self._request.type is ConnectionType.TCP:
             self._stream.write(encode_response(ConnectResponse(str(error), ())), fin=True)
@@ -230,6 +267,12 @@ class Exchange:
         self._ended = True
         self._early.clear()
         self._stream.stop()
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self._origin is not None:
-            self._origin.close()
+            if self._response_ended and self._upload_ended and self._origin.reusable:
+                self._pool.release(self._origin)
+            else:
+                self._origin.close()
+            self._origin = None
         self._on_ended(self)

@@ -38,6 +38,7 @@ from actors.quic_worker.control import ControlStream
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
 from actors.quic_worker.engine import Address, Closed
 from actors.quic_worker.ledger import Ledger
+from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.proxy import Exchange, Surroundings
 from actors.quic_worker.streams import IncomingStream
 from actors.quic_worker.udp import ANY_ADDRESS, UdpSocket
@@ -82,6 +83,14 @@ class Worker:
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
         self._exchanges: set[Exchange] = set()
+        self._pool = OriginPool(orders.origin)
+        self._surroundings = Surroundings(
+            self._pool,
+            self._ledger,
+            self._tasks,
+            lambda: len(self._exchanges) > orders.max_streams,
+            self._exchange_ended,
+        )
         self._idle = asyncio.Event()
         self._handshake = asyncio.Event()
         self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
@@ -104,6 +113,7 @@ class Worker:
         else:
             reason, message, retry_after = WorkerEnd.DRAINED, "", 0.0
         await self._tasks.cancel()
+        self._pool.close()
         self._report()
         self._say(Stopped(reason=reason, message=message, totals=self._ledger.totals, retry_after=retry_after))
         if self._connection is not None:
@@ -206,9 +216,7 @@ class Worker:
         if orders.slot == 0 and not result.remotely_managed:
             # Informative for the edge; a failure is no reason to end a connection that works.
             try:
-                await control.call(
-                    "updateLocalConfiguration", {"config": local_configuration(f"http://{orders.origin}")}
-                )
+                await control.call("updateLocalConfiguration", {"config": local_configuration(orders.origin.url)})
             except EdgeProtocolError as error:
                 self._log.warning("the edge did not take the local configuration", error=str(error))
         return result.connection_id
@@ -276,6 +284,7 @@ class Worker:
         while True:
             await asyncio.sleep(PING_INTERVAL)
             connection.ping()
+            self._pool.expire()
 
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
@@ -296,8 +305,7 @@ class Worker:
     # --- events ---
 
     def _accept(self, stream: Stream) -> None:
-        surroundings = Surroundings(self._orders.origin, self._ledger, self._tasks, self._exchange_ended)
-        stream.handler = IncomingStream(stream, surroundings, self._log, self._exchanges.add)
+        stream.handler = IncomingStream(stream, self._surroundings, self._log, self._exchanges.add)
 
     def _exchange_ended(self, exchange: Exchange) -> None:
         self._exchanges.discard(exchange)

@@ -7,7 +7,9 @@ import sys
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
+
+import msgspec
 
 from actors import (
     DEFAULT_GRACE_PERIOD,
@@ -18,9 +20,10 @@ from actors import (
     log,
 )
 from actors.errors import ExitCode, TunnelError, UsageError
+from actors.messages import Origin
 from actors.supervisor.discovery import EDGE_PORT
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
-from actors.supervisor.settings import Settings
+from actors.supervisor.settings import DEFAULT_MAX_STREAMS, Settings
 from actors.url_file import default_state_folder
 
 ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
@@ -28,6 +31,12 @@ ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
 
 MAX_SECONDS: Final = 24 * 3600.0
 """No timeout or grace period is longer than a day."""
+
+LOCAL_HOST: Final = "127.0.0.1"
+"""Where `--port` is."""
+
+_WHAT: Final = ("port", "url", "hello_world")
+"""The flags that say what to show; one of them."""
 
 MAX_CONNECTIONS: Final = 4
 """What the edge takes for one tunnel."""
@@ -101,6 +110,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _positive(text: str) -> int:
+    if (value := _count(text)) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
 def _connections(text: str) -> int:
     value = _count(text)
     if not 1 <= value <= MAX_CONNECTIONS:
@@ -112,6 +127,34 @@ def _url(text: str) -> str:
     parts = urllib.parse.urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    return text
+
+
+def _origin_url(text: str) -> Origin:
+    """http://host:port, https://host:port or unix:/path.sock."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:").removeprefix("//")
+        if not path.startswith("/") or len(os.fsencode(path)) > bus.MAX_IPC_PATH:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: give an absolute path of at most {bus.MAX_IPC_PATH} bytes, as in unix:/run/app.sock"
+            )
+        return Origin(scheme="unix", path=path)
+    parts = urllib.parse.urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.username is not None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http://HOST:PORT, https://HOST:PORT or unix:/PATH")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(f"{text!r}: leave the path out; each request brings its own")
+    scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+    return Origin(scheme=scheme, host=parts.hostname, port=port or (443 if scheme == "https" else 80))
+
+
+def _host_header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST or HOST:PORT, nor the word rewrite")
     return text
 
 
@@ -139,12 +182,37 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group("what to show")
     what.add_argument("--port", type=_port, metavar="PORT", help="the local port that requests are forwarded to")
+    what.add_argument(
+        "--url", type=_origin_url, metavar="URL", help="instead: http://HOST:PORT, https://HOST:PORT or unix:/PATH"
+    )
     what.add_argument("--hello-world", action="store_true", default=None, help="instead: serve a small page of its own")
     what.add_argument(
         "--local-edge",
         action="store_true",
         default=None,
         help="use an edge on this machine instead of Cloudflare: offline, for demos and tests",
+    )
+    origin = parser.add_argument_group("how requests are forwarded")
+    origin.add_argument(
+        "--host-header",
+        type=_host_header,
+        metavar="HOST|rewrite",
+        help="Host that the origin gets (rewrite: its own), for servers that refuse unknown ones",
+    )
+    origin.add_argument("--no-tls-verify", action="store_true", default=None, help="take any certificate of the origin")
+    origin.add_argument("--origin-ca", type=_existing_file, metavar="FILE", help="PEM file with the origin's roots")
+    origin.add_argument("--origin-server-name", metavar="NAME", help="the name in the origin's certificate")
+    origin.add_argument(
+        "--origin-response-timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="for the head of a response, then 504 (default: 0, as long as it takes)",
+    )
+    origin.add_argument(
+        "--max-streams",
+        type=_positive,
+        metavar="N",
+        help=f"requests at once on one connection, then 503 (default: {DEFAULT_MAX_STREAMS})",
     )
     edge = parser.add_argument_group("the tunnel")
     edge.add_argument("--connections", type=_connections, metavar="N", help="connections, 1 to 4 (default: 2)")
@@ -207,7 +275,7 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
             continue
         name = ENVIRONMENT_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
         # The two say what to show: one given as a flag makes the other's variable moot.
-        moot = {"port": given.hello_world, "hello_world": given.port}.get(action.dest)
+        moot = action.dest in _WHAT and any(getattr(given, other) for other in _WHAT)
         if (text := environment.get(name, "")) and not moot:
             setattr(given, action.dest, _from_environment(name, text, action))
     return _settings(given)
@@ -230,10 +298,11 @@ def _from_environment(name: str, text: str, action: argparse.Action) -> Any:
 
 
 def _settings(given: argparse.Namespace) -> Settings:
-    if given.port is None and not given.hello_world:
+    asked = [f"--{name.replace('_', '-')}" for name in _WHAT if getattr(given, name)]
+    if not asked:
         raise UsageError("give --port PORT, the local port to show (or --hello-world for a page of its own)")
-    if given.port is not None and given.hello_world:
-        raise UsageError("--port and --hello-world exclude each other")
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} exclude each other")
     if given.local_edge and (given.service_url or given.edge or given.edge_ca):
         raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
     for flag in ("events", "metrics"):
@@ -248,6 +317,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "edge_ca": given.edge_ca,
         "timeout": given.timeout,
         "grace_period": given.grace_period,
+        "max_streams": given.max_streams,
         "max_reconnect_attempts": given.max_reconnect_attempts,
         "state_folder": (given.state_dir or default_state_folder()).absolute(),
         "events_endpoint": given.events,
@@ -257,9 +327,35 @@ def _settings(given: argparse.Namespace) -> Settings:
         "log_level": given.log_level,
     }
     return Settings(
-        port=given.port,
+        origin=_origin(given),
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
+    )
+
+
+def _origin(given: argparse.Namespace) -> Origin | None:
+    origin = given.url or (Origin(host=LOCAL_HOST, port=given.port) if given.port else None)
+    details = ("host_header", "no_tls_verify", "origin_ca", "origin_server_name", "origin_response_timeout")
+    if origin is None:
+        if wrong := [name for name in details if getattr(given, name)]:
+            raise UsageError(f"--{wrong[0].replace('_', '-')} needs --port or --url")
+        return None
+    for name in ("no_tls_verify", "origin_ca", "origin_server_name"):
+        if getattr(given, name) and origin.scheme != "https":
+            raise UsageError(f"--{name.replace('_', '-')} needs --url https://…")
+    host_header = given.host_header
+    if host_header == "rewrite":
+        default = {"http": 80, "https": 443}.get(origin.scheme)
+        host_header = "localhost" if origin.scheme == "unix" else origin.authority
+        if origin.port == default:
+            host_header = host_header.rpartition(":")[0]
+    return msgspec.structs.replace(
+        origin,
+        host_header=host_header,
+        verify=not given.no_tls_verify,
+        ca_file=str(given.origin_ca) if given.origin_ca else None,
+        server_name=given.origin_server_name,
+        response_timeout=given.origin_response_timeout or 0.0,
     )
 
 

@@ -56,8 +56,6 @@ ORIGIN_PROBE_TIMEOUT: Final = 1.0
 STATS_INTERVAL: Final = 1.0
 """Seconds between `stats` events."""
 
-LOCAL_HOST: Final = "127.0.0.1"
-
 T = TypeVar("T")
 
 
@@ -177,7 +175,7 @@ class Supervisor:
     async def _start(self) -> None:
         settings = self._settings
         names = ["metrics"]
-        names += ["hello_world"] if settings.port is None else []
+        names += ["hello_world"] if settings.origin is None else []
         names += ["local_edge"] if settings.local_edge else []
         ready = await asyncio.gather(*(self._children.ready(self._start_helper(name)) for name in names))
         endpoints = dict(zip(names, ready, strict=True))
@@ -210,8 +208,8 @@ class Supervisor:
         self._begin(credentials, await find_edges(settings.edges, settings.edge_ip_version))
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
-        if self._settings.port is not None:
-            return Origin(host=LOCAL_HOST, port=self._settings.port)
+        if self._settings.origin is not None:
+            return self._settings.origin
         host, _, port = endpoints["hello_world"]["http"].rpartition(":")
         return Origin(host=host, port=int(port))
 
@@ -219,7 +217,11 @@ class Supervisor:
         """Say so if nothing listens yet; the tunnel starts all the same."""
         try:
             async with asyncio.timeout(ORIGIN_PROBE_TIMEOUT):
-                _, writer = await asyncio.open_connection(origin.host, origin.port)
+                _, writer = await (
+                    asyncio.open_unix_connection(origin.path)
+                    if origin.scheme == "unix"
+                    else asyncio.open_connection(origin.host, origin.port)
+                )
         except (OSError, TimeoutError):
             message = f"nothing answers on {origin} yet; requests get 502 until something does"
             self._log.warning(message)
@@ -348,6 +350,7 @@ class Supervisor:
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
             origin=self._origin,
+            max_streams=self._settings.max_streams,
             deltas_endpoint=self._deltas_endpoint,
         )
         self._children.start(name, orders)

@@ -2,20 +2,25 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
+from actors.messages import Origin
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.publisher import EventsFormat
 from actors.url_file import default_state_folder
+
+DEFAULT_MAX_STREAMS: Final = 1000
+"""Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """The whole of a supervisor's configuration. Times are in seconds."""
 
-    port: int | None
-    """The local port; None: serve the hello-world page."""
+    origin: Origin | None
+    """Where requests go; None: to the hello-world page."""
     local_edge: bool = False
     connections: int = 2
     service_url: str = DEFAULT_SERVICE_URL
@@ -25,6 +30,7 @@ class Settings:
     edge_ca: Path | None = None
     timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
     grace_period: float = DEFAULT_GRACE_PERIOD
+    max_streams: int = DEFAULT_MAX_STREAMS
     max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
     state_folder: Path = field(default_factory=default_state_folder)
     events_endpoint: str | None = None

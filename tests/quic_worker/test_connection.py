@@ -201,6 +201,29 @@ async def test_unread_stream_stops_at_its_window_and_others_go_on() -> None:
     assert len(stalled.data) == 2 * STREAM_WINDOW
 
 
+async def test_window_grows_while_it_is_too_small_and_never_beyond_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest, together = 4 * STREAM_WINDOW, 10 * STREAM_WINDOW
+    monkeypatch.setattr(aioquic_engine, "GROWTH_ROUND_TRIPS", 1e9)  # as on a link of any length
+    monkeypatch.setattr(aioquic_engine, "MAX_STREAM_WINDOW", largest)
+    monkeypatch.setattr(aioquic_engine, "CONNECTION_WINDOW", together)
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    for _ in range(6):
+        pair.server.open_stream(lambda stream: Recorder(stream)).write(bytes(4 * largest))
+    pair.settle()
+    assert [len(recorder.data) for recorder in accepted] == [4 * largest] * 6
+    engine = pair.client.engine
+    assert isinstance(engine, AioquicEngine)
+    sizes = [window.size for window in engine._connection._windows.values()]
+    assert max(sizes) == largest
+    assert sum(size - STREAM_WINDOW for size in sizes) <= together
+    for recorder in accepted:
+        recorder.stream.stop()
+        recorder.stream.write(b"", fin=True)
+    pair.settle()
+    assert engine._connection._grown == 0
+
+
 async def test_connection_credit_comes_back_from_streams_that_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the connection's window, over streams that are stopped, reset or closed half read."""
     monkeypatch.setitem(aioquic_engine._COMMON, "max_data", 2 * STREAM_WINDOW)
@@ -225,7 +248,7 @@ async def test_connection_credit_comes_back_from_streams_that_are_given_up(monke
 async def test_writer_is_paused_and_resumed() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
-    opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)), consumes=False)
+    opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
     opened.stream.write(b"go")
     pair.settle()
     writer = accepted[0]
@@ -233,6 +256,7 @@ async def test_writer_is_paused_and_resumed() -> None:
         writer.stream.write(bytes(HIGH_WATER // 4))
     pair.settle()
     assert writer.heard == ["pause", "resume"]
+    opened.consumes = False
     while writer.heard.count("pause") < 2:
         writer.stream.write(bytes(HIGH_WATER))
     writer.stream.write(bytes(2 * STREAM_WINDOW))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import ExitCode, UsageError
+from actors.messages import Origin
 from actors.supervisor.cli import ENVIRONMENT_PREFIX, make_parser, read_settings
 from actors.supervisor.settings import Settings
 
@@ -17,7 +18,8 @@ def settings(*arguments: str, **environment: str) -> Settings:
 
 def test_defaults() -> None:
     made = settings("--port", "8080")
-    assert (made.port, made.connections, made.timeout, made.grace_period) == (8080, 2, 30.0, 30.0)
+    assert made.origin == Origin(host="127.0.0.1", port=8080)
+    assert (made.connections, made.timeout, made.grace_period) == (2, 30.0, 30.0)
     assert made.max_reconnect_attempts == 10
     assert made.service_url == "https://api.trycloudflare.com"
 
@@ -41,6 +43,13 @@ def test_every_flag_has_its_variable() -> None:
         "json": "yes",
         "log_level": "debug",
         "hello_world": "0",
+        "url": "",
+        "host_header": "rewrite",
+        "no_tls_verify": "0",
+        "origin_ca": "",
+        "origin_server_name": "",
+        "origin_response_timeout": "3",
+        "max_streams": "7",
     }
     flags = {action.option_strings[-1].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "help",
@@ -48,7 +57,8 @@ def test_every_flag_has_its_variable() -> None:
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
-        port=81,
+        origin=Origin(host="127.0.0.1", port=81, host_header="127.0.0.1:81", response_timeout=3.0),
+        max_streams=7,
         connections=3,
         timeout=5.5,
         grace_period=1.0,
@@ -68,10 +78,28 @@ def test_every_flag_has_its_variable() -> None:
 
 
 def test_flag_wins_over_variable() -> None:
-    assert settings("--port", "1", port="2", connections="4").port == 1
+    assert settings("--port", "1", port="2", connections="4").origin == Origin(host="127.0.0.1", port=1)
     assert settings("--edge", "a:1", edge="b:2", port="1").edges == (("a", 1),)
-    assert settings("--hello-world", port="2").port is None
-    assert settings("--port", "1", hello_world="1").port == 1
+    assert settings("--hello-world", port="2").origin is None
+    assert settings("--port", "1", hello_world="1", url="http://x").origin == Origin(host="127.0.0.1", port=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "origin"),
+    [
+        (["--url", "http://localhost:3000"], Origin(host="localhost", port=3000)),
+        (["--url", "http://[::1]/"], Origin(host="::1", port=80)),
+        (["--url", "unix:/run/app.sock"], Origin(scheme="unix", path="/run/app.sock")),
+        (
+            ["--url", "https://app.test", "--no-tls-verify", "--origin-server-name", "x", "--origin-ca", __file__],
+            Origin(scheme="https", host="app.test", port=443, verify=False, ca_file=__file__, server_name="x"),
+        ),
+        (["--port", "80", "--host-header", "rewrite"], Origin(host="127.0.0.1", port=80, host_header="127.0.0.1")),
+        (["--port", "8", "--host-header", "a.test:1"], Origin(host="127.0.0.1", port=8, host_header="a.test:1")),
+    ],
+)
+def test_origins(arguments: list[str], origin: Origin) -> None:
+    assert settings(*arguments).origin == origin
 
 
 @pytest.mark.parametrize(
@@ -113,6 +141,15 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--port", "1", "--metrics", "ipc:///" + "x" * 110], "107"),
         (["--port", "1", "--metrics", "tcp://127.0.0.1:x"], "give a port"),
         (["--prot", "1"], "unrecognized"),
+        (["--port", "1", "--url", "http://x"], "exclude"),
+        (["--url", "ftp://x"], "http://HOST"),
+        (["--url", "http://x:0"], "http://HOST"),
+        (["--url", "http://x/path"], "leave the path out"),
+        (["--url", "unix:relative"], "absolute"),
+        (["--port", "1", "--no-tls-verify"], "https"),
+        (["--hello-world", "--host-header", "x"], "needs --port"),
+        (["--port", "1", "--host-header", "a b"], "HOST"),
+        (["--port", "1", "--max-streams", "0"], "at least 1"),
         (["--por", "1"], "unrecognized"),
     ],
 )
