@@ -1,6 +1,7 @@
 """Nothing of a test outlives it: no process, no run folder."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,19 +10,27 @@ import psutil
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def run_folders() -> Iterator[Path]:
+    """A place of the tests' own for run folders: a tunnel that somebody has open on this machine is no leak of ours."""
+    folder = Path(tempfile.mkdtemp(prefix="ts-"))  # short, as paths of sockets must be
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["XDG_RUNTIME_DIR"]
+    else:
+        os.environ["XDG_RUNTIME_DIR"] = before
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+def nothing_is_left(run_folders: Path) -> Iterator[None]:
     """Every child process is gone when a test ends, and every run folder."""
-    before = set(_run_folders())
     yield
     children = [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
     assert not children, f"left running: {[child.cmdline() for child in children]}"
-    assert not set(_run_folders()) - before, "left a run folder behind"
-
-
-def _run_folders() -> Iterator[Path]:
-    for folder in {tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()}:
-        yield from Path(folder).glob("tunnel-supervisor-*")
+    assert not list(run_folders.iterdir()), "left a run folder behind"
 
 
 @pytest.fixture

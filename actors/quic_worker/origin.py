@@ -81,6 +81,7 @@ class OriginConnection(asyncio.Protocol):
         self._status = 0
         self._interim = 0
         self._until_close = False
+        self._keep_alive = False
         self._complete = False
         self._surplus = False
         """Bytes came after the end of the response: nobody asked for them, and nobody shall get them."""
@@ -182,7 +183,7 @@ class OriginConnection(asyncio.Protocol):
                 self._fail(f"the origin's response is no HTTP: {error}")
                 return
         if self._complete:
-            self._end(keep_alive=not self._surplus and not self._until_close and self._parser.should_keep_alive())
+            self._end(keep_alive=self._keep_alive and not self._surplus)
         elif not self._status and self._head_bytes > MAX_RESPONSE_HEAD:
             self._fail(f"the origin's response has a head of more than {MAX_RESPONSE_HEAD} bytes")
 
@@ -235,6 +236,7 @@ class OriginConnection(asyncio.Protocol):
             return
         self._status = status
         names = {name.lower() for name, _ in fields}
+        self._keep_alive = self._parser.should_keep_alive()  # it forgets at the end of the message
         self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
         self._handler.head_received(status, fields)
         # llhttp knows responses, not what they answer: this one has no body whatever its fields say.
@@ -248,8 +250,6 @@ class OriginConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._status and self._status != 101:
-            if not self._complete and self._status in (204, 304):
-                self._until_close = False
             self._complete = True
 
     def _end(self, *, keep_alive: bool) -> None:

@@ -42,9 +42,15 @@ class Tunnel:
 
 
 @contextlib.asynccontextmanager
-async def tunnel(port: int | None, state: Path, *arguments: str | int, connections: int = 1) -> AsyncIterator[Tunnel]:
-    """A tunnel to `port` (None: hello-world), with `--json` and all its connections registered."""
-    what = ["--hello-world"] if port is None else ["--port", port]
+async def tunnel(
+    port: int | None,
+    state: Path,
+    *arguments: str | int | Path,
+    connections: int = 1,
+    url: str | None = None,
+) -> AsyncIterator[Tunnel]:
+    """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered."""
+    what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
     async with local_edge() as edge:
         reach = ["--service-url", edge["api"], "--edge", edge["edge"], "--edge-ca", edge["ca"]]
         async with supervisor(
