@@ -119,8 +119,10 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(b"0\r\n\r\n")
         self._responder = None
         self._chunked = self._bodyless = False
-        if not self._keep_alive or not self._in_head:
-            # With the request still arriving, what follows could not be told from it.
+        if not self._in_head:
+            # The rest of the request is read and thrown away: closing now could cost the visitor the response.
+            self.resume_reading()
+        elif not self._keep_alive:
             self._transport.close()
 
     def _end_raw(self) -> None:
@@ -245,3 +247,5 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         if self._responder is not None and not self._upgrade:
             self._responder.body_ended()
+        elif self._responder is None and not self._keep_alive and self._transport is not None:
+            self._transport.close()
