@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from actors.quic_worker.http1 import BadRequest, Body, build_request_head, chunk, error_metadata, response_metadata
 from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest
+from tests.kit.vectors import vectors
 
 
 def request(
@@ -200,3 +201,12 @@ def test_upgrade_keeps_its_fields() -> None:
 def test_own_answers_and_chunks() -> None:
     assert dict(error_metadata(502, 10))["HttpHeader:Content-Length"] == b"10"
     assert chunk(b"hello world") == b"b\r\nhello world\r\n"
+
+
+@pytest.mark.parametrize("vector", list(vectors()), ids=lambda vector: vector[0])
+def test_every_smuggling_vector_is_refused(vector: tuple[str, str, list[tuple[str, str]]]) -> None:
+    _, dest, metadata = vector
+    with pytest.raises(BadRequest):
+        build_request_head(
+            ConnectRequest(dest, ConnectionType.HTTP, tuple((key, value.encode("latin-1")) for key, value in metadata))
+        )
