@@ -178,3 +178,9 @@ def test_help_names_the_variables_and_every_exit_code() -> None:
     assert ENVIRONMENT_PREFIX in text
     for code in ExitCode:
         assert f"\n  {code.value:>3}  " in text
+
+
+def test_readme_names_every_flag() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    flags = {action.option_strings[-1] for action in make_parser()._actions} - {"--help", "--version"}
+    assert {flag for flag in flags if f"`{flag}" not in text} == set()
