@@ -4,13 +4,15 @@ libzmq's defaults bite: LINGER is for ever, a high-water mark drops in silence, 
 throws away what it cannot route. Here every socket gets its limits at creation.
 """
 
+import asyncio
+import contextlib
 import ipaddress
 import os
+import socket as stdlib_socket
 import stat
 import tempfile
-import urllib.parse
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import zmq
 import zmq.asyncio
@@ -26,6 +28,9 @@ HIGH_WATER_MARK: Final = 1000
 
 MAX_IPC_PATH: Final = 107
 """Bytes that the path of a Unix socket may have (`sun_path`, less its NUL)."""
+
+CONNECT_TIMEOUT: Final = 1.0
+"""Seconds to find out whether somebody listens on an ipc path."""
 
 Context = zmq.asyncio.Context
 Socket = zmq.asyncio.Socket
@@ -56,6 +61,7 @@ def bind(socket: Socket, endpoint: str) -> str:
     Raises:
         LocalSetupError: the endpoint is taken, or cannot be bound.
     """
+    _check_free(endpoint)
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
@@ -67,6 +73,40 @@ def bind(socket: Socket, endpoint: str) -> str:
     return bound.rstrip(b"\0").decode()
 
 
+def _check_free(endpoint: str) -> None:
+    """An ipc path that somebody uses, or that is no socket: libzmq would replace it without a word."""
+    if not endpoint.startswith("ipc://"):
+        return
+    path = endpoint.removeprefix("ipc://")
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise LocalSetupError(f"cannot bind {endpoint}: there is a file at {path}, which is no socket")
+        with contextlib.closing(stdlib_socket.socket(stdlib_socket.AF_UNIX)) as probe:
+            probe.settimeout(CONNECT_TIMEOUT)
+            probe.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return  # nothing there, or what a killed process left behind
+    except OSError as error:
+        raise LocalSetupError(f"cannot bind {endpoint}: {error.strerror}") from error
+    raise LocalSetupError(f"cannot bind {endpoint}: another program listens there. Choose another endpoint.")
+
+
+def remove_socket_file(endpoint: str | None) -> None:
+    """Remove the file of an ipc endpoint that was bound here."""
+    if endpoint is not None and endpoint.startswith("ipc://"):
+        with contextlib.suppress(OSError):
+            os.unlink(endpoint.removeprefix("ipc://"))
+
+
+def try_send(socket: Socket, *frames: bytes) -> bool:
+    """Send without waiting; return whether the socket took it.
+
+    With DONTWAIT, zmq.asyncio answers with a future that is done at once and holds the error: nothing is raised.
+    """
+    sent = cast("asyncio.Future[object]", socket.send_multipart(list(frames), zmq.DONTWAIT))
+    return sent.exception() is None
+
+
 def check_endpoint(endpoint: str, *, flag: str) -> str:
     """Return `endpoint` if a socket of ours may bind it.
 
@@ -76,8 +116,8 @@ def check_endpoint(endpoint: str, *, flag: str) -> str:
     Raises:
         UsageError: with the reason and what to write instead.
     """
-    parts = urllib.parse.urlsplit(endpoint)
-    if parts.scheme == "ipc":
+    scheme = endpoint.partition("://")[0]
+    if scheme == "ipc":
         path = endpoint.removeprefix("ipc://")
         if not path.startswith("/"):
             raise UsageError(f"{flag} {endpoint}: give an absolute path, as in ipc:///run/user/1000/events")
@@ -86,9 +126,9 @@ def check_endpoint(endpoint: str, *, flag: str) -> str:
         if not Path(path).parent.is_dir():
             raise UsageError(f"{flag} {endpoint}: the folder {Path(path).parent} does not exist")
         return endpoint
-    if parts.scheme == "tcp":
+    if scheme == "tcp":
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-        if not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
+        if not (port == "*" or (port.isascii() and port.isdecimal() and len(port) < 6 and int(port) < 65536)):
             raise UsageError(f"{flag} {endpoint}: give a port, as in tcp://127.0.0.1:5555 (0 or * for any)")
         try:
             loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -112,12 +152,16 @@ def make_run_folder() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     parent = runtime if runtime and _is_private(Path(runtime)) else None
     try:
-        return Path(tempfile.mkdtemp(prefix="tunnel-supervisor-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix="tunnel-supervisor-", dir=parent))
     except OSError as error:
         raise LocalSetupError(
             f"cannot make a folder for sockets in {parent or tempfile.gettempdir()}: {error.strerror}. "
             "Free some space there, or set TMPDIR to a folder that can be written."
         ) from error
+    if len(os.fsencode(folder / "metrics")) > MAX_IPC_PATH:
+        folder.rmdir()
+        raise LocalSetupError(f"the path {folder} is too long for a socket: set TMPDIR to a shorter one, as /tmp")
+    return folder
 
 
 def _is_private(folder: Path) -> bool:

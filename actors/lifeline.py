@@ -22,7 +22,7 @@ from actors.messages import ChildOrders, encode
 
 _LENGTH_BYTES: Final = 4
 MAX_ORDERS_BYTES: Final = 1024 * 1024
-"""Orders are a few hundred bytes, and some 100 bytes per ended generation for the metrics actor."""
+"""Orders are a few hundred bytes; the API decides how long the secret is."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4

@@ -1,5 +1,6 @@
 """Structured logs on stderr: readable on a terminal, one JSON object per line otherwise."""
 
+import asyncio
 import logging
 import sys
 from typing import Any, Final
@@ -40,6 +41,15 @@ def configure(*, level: str, as_json: bool, **bound: Any) -> Logger:
     logging.lastResort = None
     logger: Logger = structlog.get_logger(**bound)
     return logger
+
+
+def watch(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
+    """Log what goes wrong in callbacks and in tasks that nobody waits for: asyncio would tell nobody else."""
+
+    def handler(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        logger.error("internal fault", what=context.get("message"), exc_info=context.get("exception"))
+
+    loop.set_exception_handler(handler)
 
 
 class _Stderr:

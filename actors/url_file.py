@@ -10,15 +10,26 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from actors.errors import LocalSetupError
+
 URL_FILE_NAME: Final = "tunnel.url"
 URL_FILE_MODE: Final = 0o644
-"""A public address is no secret, and its readers may be other users."""
+"""A public address is no secret. (Its folder is made for the user alone; one that exists already stays as it is.)"""
 
 
 def default_state_folder() -> Path:
-    """`$NEXO_HOME/state`, else `~/.nexo/state`."""
+    """`$NEXO_HOME/state`, else `~/.nexo/state`.
+
+    Raises:
+        LocalSetupError: there is neither.
+    """
     home = os.environ.get("NEXO_HOME")
-    return (Path(home) if home else Path.home() / ".nexo") / "state"
+    try:
+        return (Path(home) if home else Path.home() / ".nexo") / "state"
+    except RuntimeError as error:
+        raise LocalSetupError(
+            "this user has no home folder: set NEXO_HOME, or name a folder with --state-dir"
+        ) from error
 
 
 def url_file_path(state_folder: Path | None = None) -> Path:
@@ -45,7 +56,7 @@ def read_url_file(path: Path | None = None) -> str | None:
         OSError: there is one that cannot be read.
     """
     try:
-        return (path or url_file_path()).read_text(encoding="utf-8").strip() or None
+        return (path or url_file_path()).read_text(encoding="utf-8", errors="replace").strip() or None
     except FileNotFoundError:
         return None
 

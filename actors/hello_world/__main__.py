@@ -78,7 +78,8 @@ def make_app() -> web.Application:
 
 
 async def _main(orders: HelloWorldOrders) -> None:
-    log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    log.watch(asyncio.get_running_loop(), logger)
     runner = web.AppRunner(make_app(), access_log=None, shutdown_timeout=STOP_TIMEOUT)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -11,6 +11,7 @@ from actors.messages import LocalEdgeOrders
 
 async def _main(orders: LocalEdgeOrders) -> None:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    log.watch(asyncio.get_running_loop(), logger)
     async with local_edge(Path(orders.run_folder), logger) as endpoints:
         await serve_until_told(orders, endpoints._asdict())
 

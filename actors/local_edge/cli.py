@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(arguments: argparse.Namespace) -> None:
     logger = log.configure(level=arguments.log_level, as_json=not sys.stderr.isatty(), actor="local-edge")
+    log.watch(asyncio.get_running_loop(), logger)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -232,6 +232,8 @@ class HttpConnection(asyncio.Protocol):
         self._keep_alive = self._parser.should_keep_alive()
         upgrade = [value.lower() for name, value in self._fields if name.lower() == b"upgrade"]
         self._upgrade = self._parser.should_upgrade() and upgrade == [b"websocket"]
+        if self._upgrade:
+            self._keep_alive = False  # what follows is raw, or nothing
         if self._version == "1.1" and any(
             name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in self._fields
         ):

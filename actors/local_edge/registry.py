@@ -104,6 +104,7 @@ class Registry(Generic[S]):
         self.bytes_out = 0
         """Client → edge."""
         self.streams = 0
+        self._notes = 0
 
     def new_tunnel(self, domain: str) -> Tunnel:
         """Make a tunnel with a name of four words under `domain`, or forget the oldest when there are too many."""
@@ -184,4 +185,5 @@ class Registry(Generic[S]):
 
     def note(self, event: str, **details: Any) -> None:
         """Write a line of the log."""
-        self.log.append({"seq": len(self.log) + 1, "event": event, **details})
+        self._notes += 1
+        self.log.append({"seq": self._notes, "event": event, **details})

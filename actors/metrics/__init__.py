@@ -4,5 +4,5 @@
     exposition.py  as Prometheus text and as JSON (pure)
     actor.py       the sockets
 
-It can be killed at any moment: a new one gets the last totals with its orders, and every report carries running totals.
+It can be killed at any moment: a new one is told what was counted (`Know`), and every report carries running totals.
 """

@@ -83,10 +83,8 @@ class MetricsActor:
                     answer = msgspec.json.encode(snapshot(self._registry))
                 case _:
                     answer = b"error: unknown query; send `prometheus` or `snapshot`"
-            try:
-                self._queries.send_multipart([*envelope, answer], zmq.DONTWAIT)
-            except zmq.ZMQError as error:  # it did not wait for the answer, or reads none
-                self._log.debug("answer not sent", error=error.strerror)
+            if not bus.try_send(self._queries, *envelope, answer):
+                self._log.debug("answer not sent: who asked is gone, or reads nothing")
 
     async def _listen(self) -> None:
         while True:
@@ -109,9 +107,7 @@ class MetricsActor:
             await asyncio.sleep(HEARTBEAT_INTERVAL)
 
     def _say(self, message: Up) -> None:
-        try:
-            self._control.send(encode(message), zmq.DONTWAIT)
-        except zmq.Again:
+        if not bus.try_send(self._control, encode(message)):
             self._log.warning("the supervisor does not read", message=type(message).__name__)
 
     def _fault(self, error: BaseException) -> None:
@@ -121,6 +117,7 @@ class MetricsActor:
 
 async def _main(orders: MetricsOrders) -> int:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    log.watch(asyncio.get_running_loop(), logger)
     context = bus.make_context()
     try:
         actor = MetricsActor(orders, context, logger)

@@ -61,15 +61,23 @@ class CounterRegistry:
             self.lifecycle, self._lifecycle_sequence = counts, sequence
 
     def know(self, known: Know) -> None:
-        """Take over all that the supervisor knows. No counter goes down by it."""
-        before = self.totals
-        self._folded = known.ended
-        self._slots = {}
+        """Take over all that the supervisor knows. No counter goes down by it, and nothing is counted twice."""
+        newest = {entry.slot: entry.generation for entry in known.current}
+        ended = self._folded
+        kept: dict[int, dict[int, tuple[int, Totals]]] = {}
+        for slot, generations in self._slots.items():
+            for generation, (sequence, totals) in generations.items():
+                if generation < newest.get(slot, 0):
+                    ended += totals
+                else:
+                    kept.setdefault(slot, {})[generation] = (sequence, totals)
+        # Either of the two can know more: of ended generations in their sum, of the newest ones each for itself.
+        self._folded = _highest(known.ended, ended)
+        self._slots = kept
         for entry in known.current:
-            self._slots[entry.slot] = {entry.generation: (0, entry.totals)}
+            sequence, totals = kept.setdefault(entry.slot, {}).get(entry.generation, (0, Totals()))
+            kept[entry.slot][entry.generation] = (sequence, _highest(totals, entry.totals))
             self._oldest[entry.slot] = entry.generation
-        # What a worker reported here and could not tell the supervisor any more stays counted.
-        self._folded += _highest(before, self.totals) - self.totals
         self._set_lifecycle(known.lifecycle, known.lifecycle_sequence)
         self.tunnel_id = known.tunnel_id or self.tunnel_id
 

@@ -12,7 +12,7 @@ from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection, QuicConnectionState
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
-from aioquic.quic.stream import QuicStream
+from aioquic.quic.stream import QuicStream, QuicStreamSender
 from aioquic.tls import AlertDescription
 
 from actors.quic_worker.engine import Address, Closed, Datagram, EngineListener
@@ -67,12 +67,12 @@ class CreditedConnection(QuicConnection):
         """Bytes of all windows beyond their first size; together they stay within the connection's window."""
 
     def _write_connection_limits(self, builder: Any, space: Any) -> None:
-        data = self._local_max_data
-        if data.value - data.sent >= CONNECTION_WINDOW // 2:
-            self._write_limit(builder, data)
-        streams = self._local_max_streams_bidi
-        if streams.value - streams.sent >= MAX_STREAMS // 2:
-            self._write_limit(builder, streams)
+        for limit, size in ((self._local_max_data, CONNECTION_WINDOW), (self._local_max_streams_bidi, MAX_STREAMS)):
+            more = limit.value - limit.sent
+            # Announced when it is worth a frame; and also when the peer has less left than it would get: what is
+            # held back by slow streams must not keep what the quick ones have freed from being announced.
+            if more and (more >= size // 2 or more >= limit.sent - limit.used):
+                self._write_limit(builder, limit)
 
     def _write_limit(self, builder: Any, limit: Limit) -> None:
         frame: Buffer = builder.start_frame(
@@ -154,7 +154,15 @@ class CreditedConnection(QuicConnection):
         return stream.sender._buffer_stop - stream.sender.highest_offset
 
     def unfinished_streams(self) -> int:
-        return sum(1 for number, stream in self._streams.items() if number and not stream.sender.is_finished)
+        """Streams, besides the first, with something sent that was not acknowledged yet. Idle ones do not count."""
+        return sum(1 for number, stream in self._streams.items() if number and _is_undelivered(stream.sender))
+
+    def can_send_on(self, stream_id: int) -> bool:
+        """Whether a stream takes data. A peer's STOP_SENDING ends that before its event is delivered."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return stream_id == self.get_next_available_stream_id()
+        return stream.sender._reset_error_code is None and stream.sender._buffer_fin is None
 
     def closed_by_peer(self) -> Closed | None:
         """Why the peer closed the connection, as soon as it did: aioquic's event comes after the draining period."""
@@ -198,6 +206,13 @@ _COMMON: Final[dict[str, Any]] = {
     "supported_versions": [QuicProtocolVersion.VERSION_1],
     "congestion_control_algorithm": "cubic",
 }
+
+
+def _is_undelivered(sender: QuicStreamSender) -> bool:
+    if sender.is_finished:
+        return False
+    ends = sender._buffer_fin is not None or sender._reset_error_code is not None
+    return ends or sender._buffer_stop > sender._buffer_start
 
 
 def _closed(event: events.ConnectionTerminated) -> Closed:
@@ -302,7 +317,8 @@ class AioquicEngine:
         return stream_id
 
     def send(self, stream_id: int, data: bytes, fin: bool) -> None:
-        self._connection.send_stream_data(stream_id, data, fin)
+        if self._connection.can_send_on(stream_id):
+            self._connection.send_stream_data(stream_id, data, fin)
 
     def unsent(self, stream_id: int) -> int:
         return self._connection.unsent_on(stream_id)

@@ -111,7 +111,7 @@ class Stream:
         if self.sending and self._connection.engine.unsent(self.id) > LOW_WATER:
             return False
         self._paused = False
-        if self.sending and self.handler is not None:
+        if self.handler is not None:  # also at the end: its source may still be held
             self.handler.resume_writing()
         return True
 
@@ -282,15 +282,33 @@ class Connection:
         if stream_id & _UNIDIRECTIONAL:
             self.engine.consumed(stream_id, len(data))  # the protocol has none: nobody listens
         else:
-            self._stream(stream_id).deliver(data, fin)
+            stream = self._stream(stream_id)
+            self._guarded(stream, stream.deliver, data, fin)
 
     def stream_reset(self, stream_id: int, error_code: int) -> None:
-        if not stream_id & _UNIDIRECTIONAL:
-            self._stream(stream_id).peer_reset()
+        if (stream := self._known(stream_id)) is not None:
+            self._guarded(stream, stream.peer_reset)
 
     def stop_sending(self, stream_id: int, error_code: int) -> None:
-        if not stream_id & _UNIDIRECTIONAL:
-            self._stream(stream_id).peer_stop()
+        if (stream := self._known(stream_id)) is not None:
+            self._guarded(stream, stream.peer_stop)
+
+    def _known(self, stream_id: int) -> Stream | None:
+        """The stream of that id. One that is done with, or begins with its own end, needs no handler: it is ended."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self.engine.reset(stream_id, 0)
+            self.engine.stop(stream_id, 0)
+        return stream
+
+    def _guarded(self, stream: Stream, act: Callable[..., None], *arguments: object) -> None:
+        """Call a handler. A fault in it costs its own stream, and no other."""
+        try:
+            act(*arguments)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"fault in stream {stream.id}", "exception": error})
+            stream.reset()
+            stream.stop()
 
     def closed(self, why: Closed) -> None:
         if self.is_closed:

@@ -5,6 +5,7 @@ bytes pass as they are. One exchange at a time; `origin_pool.py` keeps connectio
 """
 
 import asyncio
+import contextlib
 import errno
 from typing import Final, Protocol, cast
 
@@ -12,6 +13,9 @@ import httptools
 
 MAX_RESPONSE_HEAD: Final = 64 * 1024
 """Bytes of a response's status line and fields."""
+
+MAX_RESPONSE_FIELDS: Final = 200
+"""Fields of a response; real ones have some twenty, and the edge takes no more than about these."""
 
 MAX_INTERIM_RESPONSES: Final = 16
 """1xx responses before the final one; more are a flood."""
@@ -124,10 +128,13 @@ class OriginConnection(asyncio.Protocol):
         """Half-close: the visitor of a raw tunnel has no more to say."""
         if self._transport is None:
             return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
+        if not self._transport.can_write_eof():
             self._transport.close()  # TLS has no half-close here
+            return
+        try:
+            self._transport.write_eof()
+        except OSError:  # the origin has reset the connection, and asyncio does not know it yet
+            self._transport.abort()
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -179,7 +186,7 @@ class OriginConnection(asyncio.Protocol):
             raise error.__context__ or error from None  # a fault of our own, not of the origin
         except httptools.HttpParserError as error:
             self._surplus = True
-            if not self._complete:
+            if not self._complete and self._handler is not None:
                 self._fail(f"the origin's response is no HTTP: {error}")
                 return
         if self._complete:
@@ -199,9 +206,30 @@ class OriginConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
+        if isinstance(exc, OSError) and not self._raw and self.is_waiting:
+            self._read_what_is_left()
         if self._handler is not None:
             reason = plain(exc) if isinstance(exc, OSError) else "closed"
             self._fail(f"the connection to the origin was lost: {reason}")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an exchange waits for the head of its response."""
+        return self._handler is not None and not self._status
+
+    def _read_what_is_left(self) -> None:
+        """An origin may answer and close without reading an upload to its end (RFC 9112 section 9.6).
+
+        Writing fails then, and asyncio gives the connection up with the answer unread.
+        """
+        assert self._transport is not None
+        broken = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError), broken.dup() as left:
+            left.setblocking(False)
+            while self._handler is not None and (data := left.recv(MAX_RESPONSE_HEAD)):
+                self._parse(data)
+            if self._handler is not None and self._until_close:
+                self._end(keep_alive=False)
 
     def pause_writing(self) -> None:
         if self._handler is not None:
@@ -217,8 +245,11 @@ class OriginConnection(asyncio.Protocol):
         self._surplus = self._surplus or self._complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._status:  # later ones are trailers, which the protocol does not carry
-            self._fields.append((name, value))
+        if self._status:
+            return  # a trailer: the protocol carries none
+        self._fields.append((name, value))
+        if len(self._fields) > MAX_RESPONSE_FIELDS:
+            self._fail(f"the origin's response has more than {MAX_RESPONSE_FIELDS} fields")
 
     def on_headers_complete(self) -> None:
         if self._complete or self._handler is None:
@@ -235,9 +266,11 @@ class OriginConnection(asyncio.Protocol):
             self._fail("the origin switched protocols without being asked to")
             return
         self._status = status
-        names = {name.lower() for name, _ in fields}
+        coded = [value.lower() for name, value in fields if name.lower() == b"transfer-encoding"]
+        is_chunked = bool(coded) and coded[-1].rpartition(b",")[2].strip(b" \t") == b"chunked"
+        has_length = any(name.lower() == b"content-length" for name, _ in fields)
         self._keep_alive = self._parser.should_keep_alive()  # it forgets at the end of the message
-        self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
+        self._until_close = not is_chunked and (bool(coded) or not has_length)
         self._handler.head_received(status, fields)
         # llhttp knows responses, not what they answer: this one has no body whatever its fields say.
         self._complete = self._method == "HEAD"

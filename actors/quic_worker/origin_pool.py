@@ -28,9 +28,6 @@ MAX_IDLE_TIME: Final = 60.0
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds and counts after which the kernel notices an origin that vanished: a minute."""
 
-HAPPY_EYEBALLS_DELAY: Final = 0.25
-"""Seconds before the second address of `localhost` is tried (RFC 8305 section 5)."""
-
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
@@ -47,6 +44,8 @@ class OriginPool:
         self._origin = origin
         self._tls = _tls_context(origin)
         self._idle: deque[OriginConnection] = deque()
+        # A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
+        self._hosts = ["127.0.0.1", "::1"] if origin.host == "localhost" else [origin.host]
 
     @property
     def origin(self) -> Origin:
@@ -79,24 +78,28 @@ class OriginPool:
         except ssl.SSLError as error:
             raise OriginError(f"TLS with {origin} failed: {error.reason or error}") from error
         except OSError as error:
-            raise OriginError(f"cannot connect to {origin}: {plain(error)}") from error
+            tried = f" ({' and '.join(sorted(self._hosts))})" if len(self._hosts) > 1 else ""
+            raise OriginError(f"cannot connect to {origin}{tried}: {plain(error)}") from error
 
     async def _open(self, origin: Origin) -> OriginConnection:
         if origin.scheme == "unix":
             _, connection = await self._loop.create_unix_connection(lambda: OriginConnection(self), origin.path)
             return connection
         server_name = (origin.server_name or origin.host) if self._tls is not None else None
-        # `localhost` has two addresses on most machines, and servers often listen on one of them.
-        transport, connection = await self._loop.create_connection(
-            lambda: OriginConnection(self),
-            origin.host,
-            origin.port,
-            ssl=self._tls,
-            server_hostname=server_name,
-            happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
-        )
-        _keep_alive(transport.get_extra_info("socket"))
-        return connection
+        for host in list(self._hosts):
+            try:
+                transport, connection = await self._loop.create_connection(
+                    lambda: OriginConnection(self), host, origin.port, ssl=self._tls, server_hostname=server_name
+                )
+            except ConnectionRefusedError:
+                if host == self._hosts[-1]:
+                    raise
+                continue
+            if host != self._hosts[0]:
+                self._hosts.reverse()  # the other one is tried first from now on
+            _keep_alive(transport.get_extra_info("socket"))
+            return connection
+        raise AssertionError("no address to connect to")
 
     def release(self, connection: OriginConnection) -> None:
         """An exchange on it has ended: keep it for the next one."""

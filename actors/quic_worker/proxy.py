@@ -27,6 +27,9 @@ from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, ConnectResponse, encode_response
 from actors.tasks import Tasks
 
+HALF_CLOSED_TIMEOUT: Final = 5.0
+"""Seconds that a raw tunnel lives on after the origin has closed its side."""
+
 _RAW_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
 """What is sent ahead on a raw TCP tunnel: nothing."""
 
@@ -103,8 +106,12 @@ class Exchange:
             return
         if self._ended:
             origin.abort()
-        else:
+            return
+        try:
             self._begin(origin)
+        except Exception:
+            self._abandon()
+            raise
 
     def _begin(self, origin: OriginConnection) -> None:
         self._origin = origin
@@ -213,6 +220,8 @@ class Exchange:
             self._release_early()
 
     def body_received(self, data: bytes) -> None:
+        if not self._stream.sending:
+            return
         self._ledger.sent(len(data))
         self._stream.write(data)
 
@@ -221,6 +230,9 @@ class Exchange:
         self._stream.write(b"", fin=True)
         if not self._raw or self._request_ended:
             self._end()
+        elif self._deadline is None:
+            # Half-closed: the visitor may go on talking, but not for ever to somebody who has left.
+            self._deadline = asyncio.get_running_loop().call_later(HALF_CLOSED_TIMEOUT, self._abandon)
 
     def response_failed(self, error: OriginError) -> None:
         if self._origin is not None and self._origin.may_be_stale and not self._repeated:

@@ -110,6 +110,8 @@ class UdpSocket:
                 # An ICMP message about an earlier datagram: noted, but no proof that the peer is gone.
                 self.last_error = error
                 continue
+            if not data:
+                continue
             size = _segment_size(ancillary) or len(data)
             if size >= len(data):
                 batch.append((data, address))

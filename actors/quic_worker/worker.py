@@ -36,7 +36,7 @@ from actors.quic_worker.aioquic_engine import AioquicEngine, client_configuratio
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
-from actors.quic_worker.engine import Address, Closed
+from actors.quic_worker.engine import Address, Closed, Datagram
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.proxy import Exchange, Surroundings
@@ -50,6 +50,12 @@ DIAL_TIMEOUT: Final = 5.0
 
 PING_INTERVAL: Final = 1.0
 """Seconds between PINGs: four may be lost before the idle timeout of 5 s."""
+
+UNREGISTER_TIMEOUT: Final = 1.0
+"""Seconds that the edge gets to answer the unregistration, even with a grace period of 0."""
+
+MAX_TEXT: Final = 1000
+"""Characters of the edge's words that are passed on."""
 
 HEARTBEAT_INTERVAL: Final = 1.0
 """Seconds between heartbeats to the supervisor."""
@@ -115,6 +121,7 @@ class Worker:
         await self._tasks.cancel()
         self._pool.close()
         self._report()
+        message = message[:MAX_TEXT]  # a longer one would not fit on the bus
         self._say(Stopped(reason=reason, message=message, totals=self._ledger.totals, retry_after=retry_after))
         if self._connection is not None:
             # However it ended: an edge that is not told holds the connection index for five more seconds.
@@ -145,7 +152,7 @@ class Worker:
             ca_data=None if self._orders.edge_ca_file else trust.edge_roots(),
         )
         try:
-            udp = UdpSocket(ANY_ADDRESS[family], family, lambda batch: connection.receive(batch))
+            udp = UdpSocket(ANY_ADDRESS[family], family, self._receive)
         except OSError as error:
             raise _End(WorkerEnd.DIAL_FAILED, f"cannot open a UDP socket: {error.strerror}") from error
         self._udp = udp
@@ -175,6 +182,15 @@ class Worker:
                 raise
             raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}") from None
         return connection
+
+    def _receive(self, batch: list[Datagram]) -> None:
+        """Datagrams of the edge. A fault in the engine leaves a connection that nobody can trust: it ends."""
+        assert self._connection is not None
+        try:
+            self._connection.receive(batch)
+        except Exception as error:
+            self._log.error("internal fault in the QUIC engine", exc_info=error)
+            self._end_with(_End(WorkerEnd.CONNECTION_LOST, f"internal fault in the QUIC engine: {error!r}"))
 
     def _open_control(self, connection: Connection) -> ControlStream:
         controls: list[ControlStream] = []
@@ -212,30 +228,40 @@ class Worker:
             )
             raise _End(kind, result.cause or "the edge gave no cause", retry_after=result.retry_after)
         self._registered = True
-        self._say(Registered(location=result.location, connection_id=result.connection_id))
+        self._say(Registered(location=result.location[:MAX_TEXT], connection_id=result.connection_id))
         if orders.slot == 0 and not result.remotely_managed:
-            # Informative for the edge; a failure is no reason to end a connection that works.
-            try:
-                await control.call("updateLocalConfiguration", {"config": local_configuration(orders.origin.url)})
-            except EdgeProtocolError as error:
-                self._log.warning("the edge did not take the local configuration", error=str(error))
+            self._tasks.start(self._configure(control), name="configure")
         return result.connection_id
 
+    async def _configure(self, control: ControlStream) -> None:
+        """Tell the edge where requests go. It is informative: a failure is no reason to end a connection that works."""
+        configuration = local_configuration(self._orders.origin.url)
+        try:
+            await control.call("updateLocalConfiguration", {"config": configuration})
+        except EdgeProtocolError as error:
+            self._log.warning("the edge did not take the local configuration", error=str(error))
+
     async def _leave(self, connection: Connection, control: ControlStream, grace: float) -> None:
-        """Unregister, let what is in flight finish, close. Nothing here takes longer than `grace`."""
+        """Unregister, and let what is in flight finish; within `grace`, or what the unregistration takes."""
+        end = asyncio.get_running_loop().time() + grace
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                try:
-                    await self._until_over(control.call("unregisterConnection", {}))
-                    acknowledged = True
-                except EdgeProtocolError as error:
-                    self._log.warning("the edge did not acknowledge the unregistration", error=str(error))
-                    acknowledged = False
-                self._say(Unregistered(acknowledged=acknowledged))
+            async with asyncio.timeout(max(grace, UNREGISTER_TIMEOUT)):
+                self._say(Unregistered(acknowledged=await self._unregister(control)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
                 if self._exchanges:
                     self._idle.clear()
                     await self._until_over(self._idle.wait())
                 await connection.flushed()
+
+    async def _unregister(self, control: ControlStream) -> bool:
+        """Ask the edge for no more requests; return whether it answered."""
+        try:
+            await self._until_over(control.call("unregisterConnection", {}))
+        except EdgeProtocolError as error:
+            self._log.warning("the edge did not acknowledge the unregistration", error=str(error))
+            return False
+        return True
 
     # --- what runs beside ---
 
@@ -289,17 +315,12 @@ class Worker:
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
         report = self._ledger.draft()
-        try:
-            self._deltas.send(encode(report), zmq.DONTWAIT)
-        except zmq.Again:
-            return
-        self._ledger.taken(report)
+        if bus.try_send(self._deltas, encode(report)):
+            self._ledger.taken(report)
 
     def _say(self, message: Up) -> None:
         """Tell the supervisor. Only one that has stopped reading for minutes makes the queue full."""
-        try:
-            self._control_socket.send(encode(message), zmq.DONTWAIT)
-        except zmq.Again:
+        if not bus.try_send(self._control_socket, encode(message)):
             self._log.warning("the supervisor does not read", message=type(message).__name__)
 
     # --- events ---
@@ -336,6 +357,7 @@ class Worker:
 
 async def _main(orders: WorkerOrders) -> WorkerEnd:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
+    log.watch(asyncio.get_running_loop(), logger)
     context = bus.make_context()
     worker = Worker(orders, context, logger)
     lifeline.on_parent_gone(lambda: os._exit(0))
@@ -345,7 +367,7 @@ async def _main(orders: WorkerOrders) -> WorkerEnd:
     try:
         return await worker.run()
     finally:
-        context.term()
+        context.destroy(linger=bus.LINGER_MS)
 
 
 def main() -> int:

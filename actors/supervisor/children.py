@@ -64,6 +64,7 @@ class _Running:
         """To be killed, as soon as there is something to kill."""
         self.ready: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
         self.last_word = asyncio.Event()
+        self.gone = asyncio.Event()
 
 
 class Children:
@@ -107,10 +108,8 @@ class Children:
 
     def tell(self, name: Name, message: Down) -> None:
         """Give a child an order."""
-        try:
-            self._socket.send_multipart([str(name).encode(), encode(message)], zmq.DONTWAIT)
-        except zmq.ZMQError as error:  # it is gone, and its exit is seen elsewhere
-            self._log.debug("order not sent", to=str(name), error=error.strerror)
+        if not bus.try_send(self._socket, str(name).encode(), encode(message)):
+            self._log.debug("order not sent: the child is gone", to=str(name))  # its exit is seen elsewhere
 
     def kill(self, name: Name) -> None:
         """Kill a child, without a word."""
@@ -126,13 +125,15 @@ class Children:
 
     async def end(self, *actors: str) -> None:
         """End the children of these actors: TERM, and KILL for those that do not go."""
-        children = [entry.child for name, entry in self._running.items() if name.actor in actors]
-        await asyncio.gather(*(child.end(patience=END_PATIENCE) for child in children if child is not None))
+        ending = [entry for name, entry in self._running.items() if name.actor in actors]
+        await asyncio.gather(*(entry.child.end(patience=END_PATIENCE) for entry in ending if entry.child is not None))
+        # Until its end has been told, a child's last word may still be on its way.
+        await asyncio.gather(*(entry.gone.wait() for entry in ending if entry.child is not None))
 
     async def last_word(self, name: Name) -> None:
         """Wait until a child that was told to end has said its last word and is gone, or END_PATIENCE is over."""
         running = self._running.get(name)
-        if running is None or running.child is None:
+        if running is None or running.child is None or not running.ready.done():
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_PATIENCE):
@@ -155,6 +156,7 @@ class Children:
             running.ready.exception()  # seen here, in case nobody waits for it
         del self._running[name]
         self._exited(name, status)
+        running.gone.set()
 
     async def _run_process(self, name: Name, running: _Running, orders: ChildOrders) -> int:
         try:
@@ -178,8 +180,10 @@ class Children:
                 self._log.warning("message that cannot be read", error=type(error).__name__)
                 continue
             running = self._running.get(name)
-            if running is not None and isinstance(message, Ready) and not running.ready.done():
+            if running is None:
+                continue  # nobody of ours: a late word, or somebody else's
+            if isinstance(message, Ready) and not running.ready.done():
                 running.ready.set_result(message.endpoints)
             self._said(name, message)
-            if running is not None and isinstance(message, Stopped):
+            if isinstance(message, Stopped):
                 running.last_word.set()

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import ssl
 import sys
 import urllib.parse
 from collections.abc import Sequence
@@ -32,8 +33,8 @@ ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
 MAX_SECONDS: Final = 24 * 3600.0
 """No timeout or grace period is longer than a day."""
 
-LOCAL_HOST: Final = "127.0.0.1"
-"""Where `--port` is."""
+LOCAL_HOST: Final = "localhost"
+"""Where `--port` is, by IPv4 or IPv6."""
 
 _WHAT: Final = ("port", "url", "hello_world")
 """The flags that say what to show; one of them."""
@@ -71,9 +72,10 @@ The URL is printed on stdout, once it works; everything else goes to stderr.
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= 65535):
         hint = "; Kubernetes sets such a variable for a service of this name: set enableServiceLinks: false"
-        raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535){hint if text.startswith('tcp://') else ''}")
+        hint = hint if text.startswith("tcp://") else ""
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no port (1 to 65535){hint}")
     return int(text)
 
 
@@ -124,9 +126,13 @@ def _connections(text: str) -> int:
 
 
 def _url(text: str) -> str:
-    parts = urllib.parse.urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    try:
+        parts = urllib.parse.urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no http:// or https:// URL")
     return text
 
 
@@ -139,11 +145,11 @@ def _origin_url(text: str) -> Origin:
                 f"{text!r}: give an absolute path of at most {bus.MAX_IPC_PATH} bytes, as in unix:/run/app.sock"
             )
         return Origin(scheme="unix", path=path)
-    parts = urllib.parse.urlsplit(text)
     try:
+        parts = urllib.parse.urlsplit(text)
         port = parts.port
     except ValueError:
-        port = 0
+        parts, port = urllib.parse.urlsplit(""), 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.username is not None:
         raise argparse.ArgumentTypeError(f"{text!r} is no http://HOST:PORT, https://HOST:PORT or unix:/PATH")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -158,11 +164,23 @@ def _host_header(text: str) -> str:
     return text
 
 
-def _existing_file(text: str) -> Path:
+def _certificates(text: str) -> Path:
     path = Path(text)
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError(f"there is no file {text[:200]}") from None
+    except ssl.SSLError:
+        raise argparse.ArgumentTypeError(f"{text} holds no certificate in PEM form") from None
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text[:200]}: {error}") from None
     return path.absolute()
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -200,7 +218,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="Host that the origin gets (rewrite: its own), for servers that refuse unknown ones",
     )
     origin.add_argument("--no-tls-verify", action="store_true", default=None, help="take any certificate of the origin")
-    origin.add_argument("--origin-ca", type=_existing_file, metavar="FILE", help="PEM file with the origin's roots")
+    origin.add_argument("--origin-ca", type=_certificates, metavar="FILE", help="PEM file with the origin's roots")
     origin.add_argument("--origin-server-name", metavar="NAME", help="the name in the origin's certificate")
     origin.add_argument(
         "--origin-response-timeout",
@@ -245,10 +263,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="an address of the edge, not those that DNS knows; may be repeated",
     )
     edge.add_argument("--edge-ip-version", choices=("auto", "4", "6"), help="towards the edge (default: auto)")
-    edge.add_argument("--edge-ca", type=_existing_file, metavar="FILE", help="PEM file with other trust roots")
+    edge.add_argument("--edge-ca", type=_certificates, metavar="FILE", help="PEM file with other trust roots")
     around = parser.add_argument_group("around it")
     around.add_argument(
-        "--state-dir", type=Path, metavar="DIR", help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state)"
+        "--state-dir",
+        type=_folder,
+        metavar="DIR",
+        help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state)",
     )
     around.add_argument(
         "--events", metavar="ENDPOINT", help="where events are published: ipc:///PATH or tcp://127.0.0.1:PORT"
@@ -295,6 +316,8 @@ def _from_environment(name: str, text: str, action: argparse.Action) -> Any:
         return convert(text)
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"{name}: {error}") from None
+    except ValueError:
+        raise UsageError(f"{name}={text[:100]!r} makes no sense") from None
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -305,6 +328,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         raise UsageError(f"{' and '.join(asked)} exclude each other")
     if given.local_edge and (given.service_url or given.edge or given.edge_ca):
         raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
+    if given.events is not None and given.events == given.metrics:
+        raise UsageError("--events and --metrics are the same: each needs an endpoint of its own")
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
             setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}"))
@@ -364,7 +389,7 @@ def main() -> int:
     _open_standard_streams()
     try:
         settings = read_settings(sys.argv[1:], dict(os.environ))
-    except UsageError as error:
+    except TunnelError as error:
         print(f"tunnel-supervisor: {error}\nSee tunnel-supervisor --help.", file=sys.stderr)
         return int(error.exit_code)
     logger = log.configure(level=settings.log_level, as_json=settings.log_json, actor="supervisor")

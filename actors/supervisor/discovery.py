@@ -95,6 +95,6 @@ async def resolve_given(edges: Sequence[tuple[str, int]], ip_version: IpVersion)
                 loop = asyncio.get_running_loop()
                 answers = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
         except (OSError, TimeoutError) as error:
-            raise DiscoveryError(f"--edge {host}:{port}: cannot resolve {host}: {error or 'no answer'}") from error
+            raise DiscoveryError(f"--edge {host}:{port}: cannot resolve {host}: {str(error) or 'no answer'}") from error
         found += [EdgeAddress(host=str(answer[4][0]), port=port, region=host) for answer in answers]
     return found

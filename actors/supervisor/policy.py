@@ -14,7 +14,7 @@ The life of a slot:
 import enum
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, events
@@ -34,6 +34,9 @@ from actors.supervisor.edges import EdgeAddresses
 BACKOFF: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before the next try after the first, second, … consecutive failure; the last one for all further."""
 
+MAX_RETRY_AFTER: Final = 300.0
+"""Seconds; an edge that asks for a longer wait gets a try after these."""
+
 MIN_JITTER: Final = 0.5
 """A wait is between this share of its value and all of it, so that many clients do not come back as one."""
 
@@ -46,6 +49,9 @@ MISSED_HEARTBEATS: Final = 3
 
 HEARTBEAT_SLACK: Final = 0.5
 """Seconds for a beat to arrive on a busy machine."""
+
+PATIENCE: Final = MISSED_HEARTBEATS * HEARTBEAT_INTERVAL + HEARTBEAT_SLACK
+"""Seconds without a word after which a child counts as hung."""
 
 READY_TIMEOUT: Final = 15.0
 """Seconds for a worker process to come up; imports take 0.3 s, on a machine that swaps much longer."""
@@ -135,6 +141,13 @@ class HelperExited:
 
 
 @dataclass(frozen=True)
+class HelperBeat:
+    """Another actor lives."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time passes."""
 
@@ -147,7 +160,16 @@ class StopAsked:
 
 
 PolicyEvent = (
-    Begin | WorkerReady | WorkerRegistered | WorkerBeat | WorkerStopped | WorkerExited | HelperExited | Tick | StopAsked
+    Begin
+    | WorkerReady
+    | WorkerRegistered
+    | WorkerBeat
+    | WorkerStopped
+    | WorkerExited
+    | HelperBeat
+    | HelperExited
+    | Tick
+    | StopAsked
 )
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -189,6 +211,13 @@ class SpawnHelper:
 
 
 @dataclass(frozen=True)
+class KillHelper:
+    """Kill another actor: it does not answer."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Announce:
     """Tell the world."""
 
@@ -202,9 +231,20 @@ class Finish:
     error: TunnelError | None
 
 
-Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | Announce | Finish
+Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | Announce | Finish
 
 # --- state ---------------------------------------------------------------------------------------------------------
+
+
+_NOT_REGISTERED: Final = frozenset(
+    (
+        WorkerEnd.REFUSED_FOR_GOOD,
+        WorkerEnd.REGISTRATION_REFUSED,
+        WorkerEnd.REGISTRATION_FAILED,
+        WorkerEnd.DUPLICATE_CONNECTION,
+    )
+)
+"""Ends for which the edge, and not the way to it, is the cause."""
 
 
 class SlotState(enum.Enum):
@@ -241,7 +281,6 @@ class Slot:
     """An earlier generation was registered: the edge may still know it."""
     last_word: WorkerStopped | None = None
     killed: bool = False
-    refusal: str = ""
 
 
 @dataclass
@@ -273,6 +312,7 @@ class Policy:
     _last_failure: WorkerStopped | None = None
     _helper_failures: dict[str, tuple[int, float]] = field(default_factory=dict)
     _helpers_due: dict[str, float] = field(default_factory=dict)
+    _helpers_seen: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.slots = [Slot(index) for index in range(self.limits.connections)]
@@ -295,6 +335,9 @@ class Policy:
                 return self._tick(now)
             case StopAsked():
                 return self._stop(event.grace, now)
+            case HelperBeat():
+                self._helpers_seen[event.name] = now
+                return []
             case HelperExited():
                 return self._helper_exited(event, now)
             case WorkerExited():
@@ -359,6 +402,7 @@ class Policy:
 
     def _exited(self, slot: Slot, event: WorkerExited, now: float) -> Sequence[Command]:
         word = slot.last_word or WorkerStopped(slot.index, slot.generation, *_unsaid(slot, event.status), 0.0)
+        word = replace(word, retry_after=min(word.retry_after, MAX_RETRY_AFTER))
         before = slot.state
         if self.stop_deadline is not None:
             slot.state = SlotState.ENDED
@@ -392,7 +436,7 @@ class Policy:
             slot.failures = 0
             return word.retry_after  # the first try after a healthy life is made at once, at its own address
         slot.failures += 1
-        if before is not SlotState.STARTING:
+        if before is SlotState.DIALING:
             self.edges.move_on(slot.index, now, unreachable=word.end is WorkerEnd.DIAL_FAILED)
         return max(self._backoff(slot.failures), word.retry_after)
 
@@ -400,7 +444,14 @@ class Policy:
         return BACKOFF[min(failures, len(BACKOFF)) - 1] * self.rng.uniform(MIN_JITTER, 1.0)
 
     def _beyond_mending(self, slot: Slot) -> bool:
-        return 0 < self.limits.max_attempts <= slot.failures and self.connections == 0
+        """Before the first registration the start's own timeout rules; and a slot that was only just lost has hope."""
+        others = [other for other in self.slots if other is not slot and other.state is not SlotState.REFUSED]
+        return (
+            self.started
+            and 0 < self.limits.max_attempts <= slot.failures
+            and self.connections == 0
+            and all(other.failures for other in others)
+        )
 
     def _give_up(self, slot: Slot, word: WorkerStopped) -> list[Command]:
         error = PermanentFailure(
@@ -413,7 +464,7 @@ class Policy:
 
     def _refused(self, slot: Slot, word: WorkerStopped, now: float) -> list[Command]:
         slot.state = SlotState.REFUSED
-        slot.refusal = word.message
+        self._last_failure = word
         fact = Announce(
             events.ConnectionRefused(
                 slot=slot.index, generation=slot.generation, cause=word.message, connections=self.connections
@@ -441,6 +492,12 @@ class Policy:
                 commands.append(KillWorker(slot.index, slot.generation))
             elif slot.state is SlotState.REGISTERED and slot.failures and now - slot.registered_at >= HEALTHY_AFTER:
                 slot.failures = 0
+        for name, seen in list(self._helpers_seen.items()):
+            if late > HEARTBEAT_INTERVAL:
+                self._helpers_seen[name] = seen + late
+            elif now - seen > PATIENCE:
+                del self._helpers_seen[name]
+                commands.append(KillHelper(name))
         for name, due in list(self._helpers_due.items()):
             if now >= due:
                 del self._helpers_due[name]
@@ -452,12 +509,7 @@ class Policy:
     def _is_silent(self, slot: Slot, now: float) -> bool:
         if self.stop_deadline is not None and now >= self.stop_deadline:
             return True
-        patience = (
-            READY_TIMEOUT
-            if slot.state is SlotState.STARTING
-            else MISSED_HEARTBEATS * HEARTBEAT_INTERVAL + HEARTBEAT_SLACK
-        )
-        return now - slot.last_seen > patience
+        return now - slot.last_seen > (READY_TIMEOUT if slot.state is SlotState.STARTING else PATIENCE)
 
     def _start_error(self) -> TunnelError:
         within = f"no connection to the edge was registered within {self.limits.start_timeout:g} s"
@@ -467,13 +519,19 @@ class Policy:
         message = f"{within}; the last try: {word.message or word.end}"
         if word.end is WorkerEnd.DIAL_FAILED:
             return EdgeUnreachable(message)
-        if word.end in (WorkerEnd.REGISTRATION_REFUSED, WorkerEnd.REGISTRATION_FAILED, WorkerEnd.DUPLICATE_CONNECTION):
+        if word.end in (
+            WorkerEnd.REFUSED_FOR_GOOD,
+            WorkerEnd.REGISTRATION_REFUSED,
+            WorkerEnd.REGISTRATION_FAILED,
+            WorkerEnd.DUPLICATE_CONNECTION,
+        ):
             return RegistrationFailed(message)
         return NoConnection(message)
 
     # --- other actors ---
 
     def _helper_exited(self, event: HelperExited, now: float) -> Sequence[Command]:
+        self._helpers_seen.pop(event.name, None)
         if self.stop_deadline is not None:
             return []
         if CHILDREN[event.name].significant:

@@ -22,6 +22,7 @@ from actors.errors import (
     ApiRejected,
     ApiServerError,
     ApiUnreachable,
+    LocalSetupError,
     ProvisioningError,
     RateLimited,
 )
@@ -77,6 +78,11 @@ async def _post(url: str, user_agent: str) -> tuple[int, Any, bytes]:
                         break
                     raise ApiMalformed(f"{url} answered with more than {MAX_BODY_BYTES} bytes, which is no tunnel")
             return response.status_code, response.headers, bytes(body)
+    except (ImportError, ValueError, OSError) as error:
+        # httpx reads the proxy and the certificates of the environment when it is set up.
+        raise LocalSetupError(
+            f"cannot set up a connection to {url}: {_cause(error)}. Look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
+        ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ApiUnreachable(
             f"cannot reach {url}: {_cause(error)}. Is this machine online? Behind a proxy, set HTTPS_PROXY."
@@ -127,11 +133,11 @@ def parse_retry_after(value: str | None) -> float:
         return min(float(text[:12]), MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)
+    except (ValueError, OverflowError):
         return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def _read_tunnel(service_url: str, body: bytes) -> Credentials:
@@ -159,6 +165,8 @@ def _read_tunnel(service_url: str, body: bytes) -> Credentials:
         secret = base64.b64decode(str(fields["secret"]), validate=True)
     except (ValueError, binascii.Error):
         raise ApiMalformed(f"{malformed}: its id is no UUID, or its secret no base64") from None
+    if not str(fields["account_tag"]).isascii():
+        raise ApiMalformed(f"{malformed}: its account tag is none")
     if not 0 < len(secret) <= MAX_SECRET_BYTES:
         raise ApiMalformed(f"{malformed}: its secret has a length that no secret has")
     url = public_url(str(fields["hostname"]))

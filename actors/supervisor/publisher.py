@@ -9,7 +9,6 @@ from collections import Counter
 from typing import Final, Literal
 
 import msgspec
-import zmq
 
 from actors import bus
 from actors.events import Event, topic_of
@@ -38,8 +37,7 @@ class Publisher:
         topic = topic_of(event)
         self._sequence[topic] += 1
         stamped = msgspec.structs.replace(event, seq=self._sequence[topic], time=time.time())
-        with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([topic.encode(), self._encode(stamped)], zmq.DONTWAIT)
+        bus.try_send(self._socket, topic.encode(), self._encode(stamped))
         if self._stdout is not None:
             self._stdout.line(msgspec.json.encode(stamped).decode())
 

@@ -22,6 +22,7 @@ FILE_NAME: Final = "rate-limited.json"
 
 
 class _Record(msgspec.Struct):
+    service: str
     until: float
     """Unix seconds."""
 
@@ -29,14 +30,18 @@ class _Record(msgspec.Struct):
 class RateLimitMemory:
     """The file that remembers. A folder that cannot be written only shortens the memory to this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, service: str) -> None:
+        """`service`: the API's URL; what another one said is of no concern."""
         self._path = folder / FILE_NAME
+        self._service = service
 
     def seconds_left(self, now: float) -> float:
         """Seconds from `now` (Unix time) until the next try may be; 0 when it may be at once."""
         try:
             record = msgspec.json.decode(self._path.read_bytes(), type=_Record)
         except (OSError, msgspec.MsgspecError):
+            return 0.0
+        if record.service != self._service:
             return 0.0
         left = record.until - now
         return left if math.isfinite(left) and 0.0 < left <= MAX_WAIT else 0.0
@@ -48,7 +53,7 @@ class RateLimitMemory:
             OSError: it cannot be remembered; the wait holds all the same. See `wait_for`.
         """
         wait = wait_for(retry_after)
-        write_atomically(self._path, msgspec.json.encode(_Record(now + wait)), mode=0o600)
+        write_atomically(self._path, msgspec.json.encode(_Record(self._service, now + wait)), mode=0o600)
         return wait
 
     def forget(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import zmq
 
-from actors import __version__, bus, events, lifeline, trust
+from actors import __version__, bus, events, lifeline, log, trust
 from actors.errors import ExitCode, LocalSetupError, TunnelError
 from actors.log import Logger
 from actors.messages import (
@@ -74,9 +74,9 @@ class _Internal(TunnelError):
 class Supervisor:
     """One tunnel, from start to end."""
 
-    def __init__(self, settings: Settings, log: Logger) -> None:
+    def __init__(self, settings: Settings, logger: Logger) -> None:
         self._settings = settings
-        self._log = log
+        self._log = logger
         self._rng = random.Random()
         self._tasks = Tasks(self._fault)
         self._counts = Counts()
@@ -92,6 +92,8 @@ class Supervisor:
         self._state = StateFolder(settings.state_folder)
         self._started_at = time.time()
         self._stop_asked = False
+        self._credentials_asked = False
+        """The other actors are up, and the tunnel is being asked for."""
 
     # --- life ---
 
@@ -109,6 +111,8 @@ class Supervisor:
                 return await self._run()
             finally:
                 self._context.destroy(linger=bus.LINGER_MS)
+                for endpoint in (self._settings.events_endpoint, self._settings.metrics_endpoint):
+                    bus.remove_socket_file(endpoint)
                 shutil.rmtree(self._run_folder, ignore_errors=True)
         finally:
             self._state.release()
@@ -116,6 +120,7 @@ class Supervisor:
     async def _run(self) -> ExitCode:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open_sockets()
+        log.watch(asyncio.get_running_loop(), self._log)
         self._install_signals()
         error: TunnelError | None = None
         try:
@@ -125,6 +130,9 @@ class Supervisor:
             error = ended.error
         except TunnelError as failure:
             error = failure
+        except Exception as fault:
+            self._log.error("internal fault", exc_info=fault)
+            error = _Internal("an internal fault ended the tunnel; the log has the traceback")
         return await self._end(error)
 
     def _open_sockets(self) -> None:
@@ -146,7 +154,8 @@ class Supervisor:
     def _install_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signalled, number)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to go on
+                loop.add_signal_handler(number, self._signalled, number)
 
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal asks for an orderly end, a second one for an end at once."""
@@ -158,11 +167,11 @@ class Supervisor:
         self._log.info("stopping", signal=number.name, grace=grace)
         self._publisher.publish(events.Stopping(grace=grace))
         self._counts.stop_asked()
-        self._clear_state()
         if self._policy is None:
             self._finish(None)
         else:
             self._handle(policy.StopAsked(grace))
+        self._clear_state()
 
     def _end_at_once(self, status: int) -> None:
         self._children.kill_all()
@@ -197,7 +206,8 @@ class Supervisor:
             host, _, port = edge["edge"].rpartition(":")
             self._edge_ca = edge["ca"]
             settings = replace(settings, service_url=edge["api"], edges=((host, int(port)),))
-        memory = RateLimitMemory(settings.state_folder)
+        memory = RateLimitMemory(settings.state_folder, settings.service_url)
+        self._credentials_asked = True
         self._log.info("asking for a tunnel", service=settings.service_url)
         credentials = self._credentials = await obtain_credentials(
             settings.service_url, memory, self._publisher.publish, self._log, rng=self._rng
@@ -264,6 +274,9 @@ class Supervisor:
                 self._children.tell(Name("worker", slot, generation), Drain(grace))
             case policy.SpawnHelper(name):
                 self._start_helper(name)
+            case policy.KillHelper(name):
+                self._log.warning("killing an actor that does not answer", name=name)
+                self._children.kill(self._helpers[name])
             case policy.Announce(fact):
                 self._announce(fact)
             case policy.Finish(error):
@@ -382,17 +395,22 @@ class Supervisor:
             self._handle(policy.WorkerExited(name.slot, name.generation, status))
         elif self._policy is not None:
             self._handle(policy.HelperExited(name.actor, status))
+        elif self._credentials_asked and policy.CHILDREN[name.actor].restart == "permanent":
+            self._announce(events.ActorRestarted(actor=name.actor, exit_status=status))
+            self._start_helper(name.actor)
         else:
             self._finish(LocalSetupError(f"the {name.actor} actor ended with status {status} during the start"))
 
     def _said(self, name: Name, message: Up) -> None:
         if name.actor == "worker":
             self._worker_said(name.slot, name.generation, message)
-        elif name == self._helpers.get("metrics"):
+        elif name == self._helpers.get(name.actor):
             match message:
-                case Ready():
+                case Ready() if name.actor == "metrics":
                     self._children.tell(name, self._counts.knowledge())
-                case Stopped():
+                case Heartbeat():
+                    self._handle(policy.HelperBeat(name.actor))
+                case Stopped() if name.actor == "metrics":
                     self._final_totals = message.totals
 
     def _worker_said(self, slot: int, generation: int, message: Up) -> None:
@@ -426,8 +444,7 @@ class Supervisor:
         if self._counts.is_reported:
             return
         report = self._counts.report()
-        with contextlib.suppress(zmq.Again):  # the next one says it all again
-            self._deltas.send(encode(report), zmq.DONTWAIT)
+        if bus.try_send(self._deltas, encode(report)):
             self._counts.taken(report)
 
     async def _keep_saying_stats(self) -> None:
@@ -508,11 +525,11 @@ class Supervisor:
         self._finish(_Internal("an internal fault ended the tunnel; the log has the traceback"))
 
 
-def supervise(settings: Settings, log: Logger) -> ExitCode:
+def supervise(settings: Settings, logger: Logger) -> ExitCode:
     """Run a supervisor in this process to its end.
 
     Raises:
         TunnelError: it could not begin.
     """
     lifeline.protect_secrets()
-    return asyncio.run(Supervisor(settings, log).run())
+    return asyncio.run(Supervisor(settings, logger).run())

@@ -95,7 +95,7 @@ class StateFolder:
             return
         clear_url_file(self._written.url, self.path / URL_FILE_NAME)
         path = self.path / STATE_FILE_NAME
-        with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
+        with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
             if msgspec.json.decode(path.read_bytes(), type=TunnelState) == self._written:
                 path.unlink()
         self._written = None

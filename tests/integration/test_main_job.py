@@ -194,10 +194,10 @@ async def test_second_instance_fails_at_once_and_says_who_holds_the_folder(state
 
 async def test_start_before_anything_listens_warns_and_goes_on(state: Path, unused_port: int) -> None:
     async with tunnel(unused_port, state) as made:
-        assert (await made.process.event("origin_unreachable"))["origin"] == f"127.0.0.1:{unused_port}"
+        assert (await made.process.event("origin_unreachable"))["origin"] == f"localhost:{unused_port}"
         response = await made.visitor.get("/")
         assert response.status_code == 502
-        assert f"127.0.0.1:{unused_port}" in response.text
+        assert f"localhost:{unused_port} (127.0.0.1 and ::1)" in response.text
         assert "connection refused" in response.text
 
 

@@ -29,7 +29,7 @@ async def test_host_is_the_visitor_s_unless_another_is_asked_for(state: Path) ->
             assert f"Host: {made.host}\r\n" in (await made.visitor.get("/")).text
         async with tunnel(port, state, "--host-header", "rewrite") as made:
             seen = (await made.visitor.get("/", headers={"X-Forwarded-Host": "forged"})).text
-            assert f"Host: 127.0.0.1:{port}\r\nX-Forwarded-Host: {made.host}\r\n" in seen
+            assert f"Host: localhost:{port}\r\nX-Forwarded-Host: {made.host}\r\n" in seen
             assert "forged" not in seen
         async with tunnel(None, state, "--host-header", "app.test", url=f"http://localhost:{port}") as made:
             assert "Host: app.test\r\n" in (await made.visitor.get("/")).text

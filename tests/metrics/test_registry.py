@@ -64,6 +64,14 @@ def test_nothing_goes_down_when_the_supervisor_knows_less() -> None:
     assert registry.totals == Totals(3, 3, 3)
 
 
+def test_what_is_reported_after_the_supervisor_spoke_is_counted_once() -> None:
+    registry = CounterRegistry()
+    registry.apply(report(0, 1, 1, Totals(0, 100, 0)))
+    registry.know(know(Totals(), GenerationTotals(0, 1, Totals(0, 60, 0))))
+    registry.apply(report(0, 1, 2, Totals(0, 150, 0)))
+    assert registry.totals == Totals(0, 150, 0)
+
+
 def test_older_lifecycle_counts_are_ignored() -> None:
     registry = CounterRegistry()
     registry.apply(LifecycleReport("t", 2, LifecycleCounts(starts=1)))

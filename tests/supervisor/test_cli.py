@@ -9,6 +9,8 @@ from actors.messages import Origin
 from actors.supervisor.cli import ENVIRONMENT_PREFIX, make_parser, read_settings
 from actors.supervisor.settings import Settings
 
+CA = str(Path(__file__).parents[2] / "actors" / "data" / "edge-roots.pem")
+
 
 def settings(*arguments: str, **environment: str) -> Settings:
     return read_settings(
@@ -18,7 +20,7 @@ def settings(*arguments: str, **environment: str) -> Settings:
 
 def test_defaults() -> None:
     made = settings("--port", "8080")
-    assert made.origin == Origin(host="127.0.0.1", port=8080)
+    assert made.origin == Origin(host="localhost", port=8080)
     assert (made.connections, made.timeout, made.grace_period) == (2, 30.0, 30.0)
     assert made.max_reconnect_attempts == 10
     assert made.service_url == "https://api.trycloudflare.com"
@@ -35,7 +37,7 @@ def test_every_flag_has_its_variable() -> None:
         "service_url": "http://api.example",
         "edge": "192.0.2.1, edge.example:99",
         "edge_ip_version": "6",
-        "edge_ca": __file__,
+        "edge_ca": CA,
         "state_dir": "/tmp/x",
         "events": "tcp://127.0.0.1:0",
         "metrics": "tcp://localhost:55",
@@ -57,7 +59,7 @@ def test_every_flag_has_its_variable() -> None:
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
-        origin=Origin(host="127.0.0.1", port=81, host_header="127.0.0.1:81", response_timeout=3.0),
+        origin=Origin(host="localhost", port=81, host_header="localhost:81", response_timeout=3.0),
         max_streams=7,
         connections=3,
         timeout=5.5,
@@ -66,7 +68,7 @@ def test_every_flag_has_its_variable() -> None:
         service_url="http://api.example",
         edges=(("192.0.2.1", 7844), ("edge.example", 99)),
         edge_ip_version="6",
-        edge_ca=Path(__file__),
+        edge_ca=Path(CA),
         state_folder=Path("/tmp/x"),
         events_endpoint="tcp://127.0.0.1:*",
         metrics_endpoint="tcp://127.0.0.1:55",
@@ -78,10 +80,10 @@ def test_every_flag_has_its_variable() -> None:
 
 
 def test_flag_wins_over_variable() -> None:
-    assert settings("--port", "1", port="2", connections="4").origin == Origin(host="127.0.0.1", port=1)
+    assert settings("--port", "1", port="2", connections="4").origin == Origin(host="localhost", port=1)
     assert settings("--edge", "a:1", edge="b:2", port="1").edges == (("a", 1),)
     assert settings("--hello-world", port="2").origin is None
-    assert settings("--port", "1", hello_world="1", url="http://x").origin == Origin(host="127.0.0.1", port=1)
+    assert settings("--port", "1", hello_world="1", url="http://x").origin == Origin(host="localhost", port=1)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,11 @@ def test_flag_wins_over_variable() -> None:
         (["--url", "http://[::1]/"], Origin(host="::1", port=80)),
         (["--url", "unix:/run/app.sock"], Origin(scheme="unix", path="/run/app.sock")),
         (
-            ["--url", "https://app.test", "--no-tls-verify", "--origin-server-name", "x", "--origin-ca", __file__],
-            Origin(scheme="https", host="app.test", port=443, verify=False, ca_file=__file__, server_name="x"),
+            ["--url", "https://app.test", "--no-tls-verify", "--origin-server-name", "x", "--origin-ca", CA],
+            Origin(scheme="https", host="app.test", port=443, verify=False, ca_file=CA, server_name="x"),
         ),
-        (["--port", "80", "--host-header", "rewrite"], Origin(host="127.0.0.1", port=80, host_header="127.0.0.1")),
-        (["--port", "8", "--host-header", "a.test:1"], Origin(host="127.0.0.1", port=8, host_header="a.test:1")),
+        (["--port", "80", "--host-header", "rewrite"], Origin(host="localhost", port=80, host_header="localhost")),
+        (["--port", "8", "--host-header", "a.test:1"], Origin(host="localhost", port=8, host_header="a.test:1")),
     ],
 )
 def test_origins(arguments: list[str], origin: Origin) -> None:
@@ -132,6 +134,14 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--port", "1", "--service-url", "ftp://x"], "URL"),
         (["--port", "1", "--edge", "a:b:c:d:x"], "HOST:PORT"),
         (["--port", "1", "--edge-ca", "/nonexistent"], "no file"),
+        (["--port", "1", "--edge-ca", __file__], "PEM"),
+        (["--port", "1", "--edge-ca", "x" * 5000], "cannot read"),
+        (["--port", "9" * 5000], "no port"),
+        (["--port", "1", "--service-url", "http://[::1"], "URL"),
+        (["--url", "http://[::1"], "http://HOST"),
+        (["--port", "1", "--events", "tcp://[::1"], "loopback|port"),
+        (["--port", "1", "--state-dir", ""], "empty"),
+        (["--port", "1", "--events", "ipc:///tmp/x", "--metrics", "ipc:///tmp/x"], "the same"),
         (["--port", "1", "--edge-ip-version", "5"], "invalid choice"),
         (["--port", "1", "--local-edge", "--edge", "a"], "brings its own"),
         (["--port", "1", "--events", "udp://x"], "--events"),

@@ -15,6 +15,7 @@ from actors.errors import (
     ApiRejected,
     ApiServerError,
     ApiUnreachable,
+    LocalSetupError,
     ProvisioningError,
     RateLimited,
 )
@@ -77,6 +78,7 @@ def test_tunnel() -> None:
         (200, body(hostname=None), ApiMalformed, "hostname"),
         (200, body(hostname="a b"), ApiMalformed, "hostname"),
         (200, body(secret="***"), ApiMalformed, "base64"),
+        (200, body(account_tag="\ud800"), ApiMalformed, "account tag"),
         (200, body(secret=7), ApiMalformed, "secret is empty or missing"),
         (200, b'{"success":false,"errors":[{"code":1003,"message":"no"}]}', ApiRefused, r"no \(1003\)"),
         (200, b'{"success":false,"errors":"x"}', ApiRefused, "no reason"),
@@ -106,6 +108,20 @@ def test_retry_after_in_seconds(value: str | None, seconds: float) -> None:
 def test_retry_after_as_a_date() -> None:
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert parse_retry_after("Wed, 21 Oct 2115 07:28:00 GMT") == MAX_RETRY_AFTER
+    assert parse_retry_after("Mon, 01 Jan 99999999999999999999 00:00:00 GMT") == 0.0
+    assert parse_retry_after("Mon, 01 Jan 2020 00:00:00 +99999999999999999999") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks5://127.0.0.1:1"), ("HTTPS_PROXY", "ftp://x"), ("SSL_CERT_FILE", "/nonexistent")],
+)
+async def test_environment_that_cannot_be_used_is_explained(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(LocalSetupError, match=r"HTTPS_PROXY.*SSL_CERT_FILE"):
+        await request_tunnel("https://api.invalid")
 
 
 @pytest.mark.parametrize(

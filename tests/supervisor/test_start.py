@@ -36,7 +36,7 @@ class Api:
         async with scripted(self.serve) as port:
             credentials = await obtain_credentials(
                 f"http://127.0.0.1:{port}",
-                RateLimitMemory(folder),
+                RateLimitMemory(folder, SERVICE),
                 self.said.append,
                 log.configure(level="error", as_json=True),
                 rng=random.Random(1),
@@ -45,6 +45,7 @@ class Api:
         return credentials.url
 
 
+SERVICE = "https://api.example"
 LIMITED = answer(b"error code: 1015", "429 Too Many Requests")
 
 
@@ -66,7 +67,7 @@ async def test_rate_limit_ends_the_start_after_five_tries(tmp_path: Path) -> Non
 
 
 async def test_rate_limit_is_remembered_across_restarts(tmp_path: Path) -> None:
-    await asyncio.to_thread(RateLimitMemory(tmp_path).refused, time.time(), 0.0)
+    await asyncio.to_thread(RateLimitMemory(tmp_path, SERVICE).refused, time.time(), 0.0)
     api = Api()
     await api.obtain(tmp_path)
     (waited,) = api.slept
@@ -95,9 +96,12 @@ async def test_refusal_is_final(tmp_path: Path) -> None:
 
 
 def test_memory_of_a_clock_that_was_wrong_is_ignored(tmp_path: Path) -> None:
-    memory = RateLimitMemory(tmp_path)
+    memory = RateLimitMemory(tmp_path, SERVICE)
+    other = RateLimitMemory(tmp_path, "http://127.0.0.1:1")
     assert memory.seconds_left(1000.0) == 0.0
     memory.refused(10_000_000.0, 0.0)
+    assert memory.seconds_left(10_000_000.0) == MIN_WAIT
+    assert other.seconds_left(10_000_000.0) == 0.0
     assert memory.seconds_left(1000.0) == 0.0
     assert memory.seconds_left(10_000_000.0 + MIN_WAIT) == 0.0
     (tmp_path / "rate-limited.json").write_bytes(b"\xff{")
