@@ -1,5 +1,8 @@
 """Every socket has its limits; endpoints are checked."""
 
+import socket
+from pathlib import Path
+
 import pytest
 import zmq
 
@@ -66,3 +69,36 @@ def test_run_folder_is_private_and_short() -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert len(str(folder / "metrics")) < bus.MAX_IPC_PATH
     folder.rmdir()
+
+
+async def test_try_send_says_whether_the_socket_took_it() -> None:
+    context = bus.make_context()
+    router, push = (bus.make_socket(context, zmq.SocketType(kind)) for kind in (zmq.ROUTER, zmq.PUSH))
+    assert not bus.try_send(router, b"nobody", b"x")
+    push.connect("inproc://nobody")
+    sent = [bus.try_send(push, b"x") for _ in range(bus.HIGH_WATER_MARK + 10)]
+    assert sent[0]
+    assert not sent[-1]
+    router.close()
+    push.close()
+    context.destroy(linger=0)
+
+
+async def test_ipc_path_that_is_in_use_or_no_socket_is_left_alone(tmp_path: Path) -> None:
+    context = bus.make_context()
+    one, other = (bus.make_socket(context, zmq.SocketType.PUB) for _ in range(2))
+    bus.bind(one, f"ipc://{tmp_path}/live")
+    with pytest.raises(LocalSetupError, match="another program listens"):
+        bus.bind(other, f"ipc://{tmp_path}/live")
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(LocalSetupError, match="no socket"):
+        bus.bind(other, f"ipc://{tmp_path}/file")
+    assert (tmp_path / "file").read_text() == "precious"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(f"{tmp_path}/stale")
+    bus.bind(other, f"ipc://{tmp_path}/stale")
+    bus.remove_socket_file(f"ipc://{tmp_path}/stale")
+    assert not (tmp_path / "stale").exists()
+    one.close()
+    other.close()
+    context.destroy(linger=0)

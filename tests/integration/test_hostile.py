@@ -3,7 +3,9 @@
 import asyncio
 import os
 import random
+import struct
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 
 import httpx
 import pytest
@@ -205,3 +207,53 @@ async def test_ten_thousand_visitors_who_leave_at_any_moment_leave_nothing(state
         assert worker.is_running()
         with pytest.raises(httpx.ReadTimeout):
             await made.visitor.post("/", timeout=0.2)
+
+
+async def test_origin_that_resets_raw_tunnels_costs_no_worker(state: Path) -> None:
+    async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        socket = writer.get_extra_info("socket")
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with scripted(origin) as port, tunnel(port, state) as made:
+        (worker,) = made.process.actors("actors.quic_worker")
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(100):
+                tasks.create_task(made.open_stream(dest="tcp://x", type="tcp", fin=True, timeout=1))
+        assert worker.is_running()
+        assert not [event for event in made.process.events() if event["type"] == "connection_ended"]
+
+
+async def test_raw_tunnel_whose_origin_has_left_ends_soon(state: Path) -> None:
+    async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+
+    async with scripted(origin) as port, tunnel(port, state) as made:
+        host, front_port = made.edge["http"].removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(front_port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 101")
+        seen = len(made.process.stdout)
+        await made.process.until(
+            lambda: any(
+                event["type"] == "stats" and not event["streams_in_flight"] for event in made.process.events()[seen:]
+            )
+        )
+        writer.close()
+
+
+async def test_origin_that_answers_without_reading_the_upload(state: Path) -> None:
+    async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer(b"too large", "413 Content Too Large", Connection="close"))
+
+    async with scripted(origin) as port, tunnel(port, state) as made:
+        for _ in range(5):
+            response = await made.visitor.post("/", content=bytes(8_000_000))
+            assert (response.status_code, response.text) == (413, "too large")
+
+
+async def test_uploads_in_turn_on_one_visitor_s_connection(state: Path) -> None:
+    async with tunnel(None, state) as made:
+        for size in (300_000, 500_000, 3_000_000) * 2:
+            assert len((await made.visitor.post("/echo", content=bytes(size))).content) == size

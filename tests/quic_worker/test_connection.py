@@ -291,6 +291,86 @@ async def test_stream_that_begins_with_its_reset_is_accepted_and_forgotten() -> 
     assert pair.client._streams == {}
 
 
+async def test_slow_streams_do_not_keep_what_quick_ones_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the connection's credit is held by streams that nobody reads: the rest goes round all the same."""
+    window = 8 * STREAM_WINDOW
+    monkeypatch.setitem(aioquic_engine._COMMON, "max_data", window)
+    monkeypatch.setattr(aioquic_engine, "CONNECTION_WINDOW", window)
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=len(accepted) >= 7)))
+    for _ in range(7):
+        pair.server.open_stream(lambda stream: Recorder(stream)).write(bytes(STREAM_WINDOW))
+    pair.settle()
+    pair.server.open_stream(lambda stream: Recorder(stream)).write(bytes(5 * STREAM_WINDOW))
+    pair.settle()
+    assert len(accepted[-1].data) == 5 * STREAM_WINDOW
+
+
+async def test_stop_that_comes_after_our_end_makes_no_new_stream() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    opened = pair.server.open_stream(lambda stream: Recorder(stream))
+    opened.write(b"x", fin=True)
+    pair.settle()
+    accepted[0].stream.write(bytes(10 * STREAM_WINDOW), fin=True)
+    pair.client.engine.deliver(pair.client)
+    opened.stop()
+    pair.settle()
+    assert len(accepted) == 1
+    assert pair.client._streams == {}
+    assert pair.client.engine.undelivered() == 0
+
+
+async def test_write_after_the_peer_s_stop_is_no_fault() -> None:
+    """The peer's STOP_SENDING is read in the same batch as the bytes that a handler answers to."""
+    accepted: list[Recorder] = []
+
+    class Answering(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.stream.write(b"answer", fin=True)
+
+    pair = Pair(lambda stream: accepted.append(Answering(stream)))
+    other = pair.server.open_stream(lambda stream: Recorder(stream))
+    opened = pair.server.open_stream(lambda stream: Recorder(stream))
+    opened.write(b"question")
+    opened.stop()
+    other.write(b"of another stream")
+    pair.settle()
+    assert sorted(bytes(recorder.data) for recorder in accepted) == [b"of another stream", b"question"]
+
+
+async def test_fault_in_a_handler_costs_its_own_stream_alone() -> None:
+    accepted: list[Recorder] = []
+    faults: list[object] = []
+
+    class Faulty(Recorder):
+        def data_received(self, data: bytes) -> None:
+            if data == b"bad":
+                raise ZeroDivisionError
+            super().data_received(data)
+
+    pair = Pair(lambda stream: accepted.append(Faulty(stream)))
+    pair.clock.call_exception_handler = faults.append  # type: ignore[attr-defined]
+    bad = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
+    good = pair.server.open_stream(lambda stream: Recorder(stream))
+    bad.stream.write(b"bad")
+    good.write(b"good")
+    pair.settle()
+    assert bytes(accepted[1].data) == b"good"
+    assert sorted(bad.heard) == ["reset", "stop"]
+    assert len(faults) == 1
+
+
+async def test_idle_streams_of_the_peer_do_not_hold_up_a_flush() -> None:
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    pair.server.open_stream(lambda stream: Recorder(stream)).write(b"and then nothing")
+    pair.settle()
+    async with asyncio.timeout(5):
+        await pair.client.flushed()
+
+
 async def test_flushed_waits_for_acknowledgement() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))

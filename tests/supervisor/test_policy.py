@@ -14,6 +14,7 @@ from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.policy import (
     BACKOFF,
     HEALTHY_AFTER,
+    MAX_RETRY_AFTER,
     MIN_JITTER,
     READY_TIMEOUT,
     TICK,
@@ -22,7 +23,9 @@ from actors.supervisor.policy import (
     Command,
     DrainWorker,
     Finish,
+    HelperBeat,
     HelperExited,
+    KillHelper,
     KillWorker,
     Limits,
     Policy,
@@ -200,6 +203,38 @@ def test_slot_that_fails_while_another_serves_does_not_end_the_tunnel() -> None:
         assert not any(isinstance(command, Finish) for command in play.end(WorkerEnd.DIAL_FAILED, slot=1))
         play.until_spawn(1)
     assert play.policy.connections == 1
+
+
+def test_slot_that_was_only_just_lost_has_hope_though_another_has_failed_often() -> None:
+    play = up(2)
+    for _ in range(15):
+        play.end(WorkerEnd.DIAL_FAILED, slot=1)
+        play.until_spawn(1)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=0)
+    assert not any(isinstance(command, Finish) for command in play.end(WorkerEnd.DIAL_FAILED, slot=1))
+    play.until_spawn(0)
+
+
+def test_before_the_first_registration_the_timeout_rules() -> None:
+    play = begun(1, timeout=1000.0, attempts=2)
+    for _ in range(5):
+        assert not any(isinstance(command, Finish) for command in play.end(WorkerEnd.DIAL_FAILED))
+        play.until_spawn()
+
+
+def test_edge_that_asks_for_a_very_long_wait_gets_a_shorter_one() -> None:
+    play = begun(1)
+    (ended,) = facts(play.end(WorkerEnd.REGISTRATION_REFUSED, retry_after=1e9))
+    assert isinstance(ended, events.ConnectionEnded)
+    assert ended.retry_in == MAX_RETRY_AFTER
+
+
+def test_other_actor_that_hangs_is_killed_once() -> None:
+    play = up()
+    play(HelperBeat("metrics"))
+    said = play.wait(10)
+    assert said == [KillHelper("metrics")]
+    assert SpawnHelper("metrics") in play(HelperExited("metrics", -9))
 
 
 def test_duplicate_connection_takes_another_address_and_is_no_failure() -> None:
