@@ -47,4 +47,4 @@ def look(browser: webdriver.Chrome, url: str) -> None:
     for element, text in (("websocket", "echoed “hello”"), ("sse", "event 2"), ("uptime", " s"), ("address", url)):
         wait.until(lambda page, element=element, text=text: text in page.find_element(By.ID, element).text)  # type: ignore[misc]
     # Else they would hold the tunnel up for the grace period.
-    browser.execute_script("events.close(); socket.close()")  # type: ignore[no-untyped-call]
+    browser.execute_script("events.close(); socket.close()")

@@ -164,7 +164,8 @@ async def test_ten_thousand_visitors_who_leave_at_any_moment_leave_nothing(state
 
     async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
-        writer.write(answer(BLOCK) if head.startswith(b"GET") else b"HTTP/1.1 100 Continue\r\n\r\n")
+        whole = answer(BLOCK, Connection="close")
+        writer.write(whole if head.startswith(b"GET") else b"HTTP/1.1 100 Continue\r\n\r\n")
         await reader.read()
 
     request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + bytes(500)
