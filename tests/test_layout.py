@@ -27,6 +27,7 @@ PURE = [
     "supervisor/counts.py",
     "supervisor/edges.py",
     "supervisor/policy.py",
+    "supervisor/vocabulary.py",
 ]
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
 
@@ -65,6 +66,7 @@ TESTED_WITH = {
     "quic_worker/wire/schema.py": "quic_worker/wire/test_rpc.py",
     "supervisor/publisher.py": "integration/test_main_job.py",
     "supervisor/rate_limit.py": "supervisor/test_start.py",
+    "supervisor/vocabulary.py": "supervisor/test_policy.py",
     "supervisor/settings.py": "supervisor/test_cli.py",
 }
 

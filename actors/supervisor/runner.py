@@ -38,7 +38,7 @@ from actors.messages import (
     encode,
 )
 from actors.quic_worker.ends import WorkerEnd
-from actors.supervisor import policy
+from actors.supervisor import policy, vocabulary
 from actors.supervisor.children import Children, Name
 from actors.supervisor.counts import Counts
 from actors.supervisor.edges import EdgeAddresses
@@ -170,7 +170,7 @@ class Supervisor:
         if self._policy is None:
             self._finish(None)
         else:
-            self._handle(policy.StopAsked(grace))
+            self._handle(vocabulary.StopAsked(grace))
         self._clear_state()
 
     def _end_at_once(self, status: int) -> None:
@@ -248,13 +248,13 @@ class Supervisor:
             url=credentials.url,
             tunnel_id=credentials.tunnel_id,
         )
-        self._handle(policy.Begin())
+        self._handle(vocabulary.Begin())
         self._tasks.start(self._tick(), name="tick")
         self._tasks.start(self._keep_saying_stats(), name="stats")
 
     # --- judgement, and what comes of it ---
 
-    def _handle(self, event: policy.PolicyEvent) -> None:
+    def _handle(self, event: vocabulary.PolicyEvent) -> None:
         if self._policy is None:
             return
         reconnects = self._policy.reconnects
@@ -263,23 +263,23 @@ class Supervisor:
         if self._policy.reconnects != reconnects:
             self._counts.reconnected(self._policy.reconnects)
 
-    def _execute(self, command: policy.Command) -> None:
+    def _execute(self, command: vocabulary.Command) -> None:
         match command:
-            case policy.SpawnWorker():
+            case vocabulary.SpawnWorker():
                 self._start_worker(command)
-            case policy.KillWorker(slot, generation):
+            case vocabulary.KillWorker(slot, generation):
                 self._log.warning("killing a worker that does not answer", slot=slot, generation=generation)
                 self._children.kill(Name("worker", slot, generation))
-            case policy.DrainWorker(slot, generation, grace):
+            case vocabulary.DrainWorker(slot, generation, grace):
                 self._children.tell(Name("worker", slot, generation), Drain(grace))
-            case policy.SpawnHelper(name):
+            case vocabulary.SpawnHelper(name):
                 self._start_helper(name)
-            case policy.KillHelper(name):
+            case vocabulary.KillHelper(name):
                 self._log.warning("killing an actor that does not answer", name=name)
                 self._children.kill(self._helpers[name])
-            case policy.Announce(fact):
+            case vocabulary.Announce(fact):
                 self._announce(fact)
-            case policy.Finish(error):
+            case vocabulary.Finish(error):
                 self._finish(error)
 
     def _finish(self, error: TunnelError | None) -> None:
@@ -347,7 +347,7 @@ class Supervisor:
 
     # --- children ---
 
-    def _start_worker(self, command: policy.SpawnWorker) -> None:
+    def _start_worker(self, command: vocabulary.SpawnWorker) -> None:
         assert self._credentials is not None
         assert self._origin is not None
         name = Name("worker", command.slot, command.generation)
@@ -392,9 +392,9 @@ class Supervisor:
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
             self._beats.pop(name.slot, None)
-            self._handle(policy.WorkerExited(name.slot, name.generation, status))
+            self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
         elif self._policy is not None:
-            self._handle(policy.HelperExited(name.actor, status))
+            self._handle(vocabulary.HelperExited(name.actor, status))
         elif self._credentials_asked and policy.CHILDREN[name.actor].restart == "permanent":
             self._announce(events.ActorRestarted(actor=name.actor, exit_status=status))
             self._start_helper(name.actor)
@@ -409,34 +409,34 @@ class Supervisor:
                 case Ready() if name.actor == "metrics":
                     self._children.tell(name, self._counts.knowledge())
                 case Heartbeat():
-                    self._handle(policy.HelperBeat(name.actor))
+                    self._handle(vocabulary.HelperBeat(name.actor))
                 case Stopped() if name.actor == "metrics":
                     self._final_totals = message.totals
 
     def _worker_said(self, slot: int, generation: int, message: Up) -> None:
         match message:
             case Ready():
-                self._handle(policy.WorkerReady(slot, generation))
+                self._handle(vocabulary.WorkerReady(slot, generation))
             case Registered():
-                self._handle(policy.WorkerRegistered(slot, generation, message.location, message.connection_id))
+                self._handle(vocabulary.WorkerRegistered(slot, generation, message.location, message.connection_id))
             case Heartbeat():
                 self._counts.note(slot, generation, message.totals)
                 self._beats[slot] = message
-                self._handle(policy.WorkerBeat(slot, generation))
+                self._handle(vocabulary.WorkerBeat(slot, generation))
             case Unregistered():
                 fact = events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged)
                 self._publisher.publish(fact)
             case Stopped():
                 self._counts.note(slot, generation, message.totals)
                 end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
-                self._handle(policy.WorkerStopped(slot, generation, end, message.message, message.retry_after))
+                self._handle(vocabulary.WorkerStopped(slot, generation, end, message.message, message.retry_after))
 
     # --- time ---
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(policy.TICK)
-            self._handle(policy.Tick())
+            self._handle(vocabulary.Tick())
             self._report()
 
     def _report(self) -> None:

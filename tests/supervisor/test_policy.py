@@ -18,6 +18,11 @@ from actors.supervisor.policy import (
     MIN_JITTER,
     READY_TIMEOUT,
     TICK,
+    Limits,
+    Policy,
+    SlotState,
+)
+from actors.supervisor.vocabulary import (
     Announce,
     Begin,
     Command,
@@ -27,10 +32,7 @@ from actors.supervisor.policy import (
     HelperExited,
     KillHelper,
     KillWorker,
-    Limits,
-    Policy,
     PolicyEvent,
-    SlotState,
     SpawnHelper,
     SpawnWorker,
     StopAsked,
