@@ -158,6 +158,15 @@ async def test_half_closed_tunnel_goes_on_in_the_other_direction(state: Path) ->
         writer.close()
 
 
+async def test_head_that_never_ends_gets_five_seconds(state: Path) -> None:
+    """Row O3: 128 streams of one byte each; requests are served meanwhile."""
+    async with tunnel(None, state) as made, asyncio.TaskGroup() as tasks:
+        slow = [tasks.create_task(made.open_stream(raw="0a", fin=False, timeout=20)) for _ in range(128)]
+        for _ in range(20):
+            assert (await made.visitor.get("/uptime")).status_code == 200
+        assert {(await task)["ended"] for task in slow} == {"reset"}
+
+
 async def test_ten_thousand_visitors_who_leave_at_any_moment_leave_nothing(state: Path) -> None:
     """Row O3: the worker's descriptors and streams are what they were, and it is the same worker."""
     rng = random.Random(3)

@@ -35,6 +35,15 @@ async def test_host_is_the_visitor_s_unless_another_is_asked_for(state: Path) ->
             assert "Host: app.test\r\n" in (await made.visitor.get("/")).text
 
 
+async def test_origin_that_listens_on_ipv6_alone(state: Path) -> None:
+    server = await asyncio.start_server(hello, "::1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with tunnel(port, state) as made:
+        for _ in range(3):
+            assert (await made.visitor.get("/")).status_code == 200
+    server.close()
+
+
 async def test_unix_socket(state: Path, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
     server = await asyncio.start_unix_server(hello, path)
