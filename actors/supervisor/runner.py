@@ -393,6 +393,8 @@ class Supervisor:
         if name.actor == "worker":
             self._beats.pop(name.slot, None)
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
+        elif self._over.done():
+            return  # as it was told to
         elif self._policy is not None:
             self._handle(vocabulary.HelperExited(name.actor, status))
         elif self._credentials_asked and policy.CHILDREN[name.actor].restart == "permanent":
@@ -470,6 +472,7 @@ class Supervisor:
 
     async def _end(self, error: TunnelError | None) -> ExitCode:
         """Stop what runs, workers first and the metrics actor after their last reports; say the last word."""
+        self._finish(error)
         if error is not None:
             self._failed(error)
         self._clear_state()
