@@ -4,15 +4,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
-from typing import Final
 
 import zmq
 
 from actors import bus, lifeline
-from actors.messages import ChildOrders, Heartbeat, Ready, encode
-
-HEARTBEAT_INTERVAL: Final = 1.0
-"""Seconds between heartbeats to the supervisor."""
+from actors.messages import HEARTBEAT_INTERVAL, ChildOrders, Heartbeat, Ready, encode
 
 
 async def serve_until_told(orders: ChildOrders, endpoints: Mapping[str, str]) -> None:
@@ -26,9 +22,9 @@ async def serve_until_told(orders: ChildOrders, endpoints: Mapping[str, str]) ->
     socket = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
     socket.connect(orders.control_endpoint)
     try:
-        await socket.send(encode(Ready(dict(endpoints))))
+        bus.try_send(socket, encode(Ready(dict(endpoints))))
         while not stop.is_set():
-            await socket.send(encode(Heartbeat()))
+            bus.try_send(socket, encode(Heartbeat()))
             try:
                 async with asyncio.timeout(HEARTBEAT_INTERVAL):
                     await stop.wait()

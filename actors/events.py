@@ -166,27 +166,6 @@ class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
     reconnects: int
 
 
-AnyEvent = (
-    Starting
-    | RateLimited
-    | OriginUnreachable
-    | Assigned
-    | Connecting
-    | Registered
-    | ConnectionEnded
-    | ConnectionRefused
-    | Unregistered
-    | ActorRestarted
-    | Stats
-    | StateFileFailed
-    | StartFailed
-    | GaveUp
-    | Stopping
-    | Stopped
-)
-"""The catalogue."""
-
-
 def topic_of(event: Event) -> str:
     """An event's type, which is its topic."""
     tag = type(event).__struct_config__.tag

@@ -188,16 +188,16 @@ class Ready(Message, frozen=True, tag="ready"):
     endpoints: dict[str, str] = {}
 
 
-class Dialed(Message, frozen=True, tag="dialed"):
-    """The QUIC handshake with the edge is complete."""
-
-
 class Registered(Message, frozen=True, tag="registered"):
     """The edge took the registration: requests may come."""
 
     location: str
     connection_id: str
     """A UUID of the edge's."""
+
+
+HEARTBEAT_INTERVAL: Final = 1.0
+"""Seconds between two heartbeats of a child."""
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):
@@ -226,7 +226,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """Seconds that the edge asked to wait before another try."""
 
 
-Up = Ready | Dialed | Registered | Heartbeat | Unregistered | Stopped
+Up = Ready | Registered | Heartbeat | Unregistered | Stopped
 
 # --- control: supervisor → child -----------------------------------------------------------------------------------
 

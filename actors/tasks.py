@@ -1,8 +1,25 @@
 """asyncio tasks that are held until they end, and whose failures are seen."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def until_over(work: Awaitable[T], over: asyncio.Future[Any]) -> T:
+    """Wait for `work`; or for `over`, if that comes first: then `work` is cancelled, and what `over` holds raised."""
+    waiting = asyncio.ensure_future(work)  # noqa: TID251 - awaited or cancelled right here
+    try:
+        await asyncio.wait((waiting, over), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            over.result()
+        return await waiting
+    finally:
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await waiting
 
 
 class Tasks:

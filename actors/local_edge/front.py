@@ -89,7 +89,6 @@ class FrontExchange:
         self._unconsumed = 0
         self._received = 0
         self._response_ended = False
-        self._upgraded = False
 
     # --- from the visitor ---
 
@@ -133,7 +132,6 @@ class FrontExchange:
         except EdgeProtocolError as error:
             self._fail(str(error))
             return
-        self._upgraded = status == 101
         self._visitor.send_head(status, fields)
         self._pass_on(rest)
 

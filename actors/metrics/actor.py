@@ -7,7 +7,6 @@ Queries come to a ROUTER: a REP socket would be stuck for ever after one reply t
 import asyncio
 import os
 import signal
-from typing import Final
 
 import msgspec
 import zmq
@@ -16,6 +15,7 @@ from actors import bus, lifeline, log
 from actors.errors import TunnelError
 from actors.messages import (
     DECODE_ERRORS,
+    HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
     Know,
@@ -30,9 +30,6 @@ from actors.messages import (
 from actors.metrics.exposition import families, render, snapshot
 from actors.metrics.registry import CounterRegistry
 from actors.tasks import Tasks
-
-HEARTBEAT_INTERVAL: Final = 1.0
-"""Seconds between heartbeats to the supervisor."""
 
 
 class MetricsActor:

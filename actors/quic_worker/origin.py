@@ -113,11 +113,6 @@ class OriginConnection(asyncio.Protocol):
         """Whether the origin may have closed it before this exchange reached it: reused, and not a byte came back."""
         return self._exchanges > 1 and not self._head_bytes
 
-    @property
-    def has_answered(self) -> bool:
-        """Whether the head of the final response is here."""
-        return bool(self._status)
-
     # --- towards the origin ---
 
     def write(self, data: bytes) -> None:

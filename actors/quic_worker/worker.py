@@ -11,8 +11,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Awaitable
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn
 
 import zmq
 
@@ -20,7 +19,7 @@ from actors import bus, lifeline, log, trust
 from actors.errors import EdgeProtocolError
 from actors.messages import (
     DECODE_ERRORS,
-    Dialed,
+    HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
     Ready,
@@ -43,7 +42,7 @@ from actors.quic_worker.proxy import Exchange, Surroundings
 from actors.quic_worker.streams import IncomingStream
 from actors.quic_worker.udp import ANY_ADDRESS, UdpSocket
 from actors.quic_worker.wire.registration import Refusal, Registration, local_configuration, read_result
-from actors.tasks import Tasks
+from actors.tasks import Tasks, until_over
 
 DIAL_TIMEOUT: Final = 5.0
 """Seconds for the QUIC handshake; the Go client's own."""
@@ -57,14 +56,8 @@ UNREGISTER_TIMEOUT: Final = 1.0
 MAX_TEXT: Final = 1000
 """Characters of the edge's words that are passed on."""
 
-HEARTBEAT_INTERVAL: Final = 1.0
-"""Seconds between heartbeats to the supervisor."""
-
 REPORT_INTERVAL: Final = 0.25
 """Seconds between reports to the metrics actor: what a worker that is killed can lose."""
-
-
-T = TypeVar("T")
 
 
 class _End(Exception):
@@ -134,10 +127,9 @@ class Worker:
 
     async def _live(self) -> None:
         connection = await self._dial()
-        self._say(Dialed())
         control = self._open_control(connection)
-        details = await self._until_over(self._register(control))
-        grace = await self._until_over(self._drain)
+        details = await until_over(self._register(control), self._over)
+        grace = await until_over(self._drain, self._over)
         self._log.info("draining", grace=grace, streams=len(self._exchanges), connection=details)
         await self._leave(connection, control, grace)
 
@@ -169,7 +161,7 @@ class Worker:
             raise _End(WorkerEnd.DIAL_FAILED, f"cannot send UDP to {edge}: {udp.last_error.strerror}")
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
-                await self._until_over(self._handshake.wait())
+                await until_over(self._handshake.wait(), self._over)
         except TimeoutError:
             hint = f"; sending failed: {udp.last_error.strerror}" if udp.last_error is not None else ""
             raise _End(
@@ -251,13 +243,13 @@ class Worker:
             async with asyncio.timeout_at(end):
                 if self._exchanges:
                     self._idle.clear()
-                    await self._until_over(self._idle.wait())
+                    await until_over(self._idle.wait(), self._over)
                 await connection.flushed()
 
     async def _unregister(self, control: ControlStream) -> bool:
         """Ask the edge for no more requests; return whether it answered."""
         try:
-            await self._until_over(control.call("unregisterConnection", {}))
+            await until_over(control.call("unregisterConnection", {}), self._over)
         except EdgeProtocolError as error:
             self._log.warning("the edge did not acknowledge the unregistration", error=str(error))
             return False
@@ -342,17 +334,6 @@ class Worker:
         """A background task failed: that is a fault of this program, and the worker ends."""
         self._log.error("internal fault", exc_info=error)
         os._exit(1)
-
-    async def _until_over(self, awaitable: Awaitable[T]) -> T:
-        """Wait for `awaitable`, or raise the end of the connection if that comes first."""
-        waiting = asyncio.ensure_future(awaitable)  # noqa: TID251 - awaited or cancelled right here
-        try:
-            await asyncio.wait((waiting, self._over), return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                self._over.result()
-            return await waiting
-        finally:
-            waiting.cancel()
 
 
 async def _main(orders: WorkerOrders) -> WorkerEnd:

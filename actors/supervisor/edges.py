@@ -24,7 +24,6 @@ class EdgeAddresses:
         for address in addresses:
             by_region.setdefault(address.region, []).append(address)
         self._regions = [_alternating(group, rng) for group in by_region.values()]
-        self._names = list(by_region)
         self._current: dict[int, EdgeAddress] = {}
         self._no_ipv6_until: dict[str, float] = {}
 

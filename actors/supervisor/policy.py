@@ -27,6 +27,7 @@ from actors.errors import (
     RegistrationFailed,
     TunnelError,
 )
+from actors.messages import HEARTBEAT_INTERVAL
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.vocabulary import (
@@ -64,7 +65,6 @@ MIN_JITTER: Final = 0.5
 HEALTHY_AFTER: Final = 5.0
 """Seconds that a registration must last to count as a success: one that flaps must not reset the count."""
 
-HEARTBEAT_INTERVAL: Final = 1.0
 MISSED_HEARTBEATS: Final = 3
 """A worker that missed so many is killed: it is stopped or stuck, and the edge still sends it requests."""
 

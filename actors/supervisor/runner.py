@@ -1,7 +1,6 @@
 """The supervisor process: children, sockets, signals. What to do is `policy.py`'s to say; this module does it."""
 
 import asyncio
-import contextlib
 import datetime
 import os
 import random
@@ -9,9 +8,8 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import zmq
 
@@ -48,15 +46,13 @@ from actors.supervisor.rate_limit import RateLimitMemory
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
-from actors.tasks import Tasks
+from actors.tasks import Tasks, until_over
 
 ORIGIN_PROBE_TIMEOUT: Final = 1.0
 """Seconds for the look at the start whether anything listens on the port."""
 
 STATS_INTERVAL: Final = 1.0
 """Seconds between `stats` events."""
-
-T = TypeVar("T")
 
 
 class _Ended(Exception):
@@ -124,8 +120,8 @@ class Supervisor:
         self._install_signals()
         error: TunnelError | None = None
         try:
-            await self._until_over(self._start())
-            await self._until_over(asyncio.Event().wait())
+            await until_over(self._start(), self._over)
+            await until_over(asyncio.Event().wait(), self._over)
         except _Ended as ended:
             error = ended.error
         except TunnelError as failure:
@@ -508,19 +504,6 @@ class Supervisor:
         else:
             self._counts.start_failed(error.reason)
             self._publisher.publish(events.StartFailed(reason=error.reason, message=str(error)))
-
-    async def _until_over(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work`, or raise the end of the tunnel if that comes first."""
-        task = asyncio.get_running_loop().create_task(work)
-        try:
-            await asyncio.wait((task, self._over), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                self._over.result()
-            return await task
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed."""
