@@ -121,7 +121,7 @@ class Exchange:
             self._stream.write(encode_response(ConnectResponse("", ())))
         else:
             origin.write(self._head.data)
-        if self._head.body is Body.NONE and not self._raw:
+        if not self._raw and self._head.body is not Body.CHUNKED and not self._left:
             self._sent_all()
         if not self._head.upgrade:
             self._release_early()
@@ -212,6 +212,7 @@ class Exchange:
 
     def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         self._response_begun = True
+        self._cancel_deadline()
         upgraded = status == http.HTTPStatus.SWITCHING_PROTOCOLS
         metadata = response_metadata(status, fields, upgraded=upgraded)
         self._stream.write(encode_response(ConnectResponse("", metadata)))
@@ -230,7 +231,7 @@ class Exchange:
         self._stream.write(b"", fin=True)
         if not self._raw or self._request_ended:
             self._end()
-        elif self._deadline is None:
+        else:
             # Half-closed: the visitor may go on talking, but not for ever to somebody who has left.
             self._deadline = asyncio.get_running_loop().call_later(HALF_CLOSED_TIMEOUT, self._abandon)
 
@@ -266,6 +267,11 @@ class Exchange:
         self._stream.write(encode_response(ConnectResponse("", error_metadata(status, len(page)))) + body, fin=True)
         self._end()
 
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     def _abandon(self) -> None:
         """One side broke off: the other is told so at once."""
         self._stream.reset()
@@ -279,8 +285,7 @@ class Exchange:
         self._ended = True
         self._early.clear()
         self._stream.stop()
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._cancel_deadline()
         if self._origin is not None:
             if self._response_ended and self._upload_ended and self._origin.reusable:
                 self._pool.release(self._origin)
