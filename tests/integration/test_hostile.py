@@ -213,7 +213,7 @@ async def test_ten_thousand_visitors_who_leave_at_any_moment_leave_nothing(state
                 event["type"] == "stats" and not event["streams_in_flight"] for event in made.process.events()[latest:]
             )
         )
-        assert worker.num_fds() <= before + 2
+        await made.process.until(lambda: worker.num_fds() <= before + 2)  # the last ones end a moment after
         assert worker.is_running()
         with pytest.raises(httpx.ReadTimeout):
             await made.visitor.post("/", timeout=0.2)
