@@ -10,7 +10,6 @@ import ipaddress
 import os
 import socket as stdlib_socket
 import stat
-import tempfile
 from pathlib import Path
 from typing import Final, cast
 
@@ -141,32 +140,3 @@ def check_endpoint(endpoint: str, *, flag: str) -> str:
             )
         return f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{'*' if port == '0' else port}"
     raise UsageError(f"{flag} {endpoint}: give an ipc:///path or tcp://127.0.0.1:PORT endpoint")
-
-
-def make_run_folder() -> Path:
-    """Make a fresh private folder (mode 0700) for this instance's sockets, and return its path.
-
-    It is not in the state folder, which can lie too deep for a socket path; and it is never shared, because a second
-    bind on a live ipc path succeeds in silence and steals its traffic.
-    """
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    parent = runtime if runtime and _is_private(Path(runtime)) else None
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="tunnel-supervisor-", dir=parent))
-    except OSError as error:
-        raise LocalSetupError(
-            f"cannot make a folder for sockets in {parent or tempfile.gettempdir()}: {error.strerror}. "
-            "Free some space there, or set TMPDIR to a folder that can be written."
-        ) from error
-    if len(os.fsencode(folder / "metrics")) > MAX_IPC_PATH:
-        folder.rmdir()
-        raise LocalSetupError(f"the path {folder} is too long for a socket: set TMPDIR to a shorter one, as /tmp")
-    return folder
-
-
-def _is_private(folder: Path) -> bool:
-    try:
-        found = folder.stat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and os.access(folder, os.W_OK)

@@ -18,6 +18,11 @@ async def serve_until_told(orders: ChildOrders, endpoints: Mapping[str, str]) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     lifeline.on_parent_gone(lambda: os._exit(0))
+    await beat_until(stop, orders, endpoints)
+
+
+async def beat_until(stop: asyncio.Event, orders: ChildOrders, endpoints: Mapping[str, str]) -> None:
+    """Report as ready with `endpoints`, then beat until `stop` is set."""
     context = bus.make_context()
     socket = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
     socket.connect(orders.control_endpoint)

@@ -37,10 +37,16 @@ class RateLimited(Event, frozen=True, kw_only=True, tag="rate_limited"):
 
 
 class OriginUnreachable(Event, frozen=True, kw_only=True, tag="origin_unreachable"):
-    """Nothing listens where requests are to go. The tunnel starts all the same."""
+    """Nothing listens where requests are to go. The tunnel is up all the same; requests get 502."""
 
     origin: str
     message: str
+
+
+class OriginReachable(Event, frozen=True, kw_only=True, tag="origin_reachable"):
+    """Something listens there again."""
+
+    origin: str
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
@@ -48,6 +54,54 @@ class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
 
     url: str
     tunnel_id: str
+
+
+class StateChanged(Event, frozen=True, kw_only=True, tag="state"):
+    """What is true of the tunnel as a whole has changed, or how many connections are up."""
+
+    state: str
+    """starting, assigned, registered, visible, degraded, unreachable, down, stopping, stopped: see `readiness.py`."""
+    serves: bool
+    """Whether a visitor who opens the URL now gets an answer."""
+    url: str
+    connections: int
+    slots: int
+
+
+class Offline(Event, frozen=True, kw_only=True, tag="offline"):
+    """This machine has no way out. Failures are not counted; without a route, no try is made."""
+
+    message: str
+
+
+class Online(Event, frozen=True, kw_only=True, tag="online"):
+    """It has one again, or another one: the next tries are made at once."""
+
+    sources: list[str]
+    """The machine's own addresses towards the edge."""
+
+
+class NameNotVisible(Event, frozen=True, kw_only=True, tag="name_not_visible"):
+    """A connection is registered, and the name's own servers do not know it yet. The URL is given all the same."""
+
+    url: str
+    message: str
+
+
+class Unreachable(Event, frozen=True, kw_only=True, tag="unreachable"):
+    """The connections stand, and the public URL does not lead to them (`--probe`)."""
+
+    url: str
+    message: str
+
+
+class UrlChanged(Event, frozen=True, kw_only=True, tag="url_changed"):
+    """The service dropped the tunnel and gave another (`--renew`). It serves once `registered` says so."""
+
+    url: str
+    tunnel_id: str
+    previous_url: str
+    cause: str
 
 
 class Connecting(Event, frozen=True, kw_only=True, tag="connecting"):
@@ -85,7 +139,7 @@ class ConnectionEnded(Event, frozen=True, kw_only=True, tag="connection_ended"):
     failures: int
     """Consecutive failures of this slot, this one included if it counts."""
     retry_in: float | None
-    """Seconds until the next try; null when there is none."""
+    """Seconds until the next try; null when there is none, or when it waits for a network."""
     connections: int
 
 
@@ -126,6 +180,11 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     reconnects: int
     rtt: float
     """Seconds; the smallest of the connections'."""
+    state: str
+    serves: bool
+    """Both as in the event `state`."""
+    origin_reachable: bool
+    """False once requests failed and a look at the origin's port found nobody."""
 
 
 class StateFileFailed(Event, frozen=True, kw_only=True, tag="state_file_failed"):
@@ -143,7 +202,7 @@ class StartFailed(Event, frozen=True, kw_only=True, tag="start_failed"):
 
 
 class GaveUp(Event, frozen=True, kw_only=True, tag="permanent_failure"):
-    """The tunnel was up and cannot be mended."""
+    """The tunnel was up and cannot be mended: too many failures, or refused by the edge (`reason`)."""
 
     reason: str
     attempts: int

@@ -26,6 +26,7 @@ MAX_ORDERS_BYTES: Final = 1024 * 1024
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
 
 Orders = TypeVar("Orders", bound=ChildOrders)
 
@@ -35,9 +36,8 @@ STDIN: Final = 0
 class Child:
     """The parent's view of a child process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, identity: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self.identity = identity
 
     @classmethod
     async def start(cls, module: str, orders: ChildOrders) -> "Child":
@@ -57,14 +57,18 @@ class Child:
             stderr=None,
             start_new_session=True,
         )
-        child = cls(process, orders.identity)
+        child = cls(process)
+        await child.give(orders)
+        return child
+
+    async def give(self, orders: ChildOrders) -> None:
+        """Hand it orders: the first ones, or further ones that it waits for."""
         payload = encode(orders)
-        assert process.stdin is not None
-        process.stdin.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
+        assert self._process.stdin is not None
+        self._process.stdin.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
         # A child that died at once is seen by `wait`, which knows more than a broken pipe.
         with contextlib.suppress(ConnectionError):
-            await process.stdin.drain()
-        return child
+            await self._process.stdin.drain()
 
     @property
     def pid(self) -> int:
@@ -102,9 +106,12 @@ def read_orders(kind: type[Orders]) -> Orders:
     if not 0 < length <= MAX_ORDERS_BYTES:
         sys.exit(f"{sys.argv[0]}: this program is started by tunnel-supervisor, not by hand")
     try:
-        return msgspec.msgpack.decode(_read_exactly(length), type=kind)
+        orders = msgspec.msgpack.decode(_read_exactly(length), type=kind)
     except msgspec.MsgspecError as error:
         sys.exit(f"{sys.argv[0]}: cannot read the orders: {type(error).__name__}")
+    if (prctl := _prctl()) is not None:
+        prctl(_PR_SET_NAME, orders.identity.encode())  # for ps and top, which else see one `python` like the other
+    return orders
 
 
 def _read_exactly(count: int) -> bytes:
@@ -133,7 +140,7 @@ def on_parent_gone(callback: Callable[[], None]) -> None:
 
 
 class _Prctl(Protocol):
-    def __call__(self, option: int, argument: int) -> int: ...
+    def __call__(self, option: int, argument: int | bytes) -> int: ...
 
 
 def _prctl() -> _Prctl | None:

@@ -59,7 +59,8 @@ class LifecycleCounts(Message, frozen=True):
     starts: Count = 0
     starts_failed: dict[Label, Count] = {}
     shutdowns: Count = 0
-    reconnects: Count = 0
+    reconnects: dict[Label, Count] = {}
+    """By tunnel, the present one last: `--renew` replaces one that the service dropped."""
 
 
 class GenerationTotals(Message, frozen=True):
@@ -68,6 +69,16 @@ class GenerationTotals(Message, frozen=True):
     slot: Count
     generation: Count
     totals: Totals
+
+
+class TunnelTotals(Message, frozen=True):
+    """What passed on one tunnel."""
+
+    tunnel_id: Label
+    ended: Totals
+    """The sum of all generations before those in `current`."""
+    current: list[GenerationTotals]
+    """The newest generation of each slot."""
 
 
 # --- orders: parent → child, on stdin ------------------------------------------------------------------------------
@@ -161,6 +172,10 @@ class WorkerOrders(ChildOrders, frozen=True):
     deltas_endpoint: str
 
 
+class SpareOrders(ChildOrders, frozen=True):
+    """A worker that does its imports and then waits for its `WorkerOrders`, on stdin like these."""
+
+
 class MetricsOrders(ChildOrders, frozen=True):
     """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
 
@@ -206,6 +221,8 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     totals: Totals = Totals()
     streams_in_flight: Count = 0
     rtt: Seconds = 0.0
+    origin_failures: Count = 0
+    """Requests of this worker so far for which the origin could not be reached."""
 
 
 class Unregistered(Message, frozen=True, tag="unregistered"):
@@ -243,11 +260,8 @@ class Know(Message, frozen=True, tag="know"):
     Before the first one the actor answers no query: it would show counters that went backwards.
     """
 
-    tunnel_id: str | None
-    ended: Totals
-    """The sum of all generations before those in `current`."""
-    current: list[GenerationTotals]
-    """The newest generation of each slot."""
+    tunnels: list[TunnelTotals]
+    """The present one last."""
     lifecycle: LifecycleCounts
     lifecycle_sequence: Count
 
@@ -263,7 +277,7 @@ class StreamDelta(Message, frozen=True, tag="stream_delta"):
     The totals make a lost predecessor harmless, the sequence number a repeated one.
     """
 
-    tunnel_id: str
+    tunnel_id: Label
     slot: Count
     generation: Count
     sequence: Count
@@ -275,7 +289,6 @@ class StreamDelta(Message, frozen=True, tag="stream_delta"):
 class LifecycleReport(Message, frozen=True, tag="lifecycle"):
     """The supervisor's own counts, as totals; a higher sequence number replaces a lower one."""
 
-    tunnel_id: str | None
     sequence: Count
     counts: LifecycleCounts
     version: int = SCHEMA_VERSION

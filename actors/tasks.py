@@ -39,6 +39,13 @@ class Tasks:
         task.add_done_callback(self._done)
         return task
 
+    def replace(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Run `coroutine` beside the caller, and no longer what ran under the same name."""
+        for task in self._tasks:
+            if task.get_name() == name:
+                task.cancel()
+        self.start(coroutine, name=name)
+
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -64,13 +64,6 @@ def test_bad_endpoints(given: str) -> None:
         bus.check_endpoint(given, flag="--events")
 
 
-def test_run_folder_is_private_and_short() -> None:
-    folder = bus.make_run_folder()
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert len(str(folder / "metrics")) < bus.MAX_IPC_PATH
-    folder.rmdir()
-
-
 async def test_try_send_says_whether_the_socket_took_it() -> None:
     context = bus.make_context()
     router, push = (bus.make_socket(context, zmq.SocketType(kind)) for kind in (zmq.ROUTER, zmq.PUSH))

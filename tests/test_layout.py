@@ -27,6 +27,9 @@ PURE = [
     "supervisor/counts.py",
     "supervisor/edges.py",
     "supervisor/policy.py",
+    "supervisor/readiness.py",
+    "supervisor/restart.py",
+    "supervisor/slots.py",
     "supervisor/vocabulary.py",
 ]
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
@@ -48,9 +51,12 @@ TESTED_BY_RUNNING = {
     "quic_worker/origin.py",
     "quic_worker/origin_pool.py",
     "quic_worker/proxy.py",
+    "quic_worker/spare.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",
+    "supervisor/announcer.py",
     "supervisor/children.py",
+    "supervisor/lookout.py",
     "supervisor/runner.py",
 }
 """I/O: shown to work by tests/integration, with the real processes around them."""

@@ -24,12 +24,17 @@ class Family(NamedTuple):
 
 def families(registry: CounterRegistry) -> list[Family]:
     """The seven counters."""
-    lifecycle, totals = registry.lifecycle, registry.totals
-    tunnel = {"tunnel_id": registry.tunnel_id} if registry.tunnel_id else None
+    lifecycle = registry.lifecycle
+    totals = {tunnel_id: tunnel.totals for tunnel_id, tunnel in registry.tunnels.items()}
 
-    def per_tunnel(name: str, text: str, value: int) -> Family:
-        return Family(name, text, [(tunnel, value)] if tunnel else [])
+    def per_tunnel(name: str, text: str, values: Mapping[str, int]) -> Family:
+        return Family(name, text, [({"tunnel_id": tunnel_id}, value) for tunnel_id, value in values.items()])
 
+    streams, bytes_in, bytes_out = (
+        {tunnel_id: getattr(entry, name) for tunnel_id, entry in totals.items()}
+        for name in ("streams", "bytes_in", "bytes_out")
+    )
+    reconnects = {tunnel_id: lifecycle.reconnects.get(tunnel_id, 0) for tunnel_id in totals}
     return [
         Family("tunnel_starts_total", "Starts that succeeded.", [({}, lifecycle.starts)]),
         Family(
@@ -38,10 +43,10 @@ def families(registry: CounterRegistry) -> list[Family]:
             [({"reason": reason}, count) for reason, count in cap_reasons(lifecycle.starts_failed).items()],
         ),
         Family("tunnel_shutdowns_total", "Stops that were asked for.", [({}, lifecycle.shutdowns)]),
-        per_tunnel("tunnel_streams_total", "Request streams that the edge opened.", totals.streams),
-        per_tunnel("tunnel_bytes_in_total", "Bytes of bodies and raw tunnels, edge to local.", totals.bytes_in),
-        per_tunnel("tunnel_bytes_out_total", "Bytes of bodies and raw tunnels, local to edge.", totals.bytes_out),
-        per_tunnel("tunnel_reconnects_total", "Registrations that replaced a lost connection.", lifecycle.reconnects),
+        per_tunnel("tunnel_streams_total", "Request streams that the edge opened.", streams),
+        per_tunnel("tunnel_bytes_in_total", "Bytes of bodies and raw tunnels, edge to local.", bytes_in),
+        per_tunnel("tunnel_bytes_out_total", "Bytes of bodies and raw tunnels, local to edge.", bytes_out),
+        per_tunnel("tunnel_reconnects_total", "Registrations that replaced a lost connection.", reconnects),
     ]
 
 
@@ -70,13 +75,19 @@ def _escape(value: str) -> str:
 
 
 def snapshot(registry: CounterRegistry) -> dict[str, Any]:
-    """What `snapshot` answers."""
+    """What `snapshot` answers: the lifecycle, and each tunnel, the present one under its id."""
+    lifecycle = registry.lifecycle
     return {
         "tunnel_id": registry.tunnel_id,
-        "totals": msgspec.to_builtins(registry.totals),
-        "reconnects": registry.lifecycle.reconnects,
-        "starts": registry.lifecycle.starts,
-        "starts_failed": registry.lifecycle.starts_failed,
-        "shutdowns": registry.lifecycle.shutdowns,
-        "generations": msgspec.to_builtins(list(registry.generations())),
+        "starts": lifecycle.starts,
+        "starts_failed": lifecycle.starts_failed,
+        "shutdowns": lifecycle.shutdowns,
+        "tunnels": {
+            tunnel_id: {
+                "totals": msgspec.to_builtins(tunnel.totals),
+                "reconnects": lifecycle.reconnects.get(tunnel_id, 0),
+                "generations": msgspec.to_builtins(list(tunnel.generations())),
+            }
+            for tunnel_id, tunnel in registry.tunnels.items()
+        },
     }

@@ -7,6 +7,7 @@ connection, when it was so. Everything else gets a fresh connection. The pool ne
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections import deque
@@ -28,6 +29,9 @@ MAX_IDLE_TIME: Final = 60.0
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds and counts after which the kernel notices an origin that vanished: a minute."""
 
+OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""What this process, not the origin, lacks for another connection."""
+
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
@@ -44,6 +48,8 @@ class OriginPool:
         self._origin = origin
         self._tls = _tls_context(origin)
         self._idle: deque[OriginConnection] = deque()
+        self.failures = 0
+        """Times so far that the origin could not be reached."""
         # A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
         self._hosts = ["127.0.0.1", "::1"] if origin.host == "localhost" else [origin.host]
 
@@ -67,19 +73,25 @@ class OriginPool:
         """Open a connection.
 
         Raises:
-            OriginError: nothing answers there (502), or not in time (504).
+            OriginError: nothing answers there (502), not in time (504), or this machine is out of means (503).
         """
         origin = self._origin
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return await self._open(origin)
-        except TimeoutError as error:
-            raise OriginError(f"no connection to {origin} within {CONNECT_TIMEOUT:.0f} s", status=504) from error
-        except ssl.SSLError as error:
-            raise OriginError(f"TLS with {origin} failed: {error.reason or error}") from error
         except OSError as error:
-            tried = f" ({' and '.join(sorted(self._hosts))})" if len(self._hosts) > 1 else ""
-            raise OriginError(f"cannot connect to {origin}{tried}: {plain(error)}") from error
+            if error.errno in OUT_OF_MEANS:  # the visitor may come again; the origin is not to blame
+                raise OriginError(f"cannot connect to {origin}: {plain(error)}", status=503) from error
+            self.failures += 1
+            raise self._failed(origin, error) from error
+
+    def _failed(self, origin: Origin, error: OSError) -> OriginError:
+        if isinstance(error, TimeoutError):
+            return OriginError(f"no connection to {origin} within {CONNECT_TIMEOUT:.0f} s", status=504)
+        if isinstance(error, ssl.SSLError):
+            return OriginError(f"TLS with {origin} failed: {error.reason or error}")
+        tried = f" ({' and '.join(sorted(self._hosts))})" if len(self._hosts) > 1 else ""
+        return OriginError(f"cannot connect to {origin}{tried}: {plain(error)}")
 
     async def _open(self, origin: Origin) -> OriginConnection:
         if origin.scheme == "unix":

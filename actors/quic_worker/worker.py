@@ -6,6 +6,7 @@ It never reconnects: whatever ends the connection ends the worker, which says wh
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import os
 import signal
@@ -49,6 +50,9 @@ DIAL_TIMEOUT: Final = 5.0
 
 PING_INTERVAL: Final = 1.0
 """Seconds between PINGs: four may be lost before the idle timeout of 5 s."""
+
+NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
+"""What the kernel says to a datagram for which it knows no way. (EPERM, a firewall's, is not among them.)"""
 
 UNREGISTER_TIMEOUT: Final = 1.0
 """Seconds that the edge gets to answer the unregistration, even with a grace period of 0."""
@@ -158,7 +162,8 @@ class Worker:
         connection.connect(address)
         if udp.last_error is not None:
             # No route, or not allowed: there is nothing to wait for.
-            raise _End(WorkerEnd.DIAL_FAILED, f"cannot send UDP to {edge}: {udp.last_error.strerror}")
+            end = WorkerEnd.NO_ROUTE if udp.last_error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED
+            raise _End(end, f"cannot send UDP to {edge}: {udp.last_error.strerror}")
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await until_over(self._handshake.wait(), self._over)
@@ -294,9 +299,16 @@ class Worker:
             if now - last >= HEARTBEAT_INTERVAL or not self._ledger.is_reported:
                 last = now
                 self._report()
-                rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0
-                self._say(Heartbeat(totals=self._ledger.totals, streams_in_flight=len(self._exchanges), rtt=rtt))
+                self._say(self._heartbeat())
             await asyncio.sleep(REPORT_INTERVAL)
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            totals=self._ledger.totals,
+            streams_in_flight=len(self._exchanges),
+            rtt=self._connection.engine.round_trip_time() if self._connection is not None else 0.0,
+            origin_failures=self._pool.failures,
+        )
 
     async def _keep_alive(self, connection: Connection) -> None:
         while True:
@@ -351,7 +363,11 @@ async def _main(orders: WorkerOrders) -> WorkerEnd:
         context.destroy(linger=bus.LINGER_MS)
 
 
-def main() -> int:
+def live(orders: WorkerOrders) -> int:
     """Run one worker to its end and return the process's exit status."""
-    orders = lifeline.read_orders(WorkerOrders)
     return EXIT_STATUS.get(asyncio.run(_main(orders)), 1)
+
+
+def main() -> int:
+    """Read the orders and carry them out."""
+    return live(lifeline.read_orders(WorkerOrders))

@@ -26,6 +26,7 @@ END_PATIENCE: Final = 3.0
 
 MODULES: Final = {
     "worker": "actors.quic_worker",
+    "spare": "actors.quic_worker.spare",
     "metrics": "actors.metrics",
     "local_edge": "actors.local_edge",
     "hello_world": "actors.hello_world",
@@ -58,13 +59,18 @@ class Name(NamedTuple):
 class _Running:
     """One child, from just before it is started until its end has been told."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: Name) -> None:
         self.child: Child | None = None
         self.doomed = False
         """To be killed, as soon as there is something to kill."""
+        self.gone = asyncio.Event()
+        self.become(name)
+
+    def become(self, name: Name) -> None:
+        """It has this name from now on, and has said nothing under it."""
+        self.name = name
         self.ready: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
         self.last_word = asyncio.Event()
-        self.gone = asyncio.Event()
 
 
 class Children:
@@ -91,8 +97,16 @@ class Children:
 
     def start(self, name: Name, orders: ChildOrders) -> None:
         """Start a child; its end, and a start that fails, are told to `exited`."""
-        self._running[name] = _Running()
-        self._tasks.start(self._run(name, orders), name=str(name))
+        running = self._running[name] = _Running(name)
+        self._tasks.start(self._run(running, orders), name=str(name))
+
+    def adopt(self, spare: Name, name: Name, orders: ChildOrders) -> None:
+        """Give a child that waits for orders its orders, and its name: from now on it is `name`."""
+        running = self._running.pop(spare)
+        assert running.child is not None
+        running.become(name)
+        self._running[name] = running
+        self._tasks.start(running.child.give(orders), name=f"orders for {name}")
 
     async def ready(self, name: Name) -> dict[str, str]:
         """Wait until a child is up; return the endpoints that it bound.
@@ -142,13 +156,13 @@ class Children:
 
     # --- processes ---
 
-    async def _run(self, name: Name, orders: ChildOrders) -> None:
-        running = self._running[name]
-        status = await self._run_process(name, running, orders)
+    async def _run(self, running: _Running, orders: ChildOrders) -> None:
+        status = await self._run_process(running, orders)
         if status >= 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORD_TIMEOUT):
                     await running.last_word.wait()
+        name = running.name
         if not running.ready.done():
             running.ready.set_exception(
                 LocalSetupError(f"the {name.actor} actor ended with status {status} before it was up; see the log")
@@ -158,7 +172,8 @@ class Children:
         self._exited(name, status)
         running.gone.set()
 
-    async def _run_process(self, name: Name, running: _Running, orders: ChildOrders) -> int:
+    async def _run_process(self, running: _Running, orders: ChildOrders) -> int:
+        name = running.name
         try:
             running.child = await Child.start(MODULES[name.actor], orders)
         except OSError as error:

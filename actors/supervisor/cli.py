@@ -253,6 +253,23 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"consecutive failures before it gives up; 0: never (default: {MAX_RECONNECT_ATTEMPTS})",
     )
     edge.add_argument(
+        "--spare",
+        action=argparse.BooleanOptionalAction,
+        help="keep a worker ready that takes over a lost connection (default: yes)",
+    )
+    edge.add_argument(
+        "--renew",
+        action="store_true",
+        default=None,
+        help="ask for another tunnel, with another URL, when the service drops this one",
+    )
+    edge.add_argument(
+        "--probe",
+        action="store_true",
+        default=None,
+        help="fetch the public URL once a minute, to know that it leads here",
+    )
+    edge.add_argument(
         "--service-url", type=_url, metavar="URL", help=f"the tunnel API (default: {DEFAULT_SERVICE_URL})"
     )
     edge.add_argument(
@@ -291,7 +308,7 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
     parser = make_parser()
     given = parser.parse_args(arguments)
     for action in parser._actions:
-        flag = action.option_strings[-1]
+        flag = action.option_strings[0]  # the second one, if there is one, is its --no-… form
         if action.dest in ("help", "version") or getattr(given, action.dest) is not None:
             continue
         name = ENVIRONMENT_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
@@ -306,7 +323,7 @@ def _from_environment(name: str, text: str, action: argparse.Action) -> Any:
     if action.nargs == 0:
         if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
             raise UsageError(f"{name}={text!r}: give 1 or 0")
-        return text.lower() in ("1", "true", "yes") or None
+        return text.lower() in ("1", "true", "yes")
     if action.choices is not None and text not in action.choices:
         raise UsageError(f"{name}={text!r}: give one of {', '.join(action.choices)}")
     convert = action.type if callable(action.type) else str
@@ -344,6 +361,9 @@ def _settings(given: argparse.Namespace) -> Settings:
         "grace_period": given.grace_period,
         "max_streams": given.max_streams,
         "max_reconnect_attempts": given.max_reconnect_attempts,
+        "spare": given.spare,
+        "renew": given.renew,
+        "probe": given.probe,
         "state_folder": (given.state_dir or default_state_folder()).absolute(),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,

@@ -3,23 +3,55 @@
 Counterpart: `actors.metrics.registry`. That one can be lost at any moment; this one tells its successor all there is.
 """
 
+from typing import Final
+
 import msgspec
 
-from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, Totals
+from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, Totals, TunnelTotals
+
+KEPT_TUNNELS: Final = 16
+"""Tunnels that are remembered; a tunnel is replaced only with `--renew`, when the service drops it."""
 
 
-class Counts:
-    """The counts of one tunnel, as far as the supervisor knows them."""
+class TunnelCounts:
+    """The counts of one tunnel's workers."""
 
-    def __init__(self) -> None:
-        self.tunnel_id: str | None = None
-        self.lifecycle = LifecycleCounts()
-        self._sequence = 0
-        self._reported = 0
+    def __init__(self, tunnel_id: str) -> None:
+        self.tunnel_id = tunnel_id
         self._current: dict[int, GenerationTotals] = {}
         """The newest generation of each slot, with the last totals that it told."""
         self._ended = Totals()
         """The sum of all generations before those."""
+
+    def spawned(self, slot: int, generation: int) -> None:
+        """A worker begins; its slot's earlier one has said all that it had to say."""
+        if slot in self._current:
+            self._ended += self._current[slot].totals
+        self._current[slot] = GenerationTotals(slot, generation, Totals())
+
+    def note(self, slot: int, generation: int, totals: Totals) -> None:
+        """A worker told its totals. A late word of an earlier generation changes nothing: its last one came before."""
+        if slot in self._current and self._current[slot].generation == generation:
+            self._current[slot] = GenerationTotals(slot, generation, totals)
+
+    @property
+    def totals(self) -> Totals:
+        """The sum over all generations of all slots."""
+        return sum((entry.totals for entry in self._current.values()), self._ended)
+
+    def knowledge(self) -> TunnelTotals:
+        """All of it."""
+        return TunnelTotals(self.tunnel_id, self._ended, list(self._current.values()))
+
+
+class Counts:
+    """The counts of one supervisor."""
+
+    def __init__(self) -> None:
+        self.lifecycle = LifecycleCounts()
+        self._tunnels: list[TunnelCounts] = []
+        self._sequence = 0
+        self._reported = 0
 
     # --- the tunnel as a whole ---
 
@@ -36,18 +68,30 @@ class Counts:
         """Somebody wants it to end."""
         self._change(shutdowns=self.lifecycle.shutdowns + 1)
 
-    def reconnected(self, total: int) -> None:
-        """So many lost connections have been replaced by now."""
-        self._change(reconnects=total)
-
     def assigned(self, tunnel_id: str) -> None:
-        """The tunnel has an id from now on."""
-        self.tunnel_id = tunnel_id
-        self._change()
+        """There is a tunnel, or another one, from now on."""
+        self._tunnels = [*self._tunnels[-(KEPT_TUNNELS - 1) :], TunnelCounts(tunnel_id)]
+        self.reconnected(0)
+
+    def reconnected(self, total: int) -> None:
+        """So many lost connections of the present tunnel have been replaced by now."""
+        before = self.lifecycle.reconnects
+        ids = [tunnel.tunnel_id for tunnel in self._tunnels]
+        self._change(reconnects={name: before.get(name, 0) for name in ids} | {self.tunnel_id: total})
 
     def _change(self, **changes: object) -> None:
         self.lifecycle = msgspec.structs.replace(self.lifecycle, **changes)
         self._sequence += 1
+
+    @property
+    def tunnel_id(self) -> str:
+        """The present tunnel's; empty while there is none."""
+        return self._tunnels[-1].tunnel_id if self._tunnels else ""
+
+    @property
+    def reconnects(self) -> int:
+        """Those of the present tunnel."""
+        return self.lifecycle.reconnects.get(self.tunnel_id, 0)
 
     @property
     def is_reported(self) -> bool:
@@ -56,28 +100,27 @@ class Counts:
 
     def report(self) -> LifecycleReport:
         """The report that is due."""
-        return LifecycleReport(self.tunnel_id, self._sequence, self.lifecycle)
+        return LifecycleReport(self._sequence, self.lifecycle)
 
     def taken(self, report: LifecycleReport) -> None:
         """The socket took `report`."""
         self._reported = report.sequence
 
-    # --- the workers ---
+    # --- the workers of the present tunnel ---
+
+    def spawned(self, slot: int, generation: int) -> None:
+        """A worker begins."""
+        self._tunnels[-1].spawned(slot, generation)
 
     def note(self, slot: int, generation: int, totals: Totals) -> None:
-        """A worker told its totals. A late word of an earlier generation changes nothing: its last one came before."""
-        known = self._current.get(slot)
-        if known is not None and generation < known.generation:
-            return
-        if known is not None and generation > known.generation:
-            self._ended += known.totals
-        self._current[slot] = GenerationTotals(slot, generation, totals)
+        """A worker told its totals."""
+        self._tunnels[-1].note(slot, generation, totals)
 
     @property
     def totals(self) -> Totals:
-        """The sum over all generations of all slots."""
-        return sum((entry.totals for entry in self._current.values()), self._ended)
+        """What passed on the present tunnel."""
+        return self._tunnels[-1].totals if self._tunnels else Totals()
 
     def knowledge(self) -> Know:
-        """All of it, for a metrics actor."""
-        return Know(self.tunnel_id, self._ended, list(self._current.values()), self.lifecycle, self._sequence)
+        """All there is, for a metrics actor."""
+        return Know([tunnel.knowledge() for tunnel in self._tunnels], self.lifecycle, self._sequence)

@@ -1,26 +1,21 @@
 """The supervisor's judgement. Pure: events and the time come in, commands go out.
 
-A slot is one connection's place; its workers are its generations, one at a time. In OTP's words (`ChildSpec`) a worker
-is `transient`: one that ends as asked is not started again, any other end is a failure, and the slot waits longer
-after each (`backoff`). Where a failure count would end the tunnel, and where it would not, is all in this file.
+A slot is one connection's place; its workers are its generations, one at a time. In OTP's words (`restart.ChildSpec`) a
+worker is `transient`: one that ends as asked is not started again, any other end is a failure, and the slot waits
+longer after each (`restart.backoff`). Where a failure counts towards the end of the tunnel, and where it does not, is
+all in this file.
 
-The life of a slot:
-
-    IDLE ──► STARTING ──► DIALING ──► REGISTERED ──► (ended) ──► WAITING ──► STARTING …
-                                                      │ refused for good: REFUSED
-                                                      │ stop was asked for: DRAINING ──► ENDED
+What one slot is and remembers is in `slots.py`, what all children have in common in `restart.py`.
 """
 
-import enum
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, events
 from actors.errors import (
     EdgeUnreachable,
-    LocalSetupError,
     NoConnection,
     PermanentFailure,
     RefusedByEdge,
@@ -30,6 +25,9 @@ from actors.errors import (
 from actors.messages import HEARTBEAT_INTERVAL
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.readiness import State, Visibility, serves
+from actors.supervisor.restart import PATIENCE, SPARE, Helpers, backoff
+from actors.supervisor.slots import HEALTHY_AFTER, LIVE, READY_TIMEOUT, Slot, SlotState
 from actors.supervisor.vocabulary import (
     Announce,
     Begin,
@@ -38,70 +36,36 @@ from actors.supervisor.vocabulary import (
     Finish,
     HelperBeat,
     HelperExited,
-    KillHelper,
+    HelperReady,
     KillWorker,
+    NameSeen,
+    NetworkSeen,
     PolicyEvent,
+    ProbeSeen,
+    Renew,
+    RenewFailed,
     SpawnHelper,
     SpawnWorker,
     StopAsked,
     Tick,
     WorkerBeat,
-    WorkerEvent,
     WorkerExited,
     WorkerReady,
     WorkerRegistered,
     WorkerStopped,
 )
 
-BACKOFF: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before the next try after the first, second, … consecutive failure; the last one for all further."""
-
 MAX_RETRY_AFTER: Final = 300.0
 """Seconds; an edge that asks for a longer wait gets a try after these."""
-
-MIN_JITTER: Final = 0.5
-"""A wait is between this share of its value and all of it, so that many clients do not come back as one."""
-
-HEALTHY_AFTER: Final = 5.0
-"""Seconds that a registration must last to count as a success: one that flaps must not reset the count."""
-
-MISSED_HEARTBEATS: Final = 3
-"""A worker that missed so many is killed: it is stopped or stuck, and the edge still sends it requests."""
-
-HEARTBEAT_SLACK: Final = 0.5
-"""Seconds for a beat to arrive on a busy machine."""
-
-PATIENCE: Final = MISSED_HEARTBEATS * HEARTBEAT_INTERVAL + HEARTBEAT_SLACK
-"""Seconds without a word after which a child counts as hung."""
-
-READY_TIMEOUT: Final = 15.0
-"""Seconds for a worker process to come up; imports take 0.3 s, on a machine that swaps much longer."""
 
 TICK: Final = 0.5
 """Seconds between two ticks. One that comes much later means that this process was stopped, not its workers."""
 
-HELPER_HEALTHY_AFTER: Final = 60.0
-"""Seconds between two ends of another actor after which they have nothing to do with each other."""
-
 KILL_MARGIN: Final = 2.0
 """Seconds beyond the grace period after which a worker that should have ended is killed."""
 
-
-@dataclass(frozen=True)
-class ChildSpec:
-    """How a kind of child is treated, in OTP's words."""
-
-    restart: Literal["permanent", "transient", "temporary"]
-    significant: bool = False
-    """Its end is the end of the supervisor."""
-
-
-CHILDREN: Final = {
-    "metrics": ChildSpec("permanent"),
-    "worker": ChildSpec("transient"),
-    "local_edge": ChildSpec("temporary", significant=True),
-    "hello_world": ChildSpec("temporary", significant=True),
-}
+PROBE_FAILURES: Final = 2
+"""Probes in a row that must fail before the public URL counts as unreachable: one can be lost on the way."""
 
 # --- state ---------------------------------------------------------------------------------------------------------
 
@@ -116,41 +80,8 @@ _NOT_REGISTERED: Final = frozenset(
 )
 """Ends for which the edge, and not the way to it, is the cause."""
 
-
-class SlotState(enum.Enum):
-    """Where a slot is in its life."""
-
-    IDLE = enum.auto()
-    WAITING = enum.auto()
-    STARTING = enum.auto()
-    DIALING = enum.auto()
-    REGISTERED = enum.auto()
-    DRAINING = enum.auto()
-    REFUSED = enum.auto()
-    ENDED = enum.auto()
-
-
-LIVE: Final = frozenset((SlotState.STARTING, SlotState.DIALING, SlotState.REGISTERED, SlotState.DRAINING))
-"""States in which a slot has a process."""
-
-
-@dataclass
-class Slot:
-    """One connection's place."""
-
-    index: int
-    state: SlotState = SlotState.IDLE
-    generation: int = 0
-    failures: int = 0
-    duplicates: int = 0
-    """Consecutive refusals because an earlier connection holds the index; not failures."""
-    wake_at: float = 0.0
-    last_seen: float = 0.0
-    registered_at: float = 0.0
-    held_before: bool = False
-    """An earlier generation was registered: the edge may still know it."""
-    last_word: WorkerStopped | None = None
-    killed: bool = False
+_UNREACHED: Final = frozenset((WorkerEnd.DIAL_FAILED, WorkerEnd.NO_ROUTE))
+"""Ends for which the way to the address is the cause."""
 
 
 @dataclass
@@ -160,6 +91,8 @@ class Limits:
     connections: int
     start_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
     max_attempts: int = MAX_RECONNECT_ATTEMPTS
+    renew: bool = False
+    spare: bool = False
 
 
 @dataclass
@@ -167,59 +100,135 @@ class Policy:
     """All state of the judgement. `handle` is its one mutator."""
 
     limits: Limits
-    edges: EdgeAddresses
     rng: random.Random
     url: str = ""
     tunnel_id: str = ""
     slots: list[Slot] = field(init=False)
     reconnects: int = 0
+    """Of this tunnel."""
     started: bool = False
     """A connection was registered once."""
     stop_deadline: float | None = None
     finished: bool = False
-    _start_deadline: float = 0.0
-    _last_tick: float = 0.0
+    visibility: Visibility = Visibility.NOT_ASKED
+    _edges: EdgeAddresses = field(init=False)
+    _helpers: Helpers = field(init=False)
+    _has_spare: bool = field(init=False)
+    """One is up, or on its way. The first is started together with the metrics actor, before there is a tunnel."""
+    _renewing: bool = False
+    _start_deadline: float | None = None
+    _last_tick: float | None = None
     _last_failure: WorkerStopped | None = None
-    _helper_failures: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _helpers_due: dict[str, float] = field(default_factory=dict)
-    _helpers_seen: dict[str, float] = field(default_factory=dict)
+    _sources: frozenset[str] | None = None
+    _resolver_answers: bool = True
+    _probe_failures: int = 0
+    _said: tuple[State, bool, int] = (State.STARTING, False, 0)
 
     def __post_init__(self) -> None:
         self.slots = [Slot(index) for index in range(self.limits.connections)]
+        self._helpers = Helpers(self.rng)
+        self._has_spare = self.limits.spare
+
+    # --- what is true now ---
 
     @property
     def connections(self) -> int:
         """How many are registered."""
         return sum(slot.state is SlotState.REGISTERED for slot in self.slots)
 
+    @property
+    def state(self) -> State:
+        """The tunnel's state, in one word."""
+        if self.finished or self.stop_deadline is not None:
+            return State.STOPPING
+        if not self.tunnel_id:
+            return State.STARTING
+        if not self.connections:
+            return State.DOWN if self.started else State.ASSIGNED
+        if self._probe_failures >= PROBE_FAILURES:
+            return State.UNREACHABLE
+        if any(slot.is_missed for slot in self.slots):
+            return State.DEGRADED
+        return State.VISIBLE if self.visibility is Visibility.SEEN else State.REGISTERED
+
+    @property
+    def serves(self) -> bool:
+        """Whether a visitor gets an answer."""
+        return serves(self.state, self.visibility)
+
+    @property
+    def has_route(self) -> bool:
+        """Whether there is a way from this machine to the edge, as far as is known."""
+        return self._sources != frozenset()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether a failure can be anybody's fault but this machine's."""
+        return self.has_route and self._resolver_answers
+
+    def all_answer(self, now: float) -> bool:
+        """Whether every actor that should live has been heard of."""
+        silent = any(slot.state in LIVE and self._is_silent(slot, now) for slot in self.slots)
+        return not silent and self._helpers.is_up("metrics")
+
+    # --- the one mutator ---
+
     def handle(self, event: PolicyEvent, now: float) -> Sequence[Command]:
         """Take an event; return what is to be done about it."""
         if self.finished:
             return []
+        commands = self._judge_event(event, now)
+        self.finished = any(isinstance(command, Finish) for command in commands)
+        if (now_true := (self.state, self.serves, self.connections)) == self._said:
+            return commands
+        self._said = now_true
+        fact = events.StateChanged(
+            state=self.state, serves=self.serves, url=self.url, connections=self.connections, slots=len(self.slots)
+        )
+        return [*commands, Announce(fact)]
+
+    def _judge_event(self, event: PolicyEvent, now: float) -> Sequence[Command]:
         match event:
             case Begin():
-                self._start_deadline = now + self.limits.start_timeout
-                self._last_tick = now
-                return self._spawn(self.slots[0], now)
+                return self._begin(event, now)
             case Tick():
                 return self._tick(now)
             case StopAsked():
                 return self._stop(event.grace, now)
-            case HelperBeat():
-                self._helpers_seen[event.name] = now
-                return []
-            case HelperExited():
-                return self._helper_exited(event, now)
+            case HelperReady() | HelperBeat() | HelperExited():
+                return [] if self.stop_deadline is not None else self._helpers.handle(event, now)
+            case NetworkSeen():
+                return self._network_seen(event, now)
+            case NameSeen() | ProbeSeen():
+                return self._seen_from_outside(event)
+            case RenewFailed():
+                return [Finish(event.error)]
             case WorkerExited():
                 slot = self.slots[event.slot]
-                return self._exited(slot, event, now) if _is_current(slot, event) else []
+                return self._exited(slot, event, now) if slot.is_of(event) else []
             case WorkerReady() | WorkerRegistered() | WorkerBeat() | WorkerStopped():
                 slot = self.slots[event.slot]
-                return self._said(slot, event, now) if _is_current(slot, event) else []
+                return self._heard(slot, event, now) if slot.is_of(event) else []
+
+    def _begin(self, event: Begin, now: float) -> Sequence[Command]:
+        commands: list[Command] = []
+        if self._renewing:
+            cause = self._last_failure.message if self._last_failure is not None else ""
+            fact = events.UrlChanged(url=event.url, tunnel_id=event.tunnel_id, previous_url=self.url, cause=cause)
+            commands.append(Announce(fact))
+        elif self.stop_deadline is None:
+            self._start_deadline = now + self.limits.start_timeout
+        self._renewing = False
+        self.url, self.tunnel_id, self._edges, self.visibility = (
+            *(event.url, event.tunnel_id, event.edges),
+            event.visibility,
+        )
+        self.reconnects = self._probe_failures = 0
+        return [*commands, *self._start(self.slots[0], now)]
 
     # --- what workers say ---
 
-    def _said(
+    def _heard(
         self, slot: Slot, event: WorkerReady | WorkerRegistered | WorkerBeat | WorkerStopped, now: float
     ) -> Sequence[Command]:
         slot.last_seen = now
@@ -249,40 +258,50 @@ class Policy:
             connection_id=event.connection_id,
             connections=self.connections,
         )
-        return [Announce(fact), *self._start_idle(now)]
+        return [Announce(fact), *self._start_idle(now), *self._order_spare()]
 
     def _start_idle(self, now: float) -> list[Command]:
-        return [command for slot in self.slots if slot.state is SlotState.IDLE for command in self._spawn(slot, now)]
+        return [command for slot in self.slots if slot.state is SlotState.IDLE for command in self._start(slot, now)]
+
+    def _start(self, slot: Slot, now: float) -> list[Command]:
+        """A slot's first try: now, or as soon as there is a route."""
+        slot.state, slot.wake_at = SlotState.WAITING, now
+        return self._wake(slot, now)
+
+    def _order_spare(self) -> list[Command]:
+        if not self.limits.spare or self._has_spare:
+            return []
+        self._has_spare = True
+        return [SpawnHelper(SPARE)]
 
     def _spawn(self, slot: Slot, now: float) -> list[Command]:
-        slot.state = SlotState.STARTING
-        slot.generation += 1
-        slot.last_seen = now
-        slot.last_word = None
-        slot.killed = False
-        edge = self.edges.for_slot(slot.index, now)
+        slot.next_generation(now, warm=self._helpers.is_up(SPARE))
+        if slot.warm:
+            self._helpers.taken(SPARE)
+            self._has_spare = False
+        edge = self._edges.for_slot(slot.index, now)
         return [
             Announce(
                 events.Connecting(slot=slot.index, generation=slot.generation, edge=str(edge), attempt=slot.failures)
             ),
-            SpawnWorker(slot.index, slot.generation, edge, slot.failures, slot.held_before),
+            SpawnWorker(slot.index, slot.generation, edge, slot.failures, slot.held_before, slot.warm),
         ]
 
     # --- a worker has ended ---
 
     def _exited(self, slot: Slot, event: WorkerExited, now: float) -> Sequence[Command]:
-        word = slot.last_word or WorkerStopped(slot.index, slot.generation, *_unsaid(slot, event.status), 0.0)
+        word = slot.last_word or WorkerStopped(slot.index, slot.generation, *slot.unsaid(event.status), 0.0)
         word = replace(word, retry_after=min(word.retry_after, MAX_RETRY_AFTER))
         before = slot.state
         if self.stop_deadline is not None:
             slot.state = SlotState.ENDED
             return self._end_if_all_ended()
+        self._last_failure = word
         if word.end is WorkerEnd.REFUSED_FOR_GOOD:
             return self._refused(slot, word, now)
         delay = self._judge(slot, before, word, now)
         slot.state = SlotState.WAITING
         slot.wake_at = now + delay
-        self._last_failure = word
         gone = self._beyond_mending(slot)
         fact = events.ConnectionEnded(
             slot=slot.index,
@@ -291,31 +310,40 @@ class Policy:
             message=word.message,
             was_registered=before is SlotState.REGISTERED,
             failures=slot.failures,
-            retry_in=None if gone else delay,
+            retry_in=None if gone or not self.has_route else delay,
             connections=self.connections,
         )
-        return [Announce(fact), *(self._give_up(slot, word) if gone else [])]
+        if gone:
+            return [Announce(fact), *self._give_up(slot, word)]
+        return [Announce(fact), *self._wake(slot, now)]
+
+    def _wake(self, slot: Slot, now: float) -> list[Command]:
+        due = slot.state is SlotState.WAITING and now >= slot.wake_at and self.has_route
+        return self._spawn(slot, now) if due else []
 
     def _judge(self, slot: Slot, before: SlotState, word: WorkerStopped, now: float) -> float:
         """Count the failure, choose the next address; return the seconds to wait."""
         if word.end is WorkerEnd.DUPLICATE_CONNECTION:
             slot.duplicates += 1
-            elsewhere = self.edges.move_on(slot.index, now, unreachable=False)
-            return max(0.0 if elsewhere and slot.duplicates == 1 else self._backoff(slot.duplicates), word.retry_after)
+            elsewhere = self._edges.move_on(slot.index, now, unreachable=False)
+            wait = 0.0 if elsewhere and slot.duplicates == 1 else backoff(slot.duplicates, self.rng)
+            return max(wait, word.retry_after)
         if before is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER:
-            slot.failures = 0
+            slot.hope_again()
             return word.retry_after  # the first try after a healthy life is made at once, at its own address
-        slot.failures += 1
+        slot.tries += 1
+        if self.is_online and word.end is not WorkerEnd.NO_ROUTE:
+            slot.failures += 1
         if before is SlotState.DIALING:
-            self.edges.move_on(slot.index, now, unreachable=word.end is WorkerEnd.DIAL_FAILED)
-        return max(self._backoff(slot.failures), word.retry_after)
-
-    def _backoff(self, failures: int) -> float:
-        return BACKOFF[min(failures, len(BACKOFF)) - 1] * self.rng.uniform(MIN_JITTER, 1.0)
+            self._edges.move_on(slot.index, now, unreachable=word.end in _UNREACHED)
+        if word.end is WorkerEnd.NO_ROUTE and slot.tries == 1:
+            return 0.0  # there may be one to another address, of the other IP version
+        return max(backoff(slot.tries, self.rng), word.retry_after)
 
     def _beyond_mending(self, slot: Slot) -> bool:
         """Before the first registration the start's own timeout rules; and a slot that was only just lost has hope."""
-        others = [other for other in self.slots if other is not slot and other.state is not SlotState.REFUSED]
+        hopeless = (SlotState.REFUSED, SlotState.IDLE)
+        others = [other for other in self.slots if other is not slot and other.state not in hopeless]
         return (
             self.started
             and 0 < self.limits.max_attempts <= slot.failures
@@ -330,56 +358,96 @@ class Policy:
             f"{word.end}: {word.message or 'no message'}. Start again when the network is back, or use "
             "--max-reconnect-attempts 0 to try for ever.",
         )
-        return self._finish(error)
+        return [Finish(error)]
 
     def _refused(self, slot: Slot, word: WorkerStopped, now: float) -> list[Command]:
         slot.state = SlotState.REFUSED
-        self._last_failure = word
         fact = Announce(
             events.ConnectionRefused(
                 slot=slot.index, generation=slot.generation, cause=word.message, connections=self.connections
             )
         )
-        if all(other.state is SlotState.REFUSED for other in self.slots):
-            return [fact, *self._finish(RefusedByEdge(f"the edge refused the tunnel for good: {word.message}"))]
+        # An edge that refuses what it had taken has dropped the tunnel: it would refuse the others too.
+        dropped = any(other.held_before for other in self.slots)
+        if not self.connections and (slot.held_before or all(s.state is SlotState.REFUSED for s in self.slots)):
+            if dropped and self.limits.renew:
+                return [fact, *self._renew()]
+            hint = " With --renew, another one is asked for." if dropped else ""
+            return [fact, Finish(RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}"))]
         # The others wait for a first registration: it is the next one's turn to try for it.
         waiting = [other for other in self.slots if other.state is SlotState.IDLE]
-        return [fact, *(self._spawn(waiting[0], now) if waiting and not self.started else [])]
+        return [fact, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
+
+    def _renew(self) -> list[Command]:
+        live = [KillWorker(slot.index, slot.generation) for slot in self.slots if slot.state in LIVE]
+        self.slots = [Slot(slot.index, slot.generation) for slot in self.slots]
+        self._renewing = True
+        return [*live, Renew()]
+
+    # --- what is seen of the world ---
+
+    def _network_seen(self, event: NetworkSeen, now: float) -> list[Command]:
+        was_online, before = self.is_online, self._sources
+        self._sources, self._resolver_answers = event.sources, event.resolver_answers
+        if not self.is_online:
+            if not was_online:
+                return []
+            why = "no route to the edge" if not event.sources else "no resolver answers"
+            return [Announce(events.Offline(message=f"this machine has no way out: {why}"))]
+        if was_online and before in (None, event.sources):
+            return []
+        commands: list[Command] = [Announce(events.Online(sources=sorted(event.sources)))]
+        for slot in self.slots:
+            if slot.state is SlotState.WAITING:
+                slot.hope_again()
+                slot.wake_at = now
+                commands += self._wake(slot, now)
+        return commands
+
+    def _seen_from_outside(self, event: NameSeen | ProbeSeen) -> list[Command]:
+        match event:
+            case NameSeen(True):
+                self.visibility = Visibility.SEEN
+            case NameSeen(False):
+                self.visibility = Visibility.NOT_ASKED
+                message = "the name is not in DNS yet; it may take a moment until the URL works"
+                return [Announce(events.NameNotVisible(url=self.url, message=message))]
+            case ProbeSeen(True):
+                self._probe_failures = 0
+            case ProbeSeen(False, message) if self.connections:
+                self._probe_failures += 1
+                if self._probe_failures == PROBE_FAILURES:
+                    return [Announce(events.Unreachable(url=self.url, message=message))]
+        return []
 
     # --- time ---
 
     def _tick(self, now: float) -> Sequence[Command]:
-        late = now - self._last_tick - TICK
+        late = 0.0 if self._last_tick is None else now - self._last_tick - TICK
         self._last_tick = now
+        if late > HEARTBEAT_INTERVAL:  # it was us who slept
+            self._helpers.slept(late)
+            for slot in self.slots:
+                slot.last_seen += late
         commands: list[Command] = []
         for slot in self.slots:
-            if late > HEARTBEAT_INTERVAL:
-                slot.last_seen += late  # it was us who slept
-            if slot.state is SlotState.WAITING and now >= slot.wake_at:
-                commands += self._spawn(slot, now)
-            elif slot.state in LIVE and not slot.killed and self._is_silent(slot, now):
+            if slot.state in LIVE and not slot.killed and self._is_silent(slot, now):
                 slot.killed = True
                 commands.append(KillWorker(slot.index, slot.generation))
-            elif slot.state is SlotState.REGISTERED and slot.failures and now - slot.registered_at >= HEALTHY_AFTER:
-                slot.failures = 0
-        for name, seen in list(self._helpers_seen.items()):
-            if late > HEARTBEAT_INTERVAL:
-                self._helpers_seen[name] = seen + late
-            elif now - seen > PATIENCE:
-                del self._helpers_seen[name]
-                commands.append(KillHelper(name))
-        for name, due in list(self._helpers_due.items()):
-            if now >= due:
-                del self._helpers_due[name]
-                commands.append(SpawnHelper(name))
-        if not self.started and self.stop_deadline is None and now >= self._start_deadline:
-            return [*commands, *self._finish(self._start_error())]
+            elif slot.state is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER:
+                slot.hope_again()
+            commands += self._wake(slot, now)
+        if self.stop_deadline is None:
+            commands += self._helpers.tick(now)
+            if not self.started and self._start_deadline is not None and now >= self._start_deadline:
+                commands.append(Finish(self._start_error()))
         return commands
 
     def _is_silent(self, slot: Slot, now: float) -> bool:
         if self.stop_deadline is not None and now >= self.stop_deadline:
             return True
-        return now - slot.last_seen > (READY_TIMEOUT if slot.state is SlotState.STARTING else PATIENCE)
+        comes_up = slot.state is SlotState.STARTING and not slot.warm
+        return now - slot.last_seen > (READY_TIMEOUT if comes_up else PATIENCE)
 
     def _start_error(self) -> TunnelError:
         within = f"no connection to the edge was registered within {self.limits.start_timeout:g} s"
@@ -387,37 +455,9 @@ class Policy:
         if word is None:
             return NoConnection(f"{within}; try a longer --timeout")
         message = f"{within}; the last try: {word.message or word.end}"
-        if word.end is WorkerEnd.DIAL_FAILED:
+        if word.end in _UNREACHED:
             return EdgeUnreachable(message)
-        if word.end in (
-            WorkerEnd.REFUSED_FOR_GOOD,
-            WorkerEnd.REGISTRATION_REFUSED,
-            WorkerEnd.REGISTRATION_FAILED,
-            WorkerEnd.DUPLICATE_CONNECTION,
-        ):
-            return RegistrationFailed(message)
-        return NoConnection(message)
-
-    # --- other actors ---
-
-    def _helper_exited(self, event: HelperExited, now: float) -> Sequence[Command]:
-        self._helpers_seen.pop(event.name, None)
-        if self.stop_deadline is not None:
-            return []
-        if CHILDREN[event.name].significant:
-            return self._finish(
-                LocalSetupError(
-                    f"the {event.name.replace('_', ' ')} ended with status {event.status}, and the tunnel with it"
-                )
-            )
-        failures, last = self._helper_failures.get(event.name, (0, 0.0))
-        failures = failures + 1 if now - last < HELPER_HEALTHY_AFTER else 1
-        self._helper_failures[event.name] = (failures, now)
-        fact = Announce(events.ActorRestarted(actor=event.name, exit_status=event.status))
-        if failures == 1:
-            return [fact, SpawnHelper(event.name)]
-        self._helpers_due[event.name] = now + self._backoff(failures - 1)
-        return [fact]
+        return RegistrationFailed(message) if word.end in _NOT_REGISTERED else NoConnection(message)
 
     # --- the end ---
 
@@ -438,22 +478,4 @@ class Policy:
         return [*commands, *self._end_if_all_ended()]
 
     def _end_if_all_ended(self) -> list[Command]:
-        return self._finish(None) if all(slot.state is SlotState.ENDED for slot in self.slots) else []
-
-    def _finish(self, error: TunnelError | None) -> list[Command]:
-        self.finished = True
-        return [Finish(error)]
-
-
-def _is_current(slot: Slot, event: WorkerEvent) -> bool:
-    return slot.generation == event.generation and slot.state in LIVE
-
-
-def _unsaid(slot: Slot, status: int) -> tuple[WorkerEnd, str]:
-    """What a process without a last word died of."""
-    how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-    if slot.killed:
-        return WorkerEnd.HEARTBEAT_MISSED, "the worker did not answer and was killed"
-    if slot.state is SlotState.STARTING:
-        return WorkerEnd.NEVER_READY, f"the worker ended before it was up ({how})"
-    return WorkerEnd.CRASHED, f"the worker ended without a word ({how})"
+        return [Finish(None)] if all(slot.state is SlotState.ENDED for slot in self.slots) else []

@@ -5,22 +5,19 @@ import datetime
 import os
 import random
 import secrets
-import shutil
 import signal
 import time
-from dataclasses import replace
 from typing import Final
 
 import zmq
 
-from actors import __version__, bus, events, lifeline, log, trust
-from actors.errors import ExitCode, LocalSetupError, TunnelError
+from actors import __version__, bus, events, lifeline, log, run_folder, trust
+from actors.errors import ExitCode, TunnelError
 from actors.log import Logger
 from actors.messages import (
     ChildOrders,
     Credentials,
     Drain,
-    EdgeAddress,
     Heartbeat,
     HelloWorldOrders,
     LocalEdgeOrders,
@@ -28,6 +25,7 @@ from actors.messages import (
     Origin,
     Ready,
     Registered,
+    SpareOrders,
     Stopped,
     Totals,
     Unregistered,
@@ -37,19 +35,24 @@ from actors.messages import (
 )
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import policy, vocabulary
+from actors.supervisor.announcer import Announcer
 from actors.supervisor.children import Children, Name
 from actors.supervisor.counts import Counts
+from actors.supervisor.discovery import EDGE_SERVICE
 from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.lookout import Lookout
+from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
+from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.publisher import Publisher, StdoutWriter
 from actors.supervisor.rate_limit import RateLimitMemory
+from actors.supervisor.readiness import State, Visibility
+from actors.supervisor.restart import SPARE
+from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.tasks import Tasks, until_over
-
-ORIGIN_PROBE_TIMEOUT: Final = 1.0
-"""Seconds for the look at the start whether anything listens on the port."""
 
 STATS_INTERVAL: Final = 1.0
 """Seconds between `stats` events."""
@@ -76,20 +79,26 @@ class Supervisor:
         self._rng = random.Random()
         self._tasks = Tasks(self._fault)
         self._counts = Counts()
+        self._policy = Policy(
+            policy.Limits(
+                settings.connections, settings.timeout, settings.max_reconnect_attempts, settings.renew, settings.spare
+            ),
+            self._rng,
+        )
+        self._lookout = Lookout(self._policy, self._handle, logger)
         self._helpers: dict[str, Name] = {}
         """The present generation of each actor that is no worker."""
         self._beats: dict[int, Heartbeat] = {}
         self._final_totals: Totals | None = None
-        self._policy: Policy | None = None
         self._credentials: Credentials | None = None
         self._origin: Origin | None = None
+        self._origin_watch: OriginWatch | None = None
         self._edge_ca: str | None = str(settings.edge_ca) if settings.edge_ca else None
+        self._service_url = settings.service_url
+        self._edges = settings.edges
         self._client_id = secrets.token_bytes(16)
         self._state = StateFolder(settings.state_folder)
-        self._started_at = time.time()
         self._stop_asked = False
-        self._credentials_asked = False
-        """The other actors are up, and the tunnel is being asked for."""
 
     # --- life ---
 
@@ -101,15 +110,14 @@ class Supervisor:
         """
         self._state.acquire()
         try:
-            self._run_folder = bus.make_run_folder()
-            self._context = bus.make_context()
-            try:
-                return await self._run()
-            finally:
-                self._context.destroy(linger=bus.LINGER_MS)
-                for endpoint in (self._settings.events_endpoint, self._settings.metrics_endpoint):
-                    bus.remove_socket_file(endpoint)
-                shutil.rmtree(self._run_folder, ignore_errors=True)
+            with run_folder.private() as self._run_folder:
+                self._context = bus.make_context()
+                try:
+                    return await self._run()
+                finally:
+                    self._context.destroy(linger=bus.LINGER_MS)
+                    for endpoint in (self._settings.events_endpoint, self._settings.metrics_endpoint):
+                        bus.remove_socket_file(endpoint)
         finally:
             self._state.release()
 
@@ -140,8 +148,27 @@ class Supervisor:
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
         self._deltas.connect(self._deltas_endpoint)
         self._stdout = StdoutWriter()
-        self._publisher = Publisher(
-            events_socket, payload=settings.events_format, stdout=self._stdout if settings.json else None
+        self._manager = ServiceManager(os.environ, os.getpid())
+        self._announce = Announcer(
+            Publisher(events_socket, payload=settings.events_format, stdout=self._stdout if settings.json else None),
+            self._log,
+            self._state,
+            self._manager,
+            None if settings.json else self._stdout,
+            TunnelState(
+                url="",
+                tunnel_id="",
+                pid=os.getpid(),
+                started_at=time.time(),
+                version=__version__,
+                origin="",
+                events_endpoint=self._events_endpoint,
+                metrics_endpoint=self._metrics_endpoint,
+                state=State.STARTING,
+                serves=False,
+                connections=0,
+                slots=settings.connections,
+            ),
         )
         self._children = Children(
             self._context, f"ipc://{folder}/control", self._tasks, self._log, said=self._said, exited=self._exited
@@ -161,24 +188,23 @@ class Supervisor:
         self._stop_asked = True
         grace = self._settings.grace_period
         self._log.info("stopping", signal=number.name, grace=grace)
-        self._publisher.publish(events.Stopping(grace=grace))
+        self._announce(events.Stopping(grace=grace))
         self._counts.stop_asked()
-        if self._policy is None:
-            self._finish(None)
-        else:
-            self._handle(vocabulary.StopAsked(grace))
-        self._clear_state()
+        self._handle(vocabulary.StopAsked(grace))
+        self._announce.clear_files()
 
     def _end_at_once(self, status: int) -> None:
         self._children.kill_all()
-        self._clear_state()
-        shutil.rmtree(self._run_folder, ignore_errors=True)
+        self._announce.clear_files()
+        run_folder.remove(self._run_folder)
         os._exit(status)
 
     # --- start ---
 
     async def _start(self) -> None:
         settings = self._settings
+        if settings.spare:
+            self._start_helper(SPARE)  # the first worker: it comes up while the tunnel is asked for
         names = ["metrics"]
         names += ["hello_world"] if settings.origin is None else []
         names += ["local_edge"] if settings.local_edge else []
@@ -186,7 +212,7 @@ class Supervisor:
         endpoints = dict(zip(names, ready, strict=True))
         self._metrics_endpoint = endpoints["metrics"]["metrics"]
         origin = self._origin = self._find_origin(endpoints)
-        self._publisher.publish(
+        self._announce(
             events.Starting(
                 version=__version__,
                 pid=os.getpid(),
@@ -195,23 +221,18 @@ class Supervisor:
                 metrics_endpoint=self._metrics_endpoint,
             )
         )
-        self._tasks.start(self._probe_origin(origin), name="origin")
+        self._origin_watch = OriginWatch(origin, self._announce)
+        self._tasks.start(self._origin_watch.run(), name="origin")
+        self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
             self._log.warning(warning)
         if (edge := endpoints.get("local_edge")) is not None:
             host, _, port = edge["edge"].rpartition(":")
-            self._edge_ca = edge["ca"]
-            settings = replace(settings, service_url=edge["api"], edges=((host, int(port)),))
-        memory = RateLimitMemory(settings.state_folder, settings.service_url)
-        self._credentials_asked = True
-        self._log.info("asking for a tunnel", service=settings.service_url)
-        credentials = self._credentials = await obtain_credentials(
-            settings.service_url, memory, self._publisher.publish, self._log, rng=self._rng
-        )
-        self._publisher.publish(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
-        self._log.info("tunnel assigned", url=credentials.url)
-        self._counts.assigned(credentials.tunnel_id)
-        self._begin(credentials, await find_edges(settings.edges, settings.edge_ip_version))
+            self._edge_ca, self._service_url, self._edges = edge["ca"], edge["api"], ((host, int(port)),)
+        await self._obtain_tunnel()
+        self._tasks.start(self._keep_saying_stats(), name="stats")
+        if settings.probe:
+            self._tasks.start(self._lookout.keep_probing(), name="probe")
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
         if self._settings.origin is not None:
@@ -219,40 +240,39 @@ class Supervisor:
         host, _, port = endpoints["hello_world"]["http"].rpartition(":")
         return Origin(host=host, port=int(port))
 
-    async def _probe_origin(self, origin: Origin) -> None:
-        """Say so if nothing listens yet; the tunnel starts all the same."""
-        try:
-            async with asyncio.timeout(ORIGIN_PROBE_TIMEOUT):
-                _, writer = await (
-                    asyncio.open_unix_connection(origin.path)
-                    if origin.scheme == "unix"
-                    else asyncio.open_connection(origin.host, origin.port)
-                )
-        except (OSError, TimeoutError):
-            message = f"nothing answers on {origin} yet; requests get 502 until something does"
-            self._log.warning(message)
-            self._publisher.publish(events.OriginUnreachable(origin=str(origin), message=message))
-            return
-        writer.close()
+    async def _obtain_tunnel(self) -> None:
+        """Ask for a tunnel and for the edge's addresses, and begin with them.
 
-    def _begin(self, credentials: Credentials, addresses: list[EdgeAddress]) -> None:
-        settings = self._settings
-        self._policy = Policy(
-            policy.Limits(settings.connections, settings.timeout, settings.max_reconnect_attempts),
-            EdgeAddresses(addresses, self._rng),
-            self._rng,
-            url=credentials.url,
-            tunnel_id=credentials.tunnel_id,
+        Raises:
+            TunnelError: there is no tunnel to be had, or no edge.
+        """
+        memory = RateLimitMemory(self._settings.state_folder, self._service_url)
+        self._log.info("asking for a tunnel", service=self._service_url)
+        credentials = self._credentials = await obtain_credentials(
+            self._service_url, memory, self._announce, self._log, rng=self._rng
         )
-        self._handle(vocabulary.Begin())
-        self._tasks.start(self._tick(), name="tick")
-        self._tasks.start(self._keep_saying_stats(), name="stats")
+        if not self._counts.tunnel_id:
+            self._announce(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
+        self._counts.assigned(credentials.tunnel_id)
+        addresses = await find_edges(self._edges, self._settings.edge_ip_version)
+        edges = EdgeAddresses(addresses, self._rng)
+        asks_for_name = self._service_url == DEFAULT_SERVICE_URL
+        seen = Visibility.UNSEEN if asks_for_name else Visibility.NOT_ASKED
+        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, edges, seen))
+        # With addresses that were given no resolver is needed: one that is dead explains nothing.
+        asks = None if self._edges else EDGE_SERVICE
+        self._tasks.replace(self._lookout.watch_network(addresses, resolver_knows=asks), name="network")
+
+    async def _renew(self) -> None:
+        """The service dropped the tunnel: get another."""
+        try:
+            await self._obtain_tunnel()
+        except TunnelError as error:
+            self._handle(vocabulary.RenewFailed(error))
 
     # --- judgement, and what comes of it ---
 
     def _handle(self, event: vocabulary.PolicyEvent) -> None:
-        if self._policy is None:
-            return
         reconnects = self._policy.reconnects
         for command in self._policy.handle(event, asyncio.get_running_loop().time()):
             self._execute(command)
@@ -273,8 +293,12 @@ class Supervisor:
             case vocabulary.KillHelper(name):
                 self._log.warning("killing an actor that does not answer", name=name)
                 self._children.kill(self._helpers[name])
+            case vocabulary.Renew():
+                self._tasks.start(self._renew(), name="renew")
             case vocabulary.Announce(fact):
                 self._announce(fact)
+                if isinstance(fact, events.Registered):
+                    self._registered(fact)
             case vocabulary.Finish(error):
                 self._finish(error)
 
@@ -283,63 +307,11 @@ class Supervisor:
             self._over.set_exception(_Ended(error))
             self._over.exception()  # seen here, in case nobody waits for it
 
-    def _announce(self, fact: events.Event) -> None:
-        self._publisher.publish(fact)
-        match fact:
-            case events.Connecting():
-                self._log.info("connecting", slot=fact.slot, edge=fact.edge, attempt=fact.attempt)
-            case events.Registered():
-                self._log.info(
-                    "connection registered", slot=fact.slot, location=fact.location, connections=fact.connections
-                )
-                if not self._counts.lifecycle.starts:
-                    self._up(fact)
-            case events.ConnectionEnded():
-                self._log.warning(
-                    "connection ended",
-                    slot=fact.slot,
-                    reason=fact.reason,
-                    message=fact.message,
-                    failures=fact.failures,
-                    retry_in=None if fact.retry_in is None else round(fact.retry_in, 1),
-                )
-            case events.ConnectionRefused():
-                self._log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
-            case events.ActorRestarted():
-                self._log.error("an actor ended and is started again", actor_name=fact.actor, status=fact.exit_status)
-
-    def _up(self, fact: events.Registered) -> None:
-        """The first registration: the address serves."""
-        self._counts.started()
-        state = TunnelState(
-            url=fact.url,
-            tunnel_id=fact.tunnel_id,
-            pid=os.getpid(),
-            started_at=self._started_at,
-            version=__version__,
-            origin=str(self._origin),
-            events_endpoint=self._events_endpoint,
-            metrics_endpoint=self._metrics_endpoint,
-            location=fact.location,
-        )
-        try:
-            self._state.write(state)
-        except OSError as error:
-            self._state_failed(error)
-        if not self._settings.json:
-            self._stdout.line(fact.url)
-
-    def _clear_state(self) -> None:
-        try:
-            self._state.clear()
-        except OSError as error:
-            self._state_failed(error)
-
-    def _state_failed(self, error: OSError) -> None:
-        path = str(error.filename or self._settings.state_folder)
-        message = f"cannot write the state files: {error.strerror}; the tunnel is not harmed"
-        self._log.warning(message, path=path)
-        self._publisher.publish(events.StateFileFailed(path=path, message=message))
+    def _registered(self, fact: events.Registered) -> None:
+        if not self._counts.lifecycle.starts:
+            self._counts.started()
+        if fact.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
+            self._tasks.replace(self._lookout.look_for_name(), name="visibility")
 
     # --- children ---
 
@@ -347,7 +319,7 @@ class Supervisor:
         assert self._credentials is not None
         assert self._origin is not None
         name = Name("worker", command.slot, command.generation)
-        self._counts.note(name.slot, name.generation, Totals())
+        self._counts.spawned(name.slot, name.generation)
         orders = WorkerOrders(
             *self._child_basics(name),
             slot=name.slot,
@@ -362,7 +334,10 @@ class Supervisor:
             max_streams=self._settings.max_streams,
             deltas_endpoint=self._deltas_endpoint,
         )
-        self._children.start(name, orders)
+        if command.warm:
+            self._children.adopt(self._helpers[SPARE], name, orders)
+        else:
+            self._children.start(name, orders)
 
     def _start_helper(self, actor: str) -> Name:
         generation = self._helpers[actor].generation + 1 if actor in self._helpers else 1
@@ -377,6 +352,8 @@ class Supervisor:
                 return MetricsOrders(
                     *basics, metrics_endpoint=self._metrics_endpoint, deltas_endpoint=self._deltas_endpoint
                 )
+            case "spare":
+                return SpareOrders(*basics)
             case "local_edge":
                 return LocalEdgeOrders(*basics, run_folder=str(self._run_folder))
             case _:
@@ -389,23 +366,18 @@ class Supervisor:
         if name.actor == "worker":
             self._beats.pop(name.slot, None)
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
-        elif self._over.done():
-            return  # as it was told to
-        elif self._policy is not None:
+        elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status))
-        elif self._credentials_asked and policy.CHILDREN[name.actor].restart == "permanent":
-            self._announce(events.ActorRestarted(actor=name.actor, exit_status=status))
-            self._start_helper(name.actor)
-        else:
-            self._finish(LocalSetupError(f"the {name.actor} actor ended with status {status} during the start"))
 
     def _said(self, name: Name, message: Up) -> None:
         if name.actor == "worker":
             self._worker_said(name.slot, name.generation, message)
         elif name == self._helpers.get(name.actor):
             match message:
-                case Ready() if name.actor == "metrics":
-                    self._children.tell(name, self._counts.knowledge())
+                case Ready():
+                    if name.actor == "metrics":
+                        self._children.tell(name, self._counts.knowledge())
+                    self._handle(vocabulary.HelperReady(name.actor))
                 case Heartbeat():
                     self._handle(vocabulary.HelperBeat(name.actor))
                 case Stopped() if name.actor == "metrics":
@@ -420,10 +392,12 @@ class Supervisor:
             case Heartbeat():
                 self._counts.note(slot, generation, message.totals)
                 self._beats[slot] = message
+                if self._origin_watch is not None:
+                    self._origin_watch.failures(slot, generation, message.origin_failures)
                 self._handle(vocabulary.WorkerBeat(slot, generation))
             case Unregistered():
                 fact = events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged)
-                self._publisher.publish(fact)
+                self._announce(fact)
             case Stopped():
                 self._counts.note(slot, generation, message.totals)
                 end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
@@ -432,10 +406,16 @@ class Supervisor:
     # --- time ---
 
     async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        interval = self._manager.watchdog_interval
+        fed = loop.time()
         while True:
             await asyncio.sleep(policy.TICK)
             self._handle(vocabulary.Tick())
             self._report()
+            if interval is not None and loop.time() - fed >= interval and self._policy.all_answer(loop.time()):
+                self._manager.alive()
+                fed = loop.time()
 
     def _report(self) -> None:
         """Give the metrics actor the counts of the tunnel as a whole, when they have changed."""
@@ -447,11 +427,10 @@ class Supervisor:
 
     async def _keep_saying_stats(self) -> None:
         while True:
-            self._publisher.publish(self._stats())
+            self._announce(self._stats())
             await asyncio.sleep(STATS_INTERVAL)
 
     def _stats(self) -> events.Stats:
-        assert self._policy is not None
         beats = self._beats.values()
         return events.Stats(
             url=self._policy.url,
@@ -462,6 +441,9 @@ class Supervisor:
             totals=self._counts.totals,
             reconnects=self._policy.reconnects,
             rtt=min((beat.rtt for beat in beats if beat.rtt), default=0.0),
+            state=self._policy.state,
+            serves=self._policy.serves,
+            origin_reachable=self._origin_watch is None or self._origin_watch.reachable,
         )
 
     # --- end ---
@@ -469,24 +451,25 @@ class Supervisor:
     async def _end(self, error: TunnelError | None) -> ExitCode:
         """Stop what runs, workers first and the metrics actor after their last reports; say the last word."""
         self._finish(error)
+        self._manager.stopping()
         if error is not None:
             self._failed(error)
-        self._clear_state()
+        self._announce.clear_files()
         await self._children.end("worker")
         if (metrics := self._helpers.get("metrics")) is not None:
             self._children.tell(metrics, self._counts.knowledge())
             self._children.tell(metrics, Drain(0.0))
             await self._children.last_word(metrics)
-        await self._children.end("metrics", "hello_world", "local_edge")
+        await self._children.end("metrics", SPARE, "hello_world", "local_edge")
         code = ExitCode.STOPPED if error is None else error.exit_code
         totals = self._final_totals or self._counts.totals
-        self._publisher.publish(
+        self._announce(
             events.Stopped(
                 reason="stopped" if error is None else error.reason,
                 exit_code=code,
-                tunnel_id=self._counts.tunnel_id or "",
+                tunnel_id=self._counts.tunnel_id,
                 totals=totals,
-                reconnects=self._counts.lifecycle.reconnects,
+                reconnects=self._counts.reconnects,
             )
         )
         self._log.info(
@@ -500,10 +483,10 @@ class Supervisor:
         self._log.error(str(error), reason=error.reason)
         if self._counts.lifecycle.starts:
             attempts = getattr(error, "attempts", 0)
-            self._publisher.publish(events.GaveUp(reason=error.reason, attempts=attempts, message=str(error)))
+            self._announce(events.GaveUp(reason=error.reason, attempts=attempts, message=str(error)))
         else:
             self._counts.start_failed(error.reason)
-            self._publisher.publish(events.StartFailed(reason=error.reason, message=str(error)))
+            self._announce(events.StartFailed(reason=error.reason, message=str(error)))
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed."""

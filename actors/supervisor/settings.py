@@ -32,6 +32,12 @@ class Settings:
     grace_period: float = DEFAULT_GRACE_PERIOD
     max_streams: int = DEFAULT_MAX_STREAMS
     max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
+    renew: bool = False
+    """Ask for another tunnel when the service drops this one."""
+    probe: bool = False
+    """Fetch the public URL now and then."""
+    spare: bool = True
+    """Keep a worker ready that takes over a lost connection."""
     state_folder: Path = field(default_factory=default_state_folder)
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None

@@ -1,6 +1,7 @@
 """The state folder: its lock, the URL file, and `tunnel.json`, in which other programs find the running tunnel."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -16,9 +17,12 @@ STATE_FILE_MODE: Final = 0o600
 LOCK_FILE_NAME: Final = "tunnel.lock"
 FOLDER_MODE: Final = 0o700
 
+NOT_WRITABLE: Final = frozenset((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT))
+"""What stands in the way of files, and of nothing else: the tunnel works without them."""
 
-class TunnelState(msgspec.Struct, frozen=True):
-    """What `tunnel.json` holds."""
+
+class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
+    """What `tunnel.json` holds, from the moment when there is a tunnel until the end."""
 
     url: str
     tunnel_id: str
@@ -29,7 +33,36 @@ class TunnelState(msgspec.Struct, frozen=True):
     origin: str
     events_endpoint: str
     metrics_endpoint: str
-    location: str
+    state: str
+    """As in the event `state`."""
+    serves: bool
+    connections: int
+    slots: int
+    location: str = ""
+    """The edge's point of presence of the connection that was registered first."""
+    origin_reachable: bool = True
+
+
+def read_state(folder: Path) -> TunnelState | None:
+    """What the running instance says in `folder`; None when none runs.
+
+    A file that a killed instance left behind says nothing: it is the lock that tells.
+
+    Raises:
+        OSError: there is something that cannot be read. msgspec.MsgspecError: nor understood.
+    """
+    try:
+        content = (folder / STATE_FILE_NAME).read_bytes()
+        lock = os.open(folder / LOCK_FILE_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return msgspec.json.decode(content, type=TunnelState)
+    finally:
+        os.close(lock)
+    return None
 
 
 class StateFolder:
@@ -38,18 +71,23 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
-        self._written: TunnelState | None = None
+        self._written: bytes | None = None
+        self._url: str | None = None
 
     def acquire(self) -> None:
         """Take the lock, which the kernel frees however this process ends.
 
+        A folder that cannot be written to has no lock and needs none: nothing can be fought over in it.
+
         Raises:
-            AlreadyRunning: another instance has it. LocalSetupError: the folder cannot be used.
+            AlreadyRunning: another instance has it. LocalSetupError: it is no folder.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
             lock = os.open(self.path / LOCK_FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
+            if error.errno in NOT_WRITABLE:
+                return
             raise LocalSetupError(
                 f"cannot use the state folder {self.path}: {error.strerror}. Choose another with --state-dir."
             ) from error
@@ -71,19 +109,40 @@ class StateFolder:
     def _remove_stale(self) -> None:
         """What an instance that was killed left behind: it says that a tunnel is there, and none is."""
         for name in (URL_FILE_NAME, STATE_FILE_NAME):
-            with contextlib.suppress(OSError):
-                (self.path / name).unlink(missing_ok=True)
+            for path in (self.path / name, *self.path.glob(f".{name}.*")):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def write(self, state: TunnelState) -> None:
-        """Write both files.
+        """Write `tunnel.json`.
 
         Raises:
-            OSError: one of them cannot be written.
+            OSError: it cannot be written.
         """
-        self._written = state
         content = msgspec.json.format(msgspec.json.encode(state)) + b"\n"
         write_atomically(self.path / STATE_FILE_NAME, content, mode=STATE_FILE_MODE)
-        write_url_file(state.url, self.path / URL_FILE_NAME)
+        self._written = content
+
+    def write_url(self, url: str) -> None:
+        """Write the URL file, unless that was done.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._url == url:
+            return
+        write_url_file(url, self.path / URL_FILE_NAME)
+        self._url = url
+
+    def clear_url(self) -> None:
+        """Remove the URL file, if it is still ours.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        if self._url is not None:
+            clear_url_file(self._url, self.path / URL_FILE_NAME)
+            self._url = None
 
     def clear(self) -> None:
         """Remove both files, if they are still ours.
@@ -91,12 +150,10 @@ class StateFolder:
         Raises:
             OSError: one of them cannot be removed.
         """
-        if self._written is None:
-            return
-        clear_url_file(self._written.url, self.path / URL_FILE_NAME)
+        self.clear_url()
         path = self.path / STATE_FILE_NAME
-        with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
-            if msgspec.json.decode(path.read_bytes(), type=TunnelState) == self._written:
+        with contextlib.suppress(FileNotFoundError):
+            if self._written is not None and path.read_bytes() == self._written:
                 path.unlink()
         self._written = None
 

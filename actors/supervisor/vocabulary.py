@@ -1,4 +1,4 @@
-"""What the policy is told, and what it answers: its events (facts) and its commands (imperatives).
+"""What the policy is told, and what it answers: its events (facts) and its commands (imperatives). Pure.
 
 Counterparts: `policy.py` judges them, `runner.py` makes the events of what happens and carries the commands out.
 """
@@ -9,13 +9,52 @@ from actors import events
 from actors.errors import TunnelError
 from actors.messages import EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
+from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.readiness import Visibility
 
 # --- events --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Begin:
-    """Credentials and edge addresses are there."""
+    """There is a tunnel, the first one or (after `Renew`) another."""
+
+    url: str
+    tunnel_id: str
+    edges: EdgeAddresses
+    visibility: Visibility
+    """NOT_ASKED, or UNSEEN if the name's own servers are going to be asked."""
+
+
+@dataclass(frozen=True)
+class NameSeen:
+    """The name is in DNS; or (not `found`) it was asked for long enough."""
+
+    found: bool
+
+
+@dataclass(frozen=True)
+class ProbeSeen:
+    """The public URL was fetched."""
+
+    reachable: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class NetworkSeen:
+    """How this machine reaches the edge has changed."""
+
+    sources: frozenset[str]
+    """The addresses of this machine from which the edge can be reached; none: there is no route."""
+    resolver_answers: bool
+
+
+@dataclass(frozen=True)
+class RenewFailed:
+    """No other tunnel was to be had."""
+
+    error: TunnelError
 
 
 @dataclass(frozen=True)
@@ -69,6 +108,13 @@ class HelperExited:
 
 
 @dataclass(frozen=True)
+class HelperReady:
+    """Another actor is up."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class HelperBeat:
     """Another actor lives."""
 
@@ -94,8 +140,13 @@ PolicyEvent = (
     | WorkerBeat
     | WorkerStopped
     | WorkerExited
+    | HelperReady
     | HelperBeat
     | HelperExited
+    | NameSeen
+    | ProbeSeen
+    | NetworkSeen
+    | RenewFailed
     | Tick
     | StopAsked
 )
@@ -112,6 +163,8 @@ class SpawnWorker:
     edge: EdgeAddress
     previous_attempts: int
     replace_existing: bool
+    warm: bool
+    """The spare gets the orders, and is the spare no more."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +199,11 @@ class KillHelper:
 
 
 @dataclass(frozen=True)
+class Renew:
+    """Ask for another tunnel; `Begin` or `RenewFailed` is the answer."""
+
+
+@dataclass(frozen=True)
 class Announce:
     """Tell the world."""
 
@@ -159,4 +217,4 @@ class Finish:
     error: TunnelError | None
 
 
-Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | Announce | Finish
+Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | Renew | Announce | Finish

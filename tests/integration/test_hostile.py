@@ -181,7 +181,7 @@ async def test_ten_thousand_visitors_who_leave_at_any_moment_leave_nothing(state
     get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
     async with scripted(origin) as port, tunnel(port, state) as made:
-        (worker,) = made.process.actors("actors.quic_worker")
+        (worker,) = made.process.actors("worker")
         host, front_port = made.edge["http"].removeprefix("http://").split(":")
 
         async def visit() -> None:
@@ -225,7 +225,7 @@ async def test_origin_that_resets_raw_tunnels_costs_no_worker(state: Path) -> No
         socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
 
     async with scripted(origin) as port, tunnel(port, state) as made:
-        (worker,) = made.process.actors("actors.quic_worker")
+        (worker,) = made.process.actors("worker")
         async with asyncio.TaskGroup() as tasks:
             for _ in range(100):
                 tasks.create_task(made.open_stream(dest="tcp://x", type="tcp", fin=True, timeout=1))

@@ -157,7 +157,7 @@ async def test_duplicate_connection_is_no_failure(state: Path) -> None:
 
 async def test_killed_worker_is_replaced_and_the_other_serves_on(state: Path) -> None:
     async with tunnel(None, state, connections=2) as made:
-        first = made.process.actors("actors.quic_worker")[0]
+        first = made.process.actors("worker")[0]
         first.kill()
         lost = await made.process.event("connection_ended")
         assert (lost["reason"], lost["connections"]) == ("crashed", 1)
@@ -296,7 +296,7 @@ async def test_stop_before_anything_is_registered(state: Path) -> None:
 async def test_killed_supervisor_leaves_nobody_behind_and_the_next_one_starts(state: Path) -> None:
     async with tunnel(None, state, connections=2) as made:
         children = made.process.descendants()
-        assert len(children) == 4
+        assert len(children) == 5
         children[0].suspend()  # not even one that cannot read
         folder = Path(json.loads((state / "tunnel.json").read_text())["events_endpoint"].removeprefix("ipc://")).parent
         made.process.send(signal.SIGKILL)

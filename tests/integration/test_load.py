@@ -2,22 +2,19 @@
 
 import asyncio
 import hashlib
-import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import zmq
-import zmq.asyncio
 from websockets.asyncio.client import connect
 
 from actors.quic_worker.aioquic_engine import CONNECTION_WINDOW
 from tests.kit.origins import BLOCK, answer, pattern_hash, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE
+from tests.kit.queries import snapshot
 from tests.kit.tunnel import Tunnel, tunnel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -37,18 +34,6 @@ class Memory:
     @property
     def growth(self) -> int:
         return int(self._process.memory_info().rss - self._before)
-
-
-async def snapshot(state: Path) -> dict[str, Any]:
-    """What the metrics actor has counted."""
-    endpoint = json.loads((state / "tunnel.json").read_text())["metrics_endpoint"]
-    context = zmq.asyncio.Context()
-    socket = context.socket(zmq.REQ)
-    socket.connect(endpoint)
-    await socket.send(b"snapshot")
-    answered: dict[str, Any] = json.loads(await socket.recv())
-    context.destroy(linger=0)
-    return answered
 
 
 async def test_mixed_load_loses_nothing(state: Path) -> None:
@@ -101,7 +86,7 @@ async def test_slow_visitor_of_a_huge_response(state: Path) -> None:
     """Row O2: the origin is held back, memory is not filled, another request is not slowed down, bytes are equal."""
     size = HUGE
     async with uvicorn_origin() as port, tunnel(port, state) as made:
-        (worker,) = made.process.actors("actors.quic_worker")
+        (worker,) = made.process.actors("worker")
         await made.visitor.get("/down/1000000")
         memory = Memory(worker)
         digest = hashlib.sha256()
@@ -147,7 +132,7 @@ async def test_huge_upload_to_an_origin_that_reads_nothing(state: Path) -> None:
         yield BLOCK[: size % len(BLOCK)]
 
     async with scripted(serve) as port, tunnel(port, state) as made:
-        (worker,) = made.process.actors("actors.quic_worker")
+        (worker,) = made.process.actors("worker")
         await made.visitor.get("/")
         memory = Memory(worker)
         async with asyncio.TaskGroup() as tasks:

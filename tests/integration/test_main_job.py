@@ -20,6 +20,7 @@ from actors import __version__
 from actors.url_file import read_url_file
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import ROOT, local_edge, python, running, supervisor
+from tests.kit.queries import ask, snapshot
 from tests.kit.tunnel import tunnel
 
 pytestmark = pytest.mark.slow
@@ -59,8 +60,8 @@ async def test_every_process_is_a_descendant_and_says_what_it_is(state: Path) ->
     async with supervisor("--hello-world", "--local-edge", "--json", state=state) as process:
         await process.event("registered", connections=2)
         assert "actors.supervisor" in psutil.Process(process.process.pid).cmdline()
-        assert len(process.actors("actors.quic_worker")) == 2
-        assert len(process.actors("actors.metrics")) == 1
+        assert len(process.actors("worker")) == 2
+        assert len(process.actors("metrics")) == 1
         children = process.descendants()
         assert await process.stop() == 0
     assert not any(child.is_running() for child in children)
@@ -119,9 +120,9 @@ async def test_events_and_metrics_for_other_programs(state: Path) -> None:
                 if event["totals"]["bytes_out"] == 1000:
                     break
             assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
-            text = (await _ask(context, found["metrics_endpoint"], b"prometheus")).decode()
-            snapshot = json.loads(await _ask(context, found["metrics_endpoint"], b"snapshot"))
-            assert (await _ask(context, found["metrics_endpoint"], b"what?")).startswith(b"error:")
+            text = (await ask(found["metrics_endpoint"], b"prometheus")).decode()
+            told = await snapshot(state)
+            assert (await ask(found["metrics_endpoint"], b"what?")).startswith(b"error:")
         finally:
             context.destroy(linger=0)
         samples = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
@@ -130,16 +131,7 @@ async def test_events_and_metrics_for_other_programs(state: Path) -> None:
         assert samples["tunnel_bytes_in_total"].value == 1000
         assert samples["tunnel_bytes_out_total"].value == 1000
         assert samples["tunnel_bytes_out_total"].labels == {"tunnel_id": found["tunnel_id"]}
-        assert snapshot["totals"] == {"streams": 1, "bytes_in": 1000, "bytes_out": 1000}
-
-
-async def _ask(context: zmq.asyncio.Context, endpoint: str, query: bytes) -> bytes:
-    socket = context.socket(zmq.REQ)
-    socket.connect(endpoint)
-    await socket.send(query)
-    answer: bytes = await socket.recv()
-    socket.close()
-    return answer
+        assert told["totals"] == {"streams": 1, "bytes_in": 1000, "bytes_out": 1000}
 
 
 async def test_endpoints_of_one_s_own_and_json_events(state: Path, tmp_path: Path) -> None:
@@ -155,31 +147,26 @@ async def test_endpoints_of_one_s_own_and_json_events(state: Path, tmp_path: Pat
             subscriber.subscribe("")
             _, payload = await subscriber.recv_multipart()
             assert json.loads(payload)["type"] == "stats"
-            assert b"tunnel_starts_total 1" in await _ask(context, found["metrics_endpoint"], b"prometheus")
+            assert b"tunnel_starts_total 1" in await ask(found["metrics_endpoint"], b"prometheus")
         finally:
             context.destroy(linger=0)
 
 
 async def test_metrics_actor_that_is_killed_comes_back_at_the_same_place_with_the_same_counts(state: Path) -> None:
     async with tunnel(None, state) as made:
-        found = json.loads((state / "tunnel.json").read_text())
         assert (await made.visitor.post("/echo", content=b"x" * 1000)).status_code == 200
-        context = zmq.asyncio.Context()
-        try:
-            for round_number in range(1, 4):
-                (metrics,) = made.process.actors("actors.metrics")
-                metrics.kill()
-                assert (await made.visitor.post("/echo", content=b"x" * 1000)).status_code == 200
-                await made.process.event("actor_restarted", actor="metrics", seq=round_number)
-                truth = 1000 * (round_number + 1)
-                while True:  # a report may still be on its way
-                    snapshot = json.loads(await _ask(context, found["metrics_endpoint"], b"snapshot"))
-                    assert snapshot["totals"]["bytes_in"] <= truth
-                    assert snapshot["starts"] == 1
-                    if snapshot["totals"]["bytes_in"] == truth:
-                        break
-        finally:
-            context.destroy(linger=0)
+        for round_number in range(1, 4):
+            (metrics,) = made.process.actors("metrics")
+            metrics.kill()
+            assert (await made.visitor.post("/echo", content=b"x" * 1000)).status_code == 200
+            await made.process.event("actor_restarted", actor="metrics", seq=round_number)
+            truth = 1000 * (round_number + 1)
+            while True:  # a report may still be on its way
+                told = await snapshot(state)
+                assert told["totals"]["bytes_in"] <= truth
+                assert told["starts"] == 1
+                if told["totals"]["bytes_in"] == truth:
+                    break
 
 
 async def test_second_instance_fails_at_once_and_says_who_holds_the_folder(state: Path) -> None:

@@ -217,7 +217,7 @@ async def test_streams_taken_back_at_every_phase_leave_nothing(state: Path, phas
     }
     timeout = 0.0 if phase == "connect" else 0.05
     async with scripted(serve) as port, tunnel(port, state) as made:
-        (worker,) = made.process.actors("actors.quic_worker")
+        (worker,) = made.process.actors("worker")
         await made.open_stream(**requests[phase], fin=False, timeout=timeout)
         before = worker.num_fds()
         for _ in range(10):
@@ -229,5 +229,5 @@ async def test_streams_taken_back_at_every_phase_leave_nothing(state: Path, phas
         await made.process.until(
             lambda: any(e["type"] == "stats" and not e["streams_in_flight"] for e in made.process.events()[-1:])
         )
-        (again,) = made.process.actors("actors.quic_worker")
+        (again,) = made.process.actors("worker")
         assert again.pid == worker.pid

@@ -89,12 +89,12 @@ class Process:
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def actors(self, module: str) -> list[psutil.Process]:
-        """The descendants that run `module`."""
+    def actors(self, actor: str) -> list[psutil.Process]:
+        """The children of that kind, by the name that they give themselves: `worker-0.1`, `metrics-0.2`, …"""
         found = []
         for child in self.descendants():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if module in child.cmdline():
+                if child.name().startswith(f"{actor}-"):
                     found.append(child)
         return found
 

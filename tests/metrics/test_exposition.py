@@ -21,7 +21,7 @@ NAMES = {
 
 def registry() -> CounterRegistry:
     made = CounterRegistry()
-    made.apply(LifecycleReport('a"b\\', 1, LifecycleCounts(starts=1, starts_failed={"api": 2}, reconnects=3)))
+    made.apply(LifecycleReport(1, LifecycleCounts(starts=1, starts_failed={"api": 2}, reconnects={'a"b\\': 3})))
     made.apply(StreamDelta('a"b\\', 0, 1, 1, Totals(), Totals(4, 5, 6)))
     return made
 
@@ -56,4 +56,7 @@ def test_reasons_are_capped() -> None:
 
 
 def test_snapshot() -> None:
-    assert snapshot(registry())["totals"] == {"streams": 4, "bytes_in": 5, "bytes_out": 6}
+    told = snapshot(registry())
+    present = told["tunnels"][told["tunnel_id"]]
+    assert present["totals"] == {"streams": 4, "bytes_in": 5, "bytes_out": 6}
+    assert present["reconnects"] == 3

@@ -2,8 +2,16 @@
 
 import random
 
-from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, StreamDelta, Totals
-from actors.metrics.registry import KEPT_GENERATIONS, CounterRegistry
+from actors.messages import (
+    GenerationTotals,
+    Know,
+    LifecycleCounts,
+    LifecycleReport,
+    StreamDelta,
+    Totals,
+    TunnelTotals,
+)
+from actors.metrics.registry import KEPT_GENERATIONS, KEPT_TUNNELS, CounterRegistry
 from actors.quic_worker.ledger import Ledger
 
 
@@ -12,7 +20,7 @@ def report(slot: int, generation: int, sequence: int, totals: Totals) -> StreamD
 
 
 def know(ended: Totals = Totals(), *current: GenerationTotals, sequence: int = 0) -> Know:
-    return Know("t", ended, list(current), LifecycleCounts(starts=1), sequence)
+    return Know([TunnelTotals("t", ended, list(current))], LifecycleCounts(starts=1), sequence)
 
 
 def test_generations_add_up() -> None:
@@ -43,7 +51,7 @@ def test_old_generations_are_folded() -> None:
     for generation in range(1, 100):
         registry.apply(report(0, generation, 1, Totals(1, 1, 1)))
     assert registry.totals == Totals(99, 99, 99)
-    assert len(list(registry.generations())) == KEPT_GENERATIONS
+    assert len(list(registry.tunnels["t"].generations())) == KEPT_GENERATIONS
     registry.apply(report(0, 1, 2, Totals(1, 1, 1)))
     assert registry.totals == Totals(99, 99, 99)
 
@@ -74,10 +82,27 @@ def test_what_is_reported_after_the_supervisor_spoke_is_counted_once() -> None:
 
 def test_older_lifecycle_counts_are_ignored() -> None:
     registry = CounterRegistry()
-    registry.apply(LifecycleReport("t", 2, LifecycleCounts(starts=1)))
-    registry.apply(LifecycleReport(None, 1, LifecycleCounts()))
+    registry.apply(LifecycleReport(2, LifecycleCounts(starts=1, reconnects={"t": 0})))
+    registry.apply(LifecycleReport(1, LifecycleCounts()))
     assert registry.lifecycle.starts == 1
     assert registry.tunnel_id == "t"
+
+
+def test_tunnels_are_counted_apart_and_the_latest_is_the_present_one() -> None:
+    registry = CounterRegistry()
+    registry.apply(StreamDelta("a", 0, 1, 1, Totals(), Totals(1, 1, 1)))
+    registry.apply(LifecycleReport(1, LifecycleCounts(reconnects={"a": 2, "b": 0})))
+    assert (registry.tunnel_id, registry.totals) == ("b", Totals())
+    registry.apply(StreamDelta("b", 0, 2, 1, Totals(), Totals(2, 2, 2)))
+    registry.apply(StreamDelta("a", 0, 1, 2, Totals(), Totals(3, 3, 3)))
+    assert {name: tunnel.totals.streams for name, tunnel in registry.tunnels.items()} == {"a": 3, "b": 2}
+
+
+def test_number_of_tunnels_is_bounded() -> None:
+    registry = CounterRegistry()
+    for number in range(3 * KEPT_TUNNELS):
+        registry.apply(StreamDelta(f"t{number}", 0, 1, 1, Totals(), Totals()))
+    assert len(registry.tunnels) == KEPT_TUNNELS
 
 
 def test_any_order_of_losses_and_repeats_ends_in_the_workers_totals() -> None:

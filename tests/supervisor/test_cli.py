@@ -52,9 +52,12 @@ def test_every_flag_has_its_variable() -> None:
         "origin_server_name": "",
         "origin_response_timeout": "3",
         "max_streams": "7",
+        "spare": "0",
+        "renew": "1",
+        "probe": "no",
     }
-    flags = {action.option_strings[-1].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
-        "help",
+    flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
+        "_h",
         "version",
     }
     assert flags == set(variables)
@@ -65,6 +68,8 @@ def test_every_flag_has_its_variable() -> None:
         timeout=5.5,
         grace_period=1.0,
         max_reconnect_attempts=0,
+        spare=False,
+        renew=True,
         service_url="http://api.example",
         edges=(("192.0.2.1", 7844), ("edge.example", 99)),
         edge_ip_version="6",

@@ -2,17 +2,44 @@
 
 from actors.messages import Totals
 from actors.metrics.registry import CounterRegistry
-from actors.supervisor.counts import Counts
+from actors.supervisor.counts import KEPT_TUNNELS, Counts
 
 
 def test_generations_add_up_and_late_words_change_nothing() -> None:
     counts = Counts()
+    counts.assigned("t")
+    counts.spawned(0, 1)
     counts.note(0, 1, Totals(1, 1, 1))
     counts.note(0, 1, Totals(2, 2, 2))
+    counts.spawned(0, 2)
     counts.note(0, 2, Totals(1, 0, 0))
     counts.note(0, 1, Totals(9, 9, 9))
+    counts.spawned(1, 1)
     counts.note(1, 1, Totals(5, 5, 5))
     assert counts.totals == Totals(8, 7, 7)
+
+
+def test_another_tunnel_begins_at_nothing_and_the_first_is_remembered() -> None:
+    counts = Counts()
+    counts.assigned("a")
+    counts.spawned(0, 1)
+    counts.note(0, 1, Totals(1, 1, 1))
+    counts.reconnected(3)
+    counts.assigned("b")
+    counts.note(0, 1, Totals(9, 9, 9))  # a late word of the old tunnel's worker
+    assert (counts.tunnel_id, counts.totals, counts.reconnects) == ("b", Totals(), 0)
+    registry = CounterRegistry()
+    registry.know(counts.knowledge())
+    assert registry.tunnels["a"].totals == Totals(1, 1, 1)
+    assert registry.lifecycle.reconnects == {"a": 3, "b": 0}
+
+
+def test_number_of_tunnels_is_bounded() -> None:
+    counts = Counts()
+    for number in range(3 * KEPT_TUNNELS):
+        counts.assigned(str(number))
+    assert len(counts.knowledge().tunnels) == KEPT_TUNNELS
+    assert len(counts.lifecycle.reconnects) == KEPT_TUNNELS
 
 
 def test_metrics_actor_that_is_told_knows_the_same() -> None:
@@ -23,8 +50,9 @@ def test_metrics_actor_that_is_told_knows_the_same() -> None:
     counts.start_failed("api")
     counts.reconnected(4)
     counts.stop_asked()
-    counts.note(0, 1, Totals(1, 1, 1))
-    counts.note(0, 2, Totals(2, 2, 2))
+    for generation in (1, 2):
+        counts.spawned(0, generation)
+        counts.note(0, generation, Totals(1, 1, 1))
     registry = CounterRegistry()
     registry.know(counts.knowledge())
     assert registry.totals == counts.totals

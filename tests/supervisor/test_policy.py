@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,17 +12,10 @@ from actors.errors import RegistrationFailed as NotRegistered
 from actors.messages import EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
-from actors.supervisor.policy import (
-    BACKOFF,
-    HEALTHY_AFTER,
-    MAX_RETRY_AFTER,
-    MIN_JITTER,
-    READY_TIMEOUT,
-    TICK,
-    Limits,
-    Policy,
-    SlotState,
-)
+from actors.supervisor.policy import MAX_RETRY_AFTER, PROBE_FAILURES, TICK, Limits, Policy
+from actors.supervisor.readiness import State, Visibility
+from actors.supervisor.restart import BACKOFF, CHILDREN, HELPER_HEALTHY_AFTER, MIN_JITTER, PATIENCE, SPARE
+from actors.supervisor.slots import HEALTHY_AFTER, READY_TIMEOUT, SlotState
 from actors.supervisor.vocabulary import (
     Announce,
     Begin,
@@ -30,9 +24,15 @@ from actors.supervisor.vocabulary import (
     Finish,
     HelperBeat,
     HelperExited,
+    HelperReady,
     KillHelper,
     KillWorker,
+    NameSeen,
+    NetworkSeen,
     PolicyEvent,
+    ProbeSeen,
+    Renew,
+    RenewFailed,
     SpawnHelper,
     SpawnWorker,
     StopAsked,
@@ -50,13 +50,29 @@ EDGES = [EdgeAddress(host=f"192.0.2.{number}", port=7844, region=f"r{number % 2}
 class Playbook:
     """A policy, its clock, and what it said."""
 
-    def __init__(self, connections: int = 2, *, timeout: float = 30.0, attempts: int = 10, seed: int = 1) -> None:
-        rng = random.Random(seed)
-        self.policy = Policy(Limits(connections, timeout, attempts), EdgeAddresses(EDGES, rng), rng, url="u")
+    def __init__(
+        self,
+        connections: int = 2,
+        *,
+        seed: int = 1,
+        visibility: Visibility = Visibility.NOT_ASKED,
+        **limits: Any,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.policy = Policy(Limits(connections, **limits), self.rng)
+        self.visibility = visibility
         self.now = 1000.0
+        self(HelperReady("metrics"))
 
     def __call__(self, event: PolicyEvent) -> Sequence[Command]:
         return self.policy.handle(event, self.now)
+
+    def begin(self, url: str = "https://a.example") -> Sequence[Command]:
+        return self(Begin(url, f"id of {url}", EdgeAddresses(EDGES, self.rng), self.visibility))
+
+    def edge(self, slot: int = 0) -> EdgeAddress:
+        """The address that a slot has."""
+        return self.policy._edges.for_slot(slot, self.now)
 
     def spawned(self, commands: Sequence[Command]) -> list[SpawnWorker]:
         return [command for command in commands if isinstance(command, SpawnWorker)]
@@ -69,17 +85,17 @@ class Playbook:
             self.now = min(self.now + TICK, end)
             for slot in self.policy.slots:
                 said += self(WorkerBeat(slot.index, slot.generation))
+            said += [*self(HelperBeat("metrics")), *self(HelperBeat(SPARE))]
             said += self(Tick())
         return said
 
-    def until_spawn(self, slot: int = 0, patience: float = 60.0) -> tuple[SpawnWorker, float]:
-        """Wait for the next worker of a slot; return it and how long it took."""
+    def until_spawn(self, slot: int = 0, patience: float = 60.0) -> float:
+        """Wait for the next worker of a slot, or find that it has one; return how long it took."""
         began = self.now
-        while self.now < began + patience:
-            for command in self.spawned(self.wait(0.1)):
-                if command.slot == slot:
-                    return command, self.now - began
-        raise AssertionError("no worker was started")
+        while self.policy.slots[slot].state is not SlotState.STARTING:
+            assert self.now < began + patience, "no worker was started"
+            self.wait(0.1)
+        return self.now - began
 
     def register(self, slot: int = 0) -> Sequence[Command]:
         generation = self.policy.slots[slot].generation
@@ -94,7 +110,19 @@ class Playbook:
 
 
 def facts(commands: Sequence[Command]) -> list[events.Event]:
-    return [command.event for command in commands if isinstance(command, Announce)]
+    """What is announced, but for the states and the next try."""
+    every = [command.event for command in commands if isinstance(command, Announce)]
+    return [event for event in every if not isinstance(event, events.StateChanged | events.Connecting)]
+
+
+def states(commands: Sequence[Command]) -> list[tuple[str, bool]]:
+    every = [command.event for command in commands if isinstance(command, Announce)]
+    return [(event.state, event.serves) for event in every if isinstance(event, events.StateChanged)]
+
+
+def acts(commands: Sequence[Command]) -> list[Command]:
+    """What is done, not said."""
+    return [command for command in commands if not isinstance(command, Announce)]
 
 
 def finish(commands: Sequence[Command]) -> Finish:
@@ -102,13 +130,13 @@ def finish(commands: Sequence[Command]) -> Finish:
     return found
 
 
-def begun(connections: int = 2, **limits: float) -> Playbook:
-    play = Playbook(connections, **limits)  # type: ignore[arg-type]
-    play(Begin())
+def begun(connections: int = 2, *, visibility: Visibility = Visibility.NOT_ASKED, **limits: Any) -> Playbook:
+    play = Playbook(connections, visibility=visibility, **limits)
+    play.begin()
     return play
 
 
-def up(connections: int = 1, **limits: float) -> Playbook:
+def up(connections: int = 1, **limits: Any) -> Playbook:
     play = begun(connections, **limits)
     for slot in range(connections):
         play.register(slot)
@@ -118,7 +146,7 @@ def up(connections: int = 1, **limits: float) -> Playbook:
 
 def test_others_start_once_the_first_is_registered() -> None:
     play = Playbook(3)
-    assert [spawn.slot for spawn in play.spawned(play(Begin()))] == [0]
+    assert [spawn.slot for spawn in play.spawned(play.begin())] == [0]
     assert [spawn.slot for spawn in play.spawned(play.register(0))] == [1, 2]
     assert play.policy.connections == 1
     assert play.spawned(play.register(1)) == []
@@ -126,18 +154,18 @@ def test_others_start_once_the_first_is_registered() -> None:
 
 def test_first_reconnect_is_immediate_and_asks_to_replace() -> None:
     play = up()
-    (ended,) = facts(play.end(WorkerEnd.CONNECTION_LOST))
+    commands = play.end(WorkerEnd.CONNECTION_LOST)
+    (ended,) = facts(commands)
     assert isinstance(ended, events.ConnectionEnded)
     assert (ended.retry_in, ended.failures, ended.was_registered) == (0.0, 0, True)
-    spawn, after = play.until_spawn()
-    assert after <= TICK
+    (spawn,) = play.spawned(commands)
     assert (spawn.generation, spawn.replace_existing, spawn.previous_attempts) == (2, True, 0)
     play.register()
     assert play.policy.reconnects == 1
 
 
 def test_waits_follow_the_table_with_jitter() -> None:
-    play = up(attempts=0)
+    play = up(max_attempts=0)
     play.end(WorkerEnd.CONNECTION_LOST)
     play.until_spawn()
     for failures in range(1, 12):
@@ -147,8 +175,7 @@ def test_waits_follow_the_table_with_jitter() -> None:
         assert ended.failures == failures
         assert ended.retry_in is not None
         assert MIN_JITTER * full <= ended.retry_in <= full
-        _, after = play.until_spawn()
-        assert after <= ended.retry_in + TICK
+        assert play.until_spawn() <= ended.retry_in + TICK
 
 
 def test_retry_after_is_a_floor() -> None:
@@ -193,7 +220,7 @@ def test_ten_failures_in_a_row_are_the_end_once() -> None:
 
 
 def test_never_giving_up() -> None:
-    play = up(attempts=0)
+    play = up(max_attempts=0)
     for _ in range(50):
         play.end(WorkerEnd.DIAL_FAILED)
         play.until_spawn()
@@ -218,7 +245,7 @@ def test_slot_that_was_only_just_lost_has_hope_though_another_has_failed_often()
 
 
 def test_before_the_first_registration_the_timeout_rules() -> None:
-    play = begun(1, timeout=1000.0, attempts=2)
+    play = begun(1, start_timeout=1000.0, max_attempts=2)
     for _ in range(5):
         assert not any(isinstance(command, Finish) for command in play.end(WorkerEnd.DIAL_FAILED))
         play.until_spawn()
@@ -234,18 +261,22 @@ def test_edge_that_asks_for_a_very_long_wait_gets_a_shorter_one() -> None:
 def test_other_actor_that_hangs_is_killed_once() -> None:
     play = up()
     play(HelperBeat("metrics"))
-    said = play.wait(10)
+    said: list[Command] = []
+    for _ in range(20):
+        play.now += TICK
+        said += [*play(WorkerBeat(0, 1)), *play(Tick())]
     assert said == [KillHelper("metrics")]
     assert SpawnHelper("metrics") in play(HelperExited("metrics", -9))
 
 
 def test_duplicate_connection_takes_another_address_and_is_no_failure() -> None:
     play = begun(1)
-    first = play.policy.edges.for_slot(0, play.now)
-    (ended,) = facts(play.end(WorkerEnd.DUPLICATE_CONNECTION))
+    first = play.edge()
+    commands = play.end(WorkerEnd.DUPLICATE_CONNECTION)
+    (ended,) = facts(commands)
     assert isinstance(ended, events.ConnectionEnded)
     assert (ended.failures, ended.retry_in) == (0, 0.0)
-    spawn, _ = play.until_spawn()
+    (spawn,) = play.spawned(commands)
     assert spawn.edge != first
     (again,) = facts(play.end(WorkerEnd.DUPLICATE_CONNECTION))
     assert isinstance(again, events.ConnectionEnded)
@@ -255,13 +286,11 @@ def test_duplicate_connection_takes_another_address_and_is_no_failure() -> None:
 
 def test_dial_failure_moves_to_another_address_and_a_lost_connection_does_not() -> None:
     play = up()
-    own = play.policy.edges.for_slot(0, play.now)
+    own = play.edge()
     play.end(WorkerEnd.CONNECTION_LOST)
-    spawn, _ = play.until_spawn()
-    assert spawn.edge == own
+    assert play.edge() == own
     play.end(WorkerEnd.DIAL_FAILED)
-    spawn, _ = play.until_spawn()
-    assert spawn.edge != own
+    assert play.edge() != own
 
 
 def test_refused_slot_is_reported_and_the_tunnel_goes_on() -> None:
@@ -292,7 +321,7 @@ def test_all_refused_is_the_end_with_the_edge_s_words() -> None:
     ],
 )
 def test_start_without_a_registration_fails_with_its_cause(end: WorkerEnd, kind: type[NoConnection]) -> None:
-    play = begun(1, timeout=12.0)
+    play = begun(1, start_timeout=12.0)
     play.end(end, message="the cause")
     said: list[Command] = []
     while play.now < 1011.5:
@@ -306,7 +335,7 @@ def test_start_without_a_registration_fails_with_its_cause(end: WorkerEnd, kind:
 
 
 def test_start_in_which_nothing_was_heard() -> None:
-    play = begun(1, timeout=5.0)
+    play = begun(1, start_timeout=5.0)
     assert type(finish(play.wait(6)).error) is NoConnection
 
 
@@ -317,7 +346,7 @@ def test_silent_worker_is_killed_once_and_counted() -> None:
     said: list[Command] = []
     for _ in range(12):
         play.now += TICK
-        said += play(Tick())
+        said += [*play(HelperBeat("metrics")), *play(Tick())]
     assert said == [KillWorker(0, 1)]
     (ended,) = facts(play(WorkerExited(0, 1, -9)))
     assert isinstance(ended, events.ConnectionEnded)
@@ -342,11 +371,11 @@ def test_worker_that_never_was_ready(status: int, word: str) -> None:
 
 
 def test_worker_that_hangs_before_it_is_ready_is_killed() -> None:
-    play = begun(1, timeout=100.0)
+    play = begun(1, start_timeout=100.0)
     said: list[Command] = []
     while play.now < 1000 + READY_TIMEOUT + 2 * TICK:
         play.now += TICK
-        said += play(Tick())
+        said += [*play(HelperBeat("metrics")), *play(Tick())]
     assert said == [KillWorker(0, 1)]
 
 
@@ -364,7 +393,7 @@ def test_stop_drains_what_is_up_kills_what_starts_and_ends_when_all_have() -> No
     play.register(0)
     play(WorkerReady(1, 1))
     commands = play(StopAsked(7.0))
-    assert commands == [DrainWorker(0, 1, 7.0), DrainWorker(1, 1, 7.0), KillWorker(2, 1)]
+    assert acts(commands) == [DrainWorker(0, 1, 7.0), DrainWorker(1, 1, 7.0), KillWorker(2, 1)]
     assert play(WorkerExited(2, 1, -9)) == []
     play(WorkerStopped(0, 1, WorkerEnd.DRAINED, "", 0.0))
     assert play(WorkerExited(0, 1, 0)) == []
@@ -374,14 +403,13 @@ def test_stop_drains_what_is_up_kills_what_starts_and_ends_when_all_have() -> No
 def test_stop_while_all_wait_is_immediate() -> None:
     play = begun(1)
     play.end(WorkerEnd.DIAL_FAILED)
-    assert play(StopAsked(30.0)) == [Finish(None)]
+    assert acts(play(StopAsked(30.0))) == [Finish(None)]
 
 
 def test_worker_that_does_not_drain_is_killed_after_the_grace_period() -> None:
     play = up()
     play(StopAsked(3.0))
-    said = play.wait(10)
-    assert said == [KillWorker(0, 1)]
+    assert acts(play.wait(10)) == [KillWorker(0, 1)]
     assert play(StopAsked(3.0)) == []
 
 
@@ -394,6 +422,7 @@ def test_metrics_actor_comes_back_at_once_and_then_more_slowly() -> None:
 
 def test_end_of_the_local_edge_is_the_end() -> None:
     play = up()
+    play(HelperReady("local_edge"))
     error = finish(play(HelperExited("local_edge", 3))).error
     assert isinstance(error, LocalSetupError)
     assert "local edge" in str(error)
@@ -405,62 +434,355 @@ def test_helpers_that_end_during_a_stop_are_expected() -> None:
     assert play(HelperExited("metrics", 0)) == []
 
 
-EVENTS: list[PolicyEvent] = [
-    Tick(),
-    StopAsked(1.0),
-    HelperExited("metrics", 1),
-    *(WorkerReady(0, generation) for generation in (0, 1)),
-    WorkerRegistered(0, 1, "lab", "id"),
-    WorkerBeat(0, 1),
-    *(WorkerStopped(0, 1, end, "", 0.0) for end in WorkerEnd),
-    WorkerExited(0, 1, 0),
-    WorkerExited(0, 1, -9),
-]
+@pytest.mark.parametrize("name", [name for name, spec in CHILDREN.items() if spec.needed and name != "worker"])
+def test_actor_that_never_was_up_ends_the_start(name: str) -> None:
+    play = Playbook()
+    play.policy._helpers._were_up.clear()
+    error = finish(play(HelperExited(name, 10))).error
+    assert isinstance(error, LocalSetupError)
+    assert "during the start" in str(error)
+
+
+# --- the spare ---
+
+
+def test_spare_takes_over_and_another_one_is_ordered_once_that_serves() -> None:
+    play = begun(1, spare=True)
+    play.register()
+    play(HelperReady(SPARE))
+    play.wait(HEALTHY_AFTER + 1)
+    (spawn,) = play.spawned(play.end(WorkerEnd.CONNECTION_LOST))
+    assert spawn.warm
+    assert acts(play.register()) == [SpawnHelper(SPARE)]
+    assert acts(play(WorkerBeat(0, spawn.generation))) == []
+
+
+def test_first_worker_is_the_spare_if_that_is_up() -> None:
+    play = Playbook(2, spare=True)
+    play(HelperReady(SPARE))
+    (first,) = play.spawned(play.begin())
+    assert first.warm
+    (second,) = play.spawned(play.register())
+    assert not second.warm
+
+
+def test_without_spare_none_is_ever_ordered() -> None:
+    play = up(2)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    assert not any(isinstance(command, SpawnHelper) for command in play.register())
+
+
+def test_spare_that_was_stopped_is_noticed_as_soon_as_any_child() -> None:
+    play = begun(1, spare=True)
+    play(HelperReady(SPARE))
+    play.register()
+    play.wait(PATIENCE - 1)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    said: list[Command] = []
+    while play.now < 1000 + 2 * PATIENCE + 2:
+        play.now += TICK
+        said += [*play(HelperBeat("metrics")), *play(Tick())]
+    assert KillWorker(0, 2) in said, "a warm worker has no imports to wait for"
+
+
+def test_spare_that_dies_is_replaced_with_backoff_and_harms_nobody() -> None:
+    play = up(1, spare=True)
+    play(HelperReady(SPARE))
+    assert SpawnHelper(SPARE) in play(HelperExited(SPARE, -9))
+    assert SpawnHelper(SPARE) not in play(HelperExited(SPARE, 1))
+    play.wait(HELPER_HEALTHY_AFTER + 1)
+    assert play.policy.state is State.REGISTERED
+
+
+# --- the network ---
+
+
+def test_without_a_route_no_try_is_made_and_nothing_counted() -> None:
+    play = up(max_attempts=3)
+    play(NetworkSeen(frozenset({"192.0.2.9"}), True))
+    assert facts(play(NetworkSeen(frozenset(), True))) == [
+        events.Offline(message="this machine has no way out: no route to the edge")
+    ]
+    (ended,) = facts(play.end(WorkerEnd.CONNECTION_LOST))
+    assert isinstance(ended, events.ConnectionEnded)
+    assert ended.retry_in is None
+    assert play.spawned(play.wait(3600)) == []
+    commands = play(NetworkSeen(frozenset({"192.0.2.77"}), True))
+    assert facts(commands) == [events.Online(sources=["192.0.2.77"])]
+    assert len(play.spawned(commands)) == 1
+
+
+def test_with_a_dead_resolver_tries_are_made_and_not_counted() -> None:
+    play = up(max_attempts=3)
+    play(NetworkSeen(frozenset({"192.0.2.9"}), True))
+    play.end(WorkerEnd.CONNECTION_LOST)
+    play(NetworkSeen(frozenset({"192.0.2.9"}), False))
+    for tries in range(1, 9):
+        play.until_spawn()
+        (ended,) = facts(play.end(WorkerEnd.DIAL_FAILED))
+        assert isinstance(ended, events.ConnectionEnded)
+        assert ended.failures == 0
+        assert ended.retry_in is not None
+        assert ended.retry_in >= MIN_JITTER * BACKOFF[min(tries, len(BACKOFF)) - 1], "and they become rarer"
+
+
+def test_no_route_to_one_address_is_never_counted_and_another_is_tried_at_once() -> None:
+    play = up(max_attempts=2)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    own = play.edge()
+    (spawn,) = play.spawned(play.end(WorkerEnd.NO_ROUTE))
+    assert spawn.edge != own
+    for _ in range(20):
+        (ended,) = facts(play.end(WorkerEnd.NO_ROUTE))
+        assert isinstance(ended, events.ConnectionEnded)
+        assert ended.failures == 0
+        play.until_spawn()
+
+
+def test_other_network_resets_the_backoff() -> None:
+    play = up()
+    play(NetworkSeen(frozenset({"192.0.2.9"}), True))
+    play.end(WorkerEnd.CONNECTION_LOST)
+    for _ in range(6):
+        play.until_spawn()
+        play.end(WorkerEnd.DIAL_FAILED)
+    assert play.policy.slots[0].failures == 6
+    commands = play(NetworkSeen(frozenset({"198.51.100.1"}), True))
+    assert len(play.spawned(commands)) == 1
+    assert play.policy.slots[0].failures == 0
+
+
+def test_same_network_seen_again_changes_nothing() -> None:
+    play = up()
+    assert play(NetworkSeen(frozenset({"192.0.2.9"}), True)) == []
+    assert play(NetworkSeen(frozenset({"192.0.2.9"}), True)) == []
+
+
+# --- a tunnel that the service drops ---
+
+
+def test_refusal_of_a_tunnel_that_was_registered_is_its_end() -> None:
+    play = up(2)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=0)
+    error = finish(play.end(WorkerEnd.REFUSED_FOR_GOOD, slot=1, message="Unauthorized: Tunnel not found")).error
+    assert isinstance(error, RefusedByEdge)
+    assert "refused by the edge" in str(error)
+    assert "Tunnel not found" in str(error)
+
+
+def test_refused_slot_of_a_tunnel_that_serves_ends_nothing_until_the_last_one_goes() -> None:
+    play = up(2)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    assert acts(play.end(WorkerEnd.REFUSED_FOR_GOOD, slot=1)) == []
+    play.end(WorkerEnd.CONNECTION_LOST, slot=0)
+    assert isinstance(finish(play.end(WorkerEnd.REFUSED_FOR_GOOD, slot=0)).error, RefusedByEdge)
+
+
+def test_renewed_tunnel_replaces_the_dropped_one() -> None:
+    play = up(2, renew=True)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    play.register(1)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=0)
+    play.wait(HEALTHY_AFTER + 1)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    commands = play.end(WorkerEnd.REFUSED_FOR_GOOD, slot=0, message="gone")
+    assert acts(commands) == [KillWorker(1, 3), Renew()]
+    assert play.spawned(play.wait(60)) == []
+    commands = play.begin("https://b.example")
+    (changed,) = facts(commands)
+    assert changed == events.UrlChanged(
+        url="https://b.example", tunnel_id="id of https://b.example", previous_url="https://a.example", cause="gone"
+    )
+    (spawn,) = play.spawned(commands)
+    assert (spawn.slot, spawn.generation, spawn.replace_existing) == (0, 3, False)
+    assert play.policy.reconnects == 0
+    assert play(WorkerExited(1, 3, -9)) == [], "the killed worker is of the old tunnel"
+    play.register(0)
+    play.register(1)
+    assert play.policy.connections == 2
+
+
+def test_renewed_tunnel_that_is_refused_at_once_is_the_end() -> None:
+    play = up(1, renew=True)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    play.end(WorkerEnd.REFUSED_FOR_GOOD)
+    play.begin("https://b.example")
+    assert isinstance(finish(play.end(WorkerEnd.REFUSED_FOR_GOOD)).error, RefusedByEdge)
+
+
+def test_renewal_that_fails_and_one_that_is_stopped() -> None:
+    for event, error in ((RenewFailed(problem := RefusedByEdge("no")), problem), (StopAsked(5.0), None)):
+        play = up(1, renew=True)
+        play.end(WorkerEnd.CONNECTION_LOST)
+        play.end(WorkerEnd.REFUSED_FOR_GOOD)
+        assert finish(play(event)).error is error
+
+
+# --- states ---
+
+
+def test_states_from_the_start_to_the_end() -> None:
+    play = Playbook(2, visibility=Visibility.UNSEEN)
+    said = [*play.begin(), *play.register(0)]
+    assert states(said) == [("assigned", False), ("registered", False)]
+    assert states(play(NameSeen(True))) == [("visible", True)]
+    said = [*play.register(1), *play.wait(HEALTHY_AFTER + 1), *play.end(WorkerEnd.CONNECTION_LOST, slot=1)]
+    assert states(said) == [("visible", True), ("degraded", True)]
+    assert states(play.end(WorkerEnd.CONNECTION_LOST, slot=0)) == [("down", False)]
+    assert states([*play.register(0), *play.register(1)]) == [("degraded", True), ("visible", True)]
+    assert states(play(StopAsked(1.0))) == [("stopping", False)]
+
+
+def test_name_that_does_not_appear_is_said_and_the_url_given_all_the_same() -> None:
+    play = begun(1, visibility=Visibility.UNSEEN)
+    assert states(play.register()) == [("registered", False)]
+    commands = play(NameSeen(False))
+    (fact,) = facts(commands)
+    assert isinstance(fact, events.NameNotVisible)
+    assert states(commands) == [("registered", True)]
+
+
+def test_refused_slot_is_not_missed() -> None:
+    play = begun(2)
+    play.register(0)
+    play.end(WorkerEnd.REFUSED_FOR_GOOD, slot=1)
+    assert play.policy.state is State.REGISTERED
+
+
+def test_public_url_that_leads_nowhere_is_said_once() -> None:
+    play = up()
+    for _ in range(PROBE_FAILURES - 1):
+        assert play(ProbeSeen(False, "530")) == []
+    commands = play(ProbeSeen(False, "530"))
+    (fact,) = facts(commands)
+    assert isinstance(fact, events.Unreachable)
+    assert states(commands) == [("unreachable", False)]
+    assert play(ProbeSeen(False, "530")) == []
+    assert states(play(ProbeSeen(True, ""))) == [("registered", True)]
+
+
+def test_watchdog_is_fed_only_while_all_answer() -> None:
+    play = up(2)
+    assert play.policy.all_answer(play.now)
+    assert not play.policy.all_answer(play.now + PATIENCE + 1)
+    play(HelperExited("metrics", 1))
+    assert not play.policy.all_answer(play.now)
+
+
+# --- everything, in any order ---
+
+
+def every_event(generation: int) -> list[PolicyEvent]:
+    return [
+        Tick(),
+        StopAsked(1.0),
+        *(HelperExited(name, 1) for name in ("metrics", SPARE)),
+        *(HelperReady(name) for name in ("metrics", SPARE)),
+        HelperBeat(SPARE),
+        WorkerReady(0, 0),
+        WorkerReady(0, generation),
+        WorkerRegistered(0, generation, "lab", "id"),
+        WorkerBeat(0, generation),
+        *(WorkerStopped(0, generation, end, "", 0.0) for end in WorkerEnd),
+        WorkerExited(0, generation, 0),
+        WorkerExited(0, generation, -9),
+        *(NetworkSeen(sources, answers) for sources in (frozenset(), frozenset("a")) for answers in (True, False)),
+        *(NameSeen(found) for found in (True, False)),
+        *(ProbeSeen(reachable, "") for reachable in (True, False)),
+    ]
 
 
 @pytest.mark.parametrize("state", SlotState)
-@pytest.mark.parametrize("event", EVENTS, ids=repr)
+@pytest.mark.parametrize("event", every_event(1), ids=repr)
 def test_every_event_in_every_state_is_dealt_with(state: SlotState, event: PolicyEvent) -> None:
-    play = begun(1)
+    play = begun(1, spare=True)
     play.policy.slots[0].state = state
     play(event)
     check(play.policy)
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_random_walk(seed: int) -> None:
-    """Whatever happens in whatever order: one process a slot, one end, and nothing after it."""
+def walk(seed: int) -> None:
     rng = random.Random(seed)
-    play = Playbook(rng.randint(1, 4), attempts=rng.choice((0, 3, 10)), seed=seed)
-    play(Begin())
-    alive = {(spawn.slot, spawn.generation) for spawn in [SpawnWorker(0, 1, EDGES[0], 0, False)]}
+    play = Playbook(
+        rng.randint(1, 4),
+        seed=seed,
+        visibility=rng.choice((Visibility.NOT_ASKED, Visibility.UNSEEN)),
+        max_attempts=rng.choice((0, 3, 10)),
+        renew=rng.random() < 0.5,
+        spare=rng.random() < 0.5,
+    )
+    alive: set[tuple[int, int]] = set()
+    helpers = {SPARE} if play.policy.limits.spare else set()
+    renewing = False
+
+    def carry_out(commands: Sequence[Command]) -> None:
+        nonlocal renewing
+        assert not (ended and commands)
+        for command in commands:
+            match command:
+                case SpawnWorker(slot, generation, warm=warm):
+                    assert not any(slot == other for other, _ in alive), "two processes in one slot"
+                    assert play.policy.has_route
+                    assert not warm or SPARE in helpers
+                    alive.add((slot, generation))
+                    helpers.discard(SPARE if warm else "")
+                case KillWorker(slot, generation) if renewing or Renew() in commands:
+                    alive.discard((slot, generation))
+                case SpawnHelper(name):
+                    assert name not in helpers, "two spares"
+                    helpers.add(name)
+                case Renew():
+                    assert not renewing
+                    renewing = True
+        check(play.policy)
+
     ended = False
-    for _ in range(200):
+    carry_out(play.begin())
+    for _ in range(60):
         slot = rng.randrange(len(play.policy.slots))
         generation = max(0, play.policy.slots[slot].generation - rng.choice((0, 0, 0, 1)))
-        choices: list[PolicyEvent] = [Tick(), HelperExited("metrics", 1)]
+        choices: list[PolicyEvent] = [
+            Tick(),
+            NetworkSeen(frozenset(rng.choice(("", "a", "b"))), rng.random() < 0.8),
+            NameSeen(rng.random() < 0.5),
+            ProbeSeen(rng.random() < 0.5, ""),
+        ]
+        if SPARE in helpers:
+            choices += [HelperReady(SPARE), HelperBeat(SPARE), HelperExited(SPARE, 1)]
         if (slot, generation) in alive:
+            stopped = WorkerStopped(slot, generation, rng.choice(list(WorkerEnd)), "m", rng.choice((0.0, 9.0)))
             choices += [
                 WorkerReady(slot, generation),
                 WorkerRegistered(slot, generation, "l", "i"),
+                WorkerRegistered(slot, generation, "l", "i"),
                 WorkerBeat(slot, generation),
-                WorkerStopped(slot, generation, rng.choice(list(WorkerEnd)), "m", rng.choice((0.0, 9.0))),
+                stopped,
                 WorkerExited(slot, generation, rng.choice((0, 1, -9))),
             ]
-        if rng.random() < 0.01:
-            choices = [StopAsked(1.0)]
-        event = rng.choice(choices)
-        if isinstance(event, WorkerExited):
-            alive.discard((event.slot, event.generation))
-        commands = play(event)
-        assert not (ended and commands)
-        for command in commands:
-            if isinstance(command, SpawnWorker):
-                assert not any(slot == command.slot for slot, _ in alive), "two processes in one slot"
-                alive.add((command.slot, command.generation))
-            ended = ended or isinstance(command, Finish)
-        check(play.policy)
+        if renewing:
+            choices.append(RenewFailed(RefusedByEdge("no")))
+        event = rng.choice([StopAsked(1.0)] if rng.random() < 0.01 else choices)
+        if renewing and rng.random() < 0.3:
+            renewing = False
+            commands = play.begin("https://b.example")
+        else:
+            if isinstance(event, WorkerExited):
+                alive.discard((event.slot, event.generation))
+            if isinstance(event, HelperExited):
+                helpers.discard(event.name)
+            commands = play(event)
+        carry_out(commands)
+        ended = ended or any(isinstance(command, Finish) for command in commands)
         play.now += rng.choice((0.1, 0.5, 3.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hundred", range(100))
+def test_random_walk(hundred: int) -> None:
+    """10 000 in all. Whatever happens in whatever order: one process a slot, one end, and nothing after it."""
+    for seed in range(hundred * 100, hundred * 100 + 100):
+        walk(seed)
 
 
 def check(policy: Policy) -> None:

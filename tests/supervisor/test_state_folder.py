@@ -7,10 +7,23 @@ from pathlib import Path
 import pytest
 
 from actors.errors import AlreadyRunning, LocalSetupError
-from actors.supervisor.state_folder import STATE_FILE_NAME, StateFolder, TunnelState
+from actors.supervisor.state_folder import STATE_FILE_NAME, StateFolder, TunnelState, read_state
 from actors.url_file import URL_FILE_NAME
 
-STATE = TunnelState("https://a.example", "id", 1, 2.0, "0.1", "127.0.0.1:80", "ipc://e", "ipc://m", "lab")
+STATE = TunnelState(
+    url="https://a.example",
+    tunnel_id="id",
+    pid=1,
+    started_at=2.0,
+    version="0.1",
+    origin="127.0.0.1:80",
+    events_endpoint="ipc://e",
+    metrics_endpoint="ipc://m",
+    state="visible",
+    serves=True,
+    connections=1,
+    slots=2,
+)
 
 
 def test_second_instance_is_told_who_holds_it(tmp_path: Path) -> None:
@@ -27,6 +40,7 @@ def test_files_come_and_go_together(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "deep" / "state")
     folder.acquire()
     folder.write(STATE)
+    folder.write_url(STATE.url)
     state = folder.path / STATE_FILE_NAME
     assert json.loads(state.read_text())["events_endpoint"] == "ipc://e"
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
@@ -40,6 +54,7 @@ def test_files_of_somebody_else_stay(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     folder.acquire()
     folder.write(STATE)
+    folder.write_url(STATE.url)
     (tmp_path / URL_FILE_NAME).write_text("https://other\n")
     (tmp_path / STATE_FILE_NAME).write_text("{}")
     folder.clear()
@@ -51,6 +66,7 @@ def test_files_of_somebody_else_stay(tmp_path: Path) -> None:
 def test_stale_files_are_removed_at_the_start(tmp_path: Path) -> None:
     (tmp_path / URL_FILE_NAME).write_text("https://stale\n")
     (tmp_path / STATE_FILE_NAME).write_text("{}")
+    (tmp_path / f".{URL_FILE_NAME}.x1y2").write_text("htt")  # killed between write and rename
     folder = StateFolder(tmp_path)
     folder.acquire()
     assert [path.name for path in tmp_path.iterdir()] == ["tunnel.lock"]
@@ -61,3 +77,14 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LocalSetupError, match="--state-dir"):
         StateFolder(tmp_path / "file" / "state").acquire()
+
+
+def test_state_is_read_while_its_owner_lives(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    assert read_state(tmp_path) is None
+    folder.write(STATE)
+    assert read_state(tmp_path) == STATE
+    folder.release()
+    assert read_state(tmp_path) is None, "a file of a dead instance says nothing"
+    assert read_state(tmp_path / "nowhere") is None

@@ -1,0 +1,87 @@
+"""The run folder: a private place for one instance's sockets.
+
+It is not in the state folder, which can lie too deep for a socket's path; and it is never shared, because a second bind
+on a live ipc path succeeds in silence and steals its traffic. A lock in it says that its owner lives: what a killed
+instance left behind is removed by the next one.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from actors.bus import MAX_IPC_PATH
+from actors.errors import LocalSetupError
+
+_PREFIX: Final = "tunnel-supervisor-"
+_LOCK_NAME: Final = "lock"
+
+
+@contextlib.contextmanager
+def private() -> Iterator[Path]:
+    """A fresh folder (mode 0700) for the length of the block.
+
+    Raises:
+        LocalSetupError: none can be made.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    parent = Path(runtime if runtime and _is_private(Path(runtime)) else tempfile.gettempdir())
+    _remove_stale(parent)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = _lock(folder, os.O_CREAT)
+    except OSError as error:
+        raise LocalSetupError(
+            f"cannot make a folder for sockets in {parent}: {error.strerror}. "
+            "Free some space there, or set TMPDIR to a folder that can be written."
+        ) from error
+    try:
+        if len(os.fsencode(folder / "metrics")) > MAX_IPC_PATH:
+            raise LocalSetupError(f"the path {folder} is too long for a socket: set TMPDIR to a shorter one, as /tmp")
+        yield folder
+    finally:
+        remove(folder)
+        os.close(lock)
+
+
+def remove(folder: Path) -> None:
+    """Remove a run folder with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path, flags: int = 0) -> int:
+    """Take the folder's lock; return its descriptor.
+
+    Raises:
+        OSError: somebody holds it, or there is none.
+    """
+    descriptor = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove the folders of this user's instances that live no more."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if _is_private(folder):
+                lock = _lock(folder)  # fails while its owner lives, and for one that was only just made
+                remove(folder)
+                os.close(lock)
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and os.access(folder, os.W_OK)

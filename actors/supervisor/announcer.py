@@ -1,0 +1,150 @@
+"""Whoever is told what happens: the event socket, the log, the state files, stdout, the service manager."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from actors import events
+from actors.log import Logger
+from actors.supervisor.publisher import Publisher, StdoutWriter
+from actors.supervisor.readiness import State
+from actors.supervisor.service_manager import ServiceManager
+from actors.supervisor.state_folder import StateFolder, TunnelState
+
+_SAYS: Final = {
+    State.STARTING: "asking for a tunnel",
+    State.ASSIGNED: "connecting to the edge",
+    State.DOWN: "no connection to the edge",
+    State.STOPPING: "stopping",
+    State.UNREACHABLE: "the public URL does not answer",
+}
+"""A state in words, where the URL alone does not say it."""
+
+
+class Announcer:
+    """Passes each event on to all of them."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        log: Logger,
+        folder: StateFolder,
+        manager: ServiceManager,
+        stdout: StdoutWriter | None,
+        about: TunnelState,
+    ) -> None:
+        """`stdout`: where the URL goes. `about`: what `tunnel.json` says, before there is a tunnel."""
+        self._publisher = publisher
+        self._log = log
+        self._folder = folder
+        self._manager = manager
+        self._stdout = stdout
+        self._about = about
+        self._given_url = ""
+        self._files_fail = False
+
+    def __call__(self, fact: events.Event) -> None:
+        """Tell everybody."""
+        self._publisher.publish(fact)
+        self._write_log(fact)
+        match fact:
+            case events.Starting():
+                self._know(
+                    origin=fact.origin, events_endpoint=fact.events_endpoint, metrics_endpoint=fact.metrics_endpoint
+                )
+            case events.Assigned() | events.UrlChanged():
+                self._know(url=fact.url, tunnel_id=fact.tunnel_id, location="")
+                self._write_files(clear_url=True)
+            case events.Registered() if not self._about.location:
+                self._know(location=fact.location)
+            case events.OriginUnreachable() | events.OriginReachable():
+                self._know(origin_reachable=isinstance(fact, events.OriginReachable))
+                self._write_files()
+            case events.StateChanged():
+                self._state_changed(fact)
+
+    def _know(self, **changes: object) -> None:
+        self._about = msgspec.structs.replace(self._about, **changes)
+
+    def _state_changed(self, fact: events.StateChanged) -> None:
+        self._know(state=fact.state, serves=fact.serves, connections=fact.connections, slots=fact.slots)
+        words = _SAYS.get(State(fact.state), fact.url)
+        self._manager.status(f"{words} ({fact.connections} of {fact.slots} connections)")
+        if fact.state is State.STOPPING:
+            return  # from here on the files are not to come back
+        self._write_files()
+        if fact.serves and fact.url != self._given_url:
+            if not self._given_url:
+                self._manager.ready()
+            self._given_url = fact.url
+            if self._stdout is not None:
+                self._stdout.line(fact.url)
+
+    # --- the state files ---
+
+    def _write_files(self, *, clear_url: bool = False) -> None:
+        about = self._about
+        if not about.url:
+            return
+        try:
+            if clear_url:
+                self._folder.clear_url()
+            self._folder.write(about)
+            if about.serves:
+                self._folder.write_url(about.url)
+        except OSError as error:
+            self._files_failed(error)
+        else:
+            self._files_fail = False
+
+    def clear_files(self) -> None:
+        """The tunnel is no more."""
+        try:
+            self._folder.clear()
+        except OSError as error:
+            self._files_failed(error)
+
+    def _files_failed(self, error: OSError) -> None:
+        if self._files_fail:
+            return  # said once
+        self._files_fail = True
+        path = Path(str(error.filename or self._folder.path))
+        message = f"cannot write the state files: {error.strerror}; the tunnel is not harmed"
+        self._log.warning(message, path=str(path))
+        self._publisher.publish(events.StateFileFailed(path=str(path), message=message))
+
+    # --- the log ---
+
+    def _write_log(self, fact: events.Event) -> None:
+        log = self._log
+        match fact:
+            case events.Assigned():
+                log.info("tunnel assigned", url=fact.url)
+            case events.Connecting():
+                log.info("connecting", slot=fact.slot, edge=fact.edge, attempt=fact.attempt)
+            case events.Registered():
+                log.info("connection registered", slot=fact.slot, location=fact.location, connections=fact.connections)
+            case events.ConnectionEnded():
+                log.warning(
+                    "connection ended",
+                    slot=fact.slot,
+                    reason=fact.reason,
+                    message=fact.message,
+                    failures=fact.failures,
+                    retry_in=None if fact.retry_in is None else round(fact.retry_in, 1),
+                )
+            case events.ConnectionRefused():
+                log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
+            case events.ActorRestarted():
+                log.error("an actor ended and is started again", actor_name=fact.actor, status=fact.exit_status)
+            case events.StateChanged() if (fact.state, fact.serves) != (self._about.state, self._about.serves):
+                log.info("state", state=fact.state, serves=fact.serves, connections=f"{fact.connections}/{fact.slots}")
+            case events.UrlChanged():
+                log.warning("the URL changed", url=fact.url, previous_url=fact.previous_url, cause=fact.cause)
+            case events.Online():
+                log.info("this machine has a way out", sources=fact.sources)
+            case events.OriginReachable():
+                log.info("the origin answers", origin=fact.origin)
+            case events.Offline() | events.OriginUnreachable() | events.Unreachable() | events.NameNotVisible():
+                log.warning(fact.message)

@@ -1,0 +1,58 @@
+"""What the supervisor sees of the world outside: the ways to the edge, and the public name. It tells the policy."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from actors.log import Logger
+from actors.messages import EdgeAddress
+from actors.supervisor import network, visibility
+from actors.supervisor.policy import Policy
+from actors.supervisor.vocabulary import NameSeen, NetworkSeen, PolicyEvent, ProbeSeen
+
+
+class Lookout:
+    """Looks, and hands what it sees to `handle`. The policy is only read."""
+
+    def __init__(self, policy: Policy, handle: Callable[[PolicyEvent], None], log: Logger) -> None:
+        self._policy = policy
+        self._handle = handle
+        self._log = log
+
+    async def watch_network(self, addresses: Sequence[EdgeAddress], *, resolver_knows: str | None) -> None:
+        """Tell of the ways to the edge when they change.
+
+        `resolver_knows`: a name that the resolver is asked for while no connection is up; None: it does not matter.
+        """
+        loop = asyncio.get_running_loop()
+        seen: NetworkSeen | None = None
+        answers, asked_at = True, loop.time()
+        while True:
+            sources = network.sources(addresses)
+            if resolver_knows is None or self._policy.connections or not sources:
+                answers = True  # nothing to be learnt from it
+            elif loop.time() - asked_at >= network.RESOLVER_INTERVAL:
+                answers, asked_at = await network.resolver_answers(resolver_knows), loop.time()
+            if (latest := NetworkSeen(sources, answers)) != seen:
+                seen = latest
+                self._handle(latest)
+            await asyncio.sleep(network.ROUTE_INTERVAL)
+
+    async def look_for_name(self) -> None:
+        """Ask the zone's own servers for the public name, until they know it."""
+        hostname = urlsplit(self._policy.url).hostname or ""
+        try:
+            found = await visibility.is_visible(hostname, await visibility.name_servers(hostname))
+        except OSError as error:
+            self._log.warning("cannot look for the name in DNS", error=str(error))
+            found = False
+        self._handle(NameSeen(found))
+
+    async def keep_probing(self) -> None:
+        """Fetch the public URL now and then, as a visitor would."""
+        wait = visibility.PROBE_INTERVAL
+        while True:
+            await asyncio.sleep(wait)
+            wrong = await visibility.probe(self._policy.url) if self._policy.connections else None
+            self._handle(ProbeSeen(wrong is None, wrong or ""))
+            wait = visibility.PROBE_INTERVAL if wrong is None else visibility.PROBE_RETRY

@@ -1,0 +1,133 @@
+"""When a child is started again: restart rules as data, in OTP's words, and the waits between two tries. Pure.
+
+`policy.py` judges the workers by it. The other actors ("helpers") are judged here, all in the same way.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from actors import events
+from actors.errors import LocalSetupError
+from actors.messages import HEARTBEAT_INTERVAL
+from actors.supervisor.vocabulary import (
+    Announce,
+    Command,
+    Finish,
+    HelperBeat,
+    HelperExited,
+    HelperReady,
+    KillHelper,
+    SpawnHelper,
+)
+
+BACKOFF: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds before the next try after the first, second, … consecutive failure; the last one for all further."""
+
+MIN_JITTER: Final = 0.5
+"""A wait is between this share of its value and all of it, so that many clients do not come back as one."""
+
+MISSED_HEARTBEATS: Final = 3
+"""A child that missed so many is killed: it is stopped or stuck, and a worker's edge still sends it requests."""
+
+HEARTBEAT_SLACK: Final = 0.5
+"""Seconds for a beat to arrive on a busy machine."""
+
+PATIENCE: Final = MISSED_HEARTBEATS * HEARTBEAT_INTERVAL + HEARTBEAT_SLACK
+"""Seconds without a word after which a child counts as hung."""
+
+HELPER_HEALTHY_AFTER: Final = 60.0
+"""Seconds between two ends of another actor after which they have nothing to do with each other."""
+
+SPARE: Final = "spare"
+"""The actor that is a worker without orders."""
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """How a kind of child is treated, in OTP's words."""
+
+    restart: Literal["permanent", "transient", "temporary"]
+    """Started again always; only if it failed; never."""
+    significant: bool = False
+    """Its end is the end of the supervisor."""
+    needed: bool = True
+    """Nothing can begin before it was up."""
+
+
+CHILDREN: Final = {
+    "worker": ChildSpec("transient"),
+    "metrics": ChildSpec("permanent"),
+    SPARE: ChildSpec("permanent", needed=False),
+    "local_edge": ChildSpec("temporary", significant=True),
+    "hello_world": ChildSpec("temporary", significant=True),
+}
+
+
+def backoff(tries: int, rng: random.Random) -> float:
+    """Seconds to wait after so many consecutive failures."""
+    return BACKOFF[min(tries, len(BACKOFF)) - 1] * rng.uniform(MIN_JITTER, 1.0)
+
+
+@dataclass
+class Helpers:
+    """The actors that are no workers, and those of them that are to be started again."""
+
+    rng: random.Random
+    _seen: dict[str, float] = field(default_factory=dict)
+    """When each that is up was last heard of."""
+    _were_up: set[str] = field(default_factory=set)
+    _failures: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _due: dict[str, float] = field(default_factory=dict)
+
+    def is_up(self, name: str) -> bool:
+        """Whether it has said that it is ready, and has not ended since."""
+        return name in self._seen
+
+    def taken(self, name: str) -> None:
+        """It is a helper no more: its end is no failure."""
+        self._seen.pop(name, None)
+
+    def slept(self, seconds: float) -> None:
+        """It was this process that heard nothing for so long."""
+        self._seen = {name: seen + seconds for name, seen in self._seen.items()}
+
+    def handle(self, event: HelperReady | HelperBeat | HelperExited, now: float) -> Sequence[Command]:
+        """Take an event; return what is to be done about it."""
+        match event:
+            case HelperReady(name):
+                self._were_up.add(name)
+                self._seen[name] = now
+            case HelperBeat(name):
+                if name in self._seen:
+                    self._seen[name] = now
+            case HelperExited(name, status):
+                return self._exited(name, status, now)
+        return []
+
+    def tick(self, now: float) -> list[Command]:
+        """What is due: hung ones to kill, ended ones to start."""
+        hung = [name for name, seen in self._seen.items() if now - seen > PATIENCE]
+        for name in hung:
+            del self._seen[name]
+        due = [name for name, at in self._due.items() if now >= at]
+        for name in due:
+            del self._due[name]
+        return [*(KillHelper(name) for name in hung), *(SpawnHelper(name) for name in due)]
+
+    def _exited(self, name: str, status: int, now: float) -> Sequence[Command]:
+        self._seen.pop(name, None)
+        spec, words = CHILDREN[name], name.replace("_", " ")
+        if spec.needed and name not in self._were_up:
+            return [Finish(LocalSetupError(f"the {words} actor ended with status {status} during the start"))]
+        if spec.significant:
+            return [Finish(LocalSetupError(f"the {words} ended with status {status}, and the tunnel with it"))]
+        failures, last = self._failures.get(name, (0, 0.0))
+        failures = failures + 1 if now - last < HELPER_HEALTHY_AFTER else 1
+        self._failures[name] = (failures, now)
+        fact = Announce(events.ActorRestarted(actor=name, exit_status=status))
+        if failures == 1:
+            return [fact, SpawnHelper(name)]
+        self._due[name] = now + backoff(failures - 1, self.rng)
+        return [fact]
