@@ -33,6 +33,24 @@ def nothing_is_left(run_folders: Path) -> Iterator[None]:
     assert not list(run_folders.glob("tunnel-supervisor-*")), "left a run folder behind"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `bin/torture` asks for."""
+    parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")
+    parser.addoption("--soak", type=float, default=5.0, help="seconds of the soak")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often a test of the matrix injects its fault."""
+    return int(request.config.getoption("--rounds"))
+
+
+@pytest.fixture
+def soak(request: pytest.FixtureRequest) -> float:
+    """Seconds that the soak lasts."""
+    return float(request.config.getoption("--soak"))
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     """A state folder."""

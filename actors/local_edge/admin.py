@@ -1,6 +1,8 @@
 """HTTP endpoints for tests: look at what is registered, break it, and send clients what no visitor could.
 
 GET    /connections                       what is registered
+GET    /tunnels                           what the API gave away, with the secrets: to look for leaks of them
+DELETE /tunnels/{id}                      drop it and its connections, as the service does with those it reaps
 GET    /log                               all that happened, oldest first
 GET    /totals                            streams and body bytes, as the edge counted them
 POST   /connections/{id}/drop             close it ({"error_code": 0, "reason": ""}), or {"silent": true}: forget it
@@ -94,6 +96,19 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
             ]
         )
 
+    async def tunnels(request: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            [
+                {"id": str(tunnel.id), "hostname": tunnel.hostname, "secret": tunnel.secret.hex()}
+                for tunnel in registry.tunnels()
+            ]
+        )
+
+    async def drop_tunnel(request: web.Request) -> web.StreamResponse:
+        for entry in registry.drop_tunnel(request.match_info["id"]):
+            entry.session.connection.close(0, "the tunnel was dropped")
+        return web.json_response({})
+
     async def log(request: web.Request) -> web.StreamResponse:
         return web.json_response(list(registry.log))
 
@@ -161,6 +176,8 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
     app.add_routes(
         [
             web.get("/connections", connections),
+            web.get("/tunnels", tunnels),
+            web.delete("/tunnels/{id}", drop_tunnel),
             web.get("/log", log),
             web.get("/totals", totals),
             web.post("/connections/{id}/drop", drop),

@@ -121,6 +121,25 @@ class Registry(Generic[S]):
         self._tunnels[tunnel.id] = tunnel
         return tunnel
 
+    def tunnels(self) -> list[Tunnel]:
+        """All that were given away and not dropped."""
+        return list(self._tunnels.values())
+
+    def drop_tunnel(self, tunnel_id: str) -> list[Connection[S]]:
+        """Forget a tunnel, as the service does with idle ones; return the connections that it had.
+
+        Raises:
+            UsageError: there is none of that id.
+        """
+        for identifier in self._tunnels:
+            if str(identifier) == tunnel_id:
+                del self._tunnels[identifier]
+                dropped = [entry for entry in self.connections() if entry.tunnel.id == identifier]
+                for entry in dropped:
+                    self.remove(entry.id)
+                return dropped
+        raise UsageError(f"there is no tunnel {tunnel_id!r}")
+
     def register(self, session: S, params: dict[str, Any]) -> Connection[S] | Refused | None:
         """Judge a registration; None means that it gets no answer."""
         index = params["connIndex"]

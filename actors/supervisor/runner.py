@@ -229,8 +229,8 @@ class Supervisor:
         if (edge := endpoints.get("local_edge")) is not None:
             host, _, port = edge["edge"].rpartition(":")
             self._edge_ca, self._service_url, self._edges = edge["ca"], edge["api"], ((host, int(port)),)
-        await self._obtain_tunnel()
         self._tasks.start(self._keep_saying_stats(), name="stats")
+        await self._obtain_tunnel()
         if settings.probe:
             self._tasks.start(self._lookout.keep_probing(), name="probe")
 

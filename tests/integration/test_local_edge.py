@@ -86,6 +86,7 @@ async def test_garbage_harms_nobody() -> None:
         ("POST", "/rules", {"answer": "perhaps"}),
         ("POST", "/rules", [1]),
         ("POST", "/connections/none/drop", {}),
+        ("DELETE", "/tunnels/none", {}),
         ("POST", "/connections/none/call", {"method": "x"}),
     ],
 )

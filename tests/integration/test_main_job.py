@@ -1,7 +1,6 @@
 """The main job: one command, real processes, a real address on loopback."""
 
 import asyncio
-import base64
 import json
 import shutil
 import socket
@@ -18,8 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors import __version__
 from actors.url_file import read_url_file
-from tests.kit.origins import answer, read_head, scripted
-from tests.kit.processes import ROOT, local_edge, python, running, supervisor
+from tests.kit.processes import ROOT, python, running, supervisor
 from tests.kit.queries import ask, snapshot
 from tests.kit.tunnel import tunnel
 
@@ -65,36 +63,6 @@ async def test_every_process_is_a_descendant_and_says_what_it_is(state: Path) ->
         children = process.descendants()
         assert await process.stop() == 0
     assert not any(child.is_running() for child in children)
-
-
-async def test_secret_shows_nowhere(state: Path) -> None:
-    secrets: list[bytes] = []
-
-    async with local_edge() as edge:
-
-        async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            """The edge's API, with its answer noted on the way."""
-            await read_head(reader)
-            async with httpx.AsyncClient() as client:
-                response = await client.post(f"{edge['api']}/tunnel")
-            secrets.append(base64.b64decode(response.json()["result"]["secret"]))
-            writer.write(answer(response.content))
-
-        async with scripted(api) as port:
-            reach = ["--service-url", f"http://127.0.0.1:{port}", "--edge", edge["edge"], "--edge-ca", edge["ca"]]
-            arguments = ["--hello-world", "--json", "--log-level", "debug", *reach]
-            async with supervisor(*arguments, state=state) as process:
-                await process.event("registered", connections=2)
-                told = []
-                for child in [psutil.Process(process.process.pid), *process.descendants()]:
-                    told += [*child.cmdline(), *child.environ().values()]
-                told += [path.read_text(errors="replace") for path in state.iterdir()]
-                assert await process.stop() == 0
-                told += [*process.stdout, *process.stderr]
-    (secret,) = secrets
-    everything = "\n".join(told)
-    for form in (secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:-1]):
-        assert form not in everything
 
 
 async def test_events_and_metrics_for_other_programs(state: Path) -> None:

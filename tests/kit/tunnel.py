@@ -2,7 +2,7 @@
 
 import contextlib
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,14 @@ async def tunnel(
     *arguments: str | int | Path,
     connections: int = 1,
     url: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Tunnel]:
     """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered."""
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
     async with local_edge() as edge:
         reach = ["--service-url", edge["api"], "--edge", edge["edge"], "--edge-ca", edge["ca"]]
         async with supervisor(
-            *what, *reach, "--connections", connections, "--json", *arguments, state=state
+            *what, *reach, "--connections", connections, "--json", *arguments, state=state, env=env
         ) as process:
             registered = await process.event("registered", connections=connections)
             made = Tunnel(process, edge, registered["url"])
