@@ -181,7 +181,8 @@ async def test_workers_that_never_come_up(state: Path, tmp_path: Path, healed: b
     """The bound is 3 here, since the waits before the tenth add up to minutes: those are in test_policy.py."""
     flag = tmp_path / "fail"
     (tmp_path / "sitecustomize.py").write_text(FAILS_AT_ONCE.format(flag=str(flag)))
-    async with trial(None, state, "--max-reconnect-attempts", 3, "--no-spare", lost=True, env={"PYTHONPATH": str(tmp_path)}) as made:
+    env = {"PYTHONPATH": str(tmp_path)}
+    async with trial(None, state, "--max-reconnect-attempts", 3, "--no-spare", lost=True, env=env) as made:
         flag.touch()
         (worker,) = made.process.actors("worker")
         worker.kill()
