@@ -90,9 +90,9 @@ def _check_free(endpoint: str) -> None:
     raise LocalSetupError(f"cannot bind {endpoint}: another program listens there. Choose another endpoint.")
 
 
-def remove_socket_file(endpoint: str | None) -> None:
+def remove_socket_file(endpoint: str) -> None:
     """Remove the file of an ipc endpoint that was bound here."""
-    if endpoint is not None and endpoint.startswith("ipc://"):
+    if endpoint.startswith("ipc://"):
         with contextlib.suppress(OSError):
             os.unlink(endpoint.removeprefix("ipc://"))
 

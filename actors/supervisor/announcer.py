@@ -45,9 +45,12 @@ class Announcer:
         self._files_fail = False
 
     def __call__(self, fact: events.Event) -> None:
-        """Tell everybody."""
-        self._publisher.publish(fact)
+        """Tell everybody: the files first, so that who hears the event finds them true."""
         self._write_log(fact)
+        self._note(fact)
+        self._publisher.publish(fact)
+
+    def _note(self, fact: events.Event) -> None:
         match fact:
             case events.Starting():
                 self._know(

@@ -50,7 +50,7 @@ class Lookout:
 
     async def keep_probing(self) -> None:
         """Fetch the public URL now and then, as a visitor would."""
-        wait = visibility.PROBE_INTERVAL
+        wait = visibility.PROBE_RETRY
         while True:
             await asyncio.sleep(wait)
             wrong = await visibility.probe(self._policy.url) if self._policy.connections else None

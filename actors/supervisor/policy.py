@@ -177,6 +177,8 @@ class Policy:
         """Take an event; return what is to be done about it."""
         if self.finished:
             return []
+        if self._last_tick is None:
+            self._last_tick = now  # from here on a tick is due
         commands = self._judge_event(event, now)
         self.finished = any(isinstance(command, Finish) for command in commands)
         if (now_true := (self.state, self.serves, self.connections)) == self._said:
@@ -423,7 +425,7 @@ class Policy:
     # --- time ---
 
     def _tick(self, now: float) -> Sequence[Command]:
-        late = 0.0 if self._last_tick is None else now - self._last_tick - TICK
+        late = now - (self._last_tick or now) - TICK
         self._last_tick = now
         if late > HEARTBEAT_INTERVAL:  # it was us who slept
             self._helpers.slept(late)

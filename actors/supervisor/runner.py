@@ -98,6 +98,8 @@ class Supervisor:
         self._edges = settings.edges
         self._client_id = secrets.token_bytes(16)
         self._state = StateFolder(settings.state_folder)
+        self._bound: list[str] = []
+        """Endpoints that are ours: one that is another instance's must not be removed at the end."""
         self._stop_asked = False
 
     # --- life ---
@@ -116,7 +118,7 @@ class Supervisor:
                     return await self._run()
                 finally:
                     self._context.destroy(linger=bus.LINGER_MS)
-                    for endpoint in (self._settings.events_endpoint, self._settings.metrics_endpoint):
+                    for endpoint in self._bound:
                         bus.remove_socket_file(endpoint)
         finally:
             self._state.release()
@@ -143,6 +145,7 @@ class Supervisor:
         settings, folder = self._settings, self._run_folder
         events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
         self._events_endpoint = bus.bind(events_socket, settings.events_endpoint or f"ipc://{folder}/events")
+        self._bound.append(self._events_endpoint)
         self._metrics_endpoint = settings.metrics_endpoint or f"ipc://{folder}/metrics"
         self._deltas_endpoint = f"ipc://{folder}/deltas"
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
@@ -211,6 +214,7 @@ class Supervisor:
         ready = await asyncio.gather(*(self._children.ready(self._start_helper(name)) for name in names))
         endpoints = dict(zip(names, ready, strict=True))
         self._metrics_endpoint = endpoints["metrics"]["metrics"]
+        self._bound.append(self._metrics_endpoint)
         origin = self._origin = self._find_origin(endpoints)
         self._announce(
             events.Starting(
@@ -310,6 +314,7 @@ class Supervisor:
     def _registered(self, fact: events.Registered) -> None:
         if not self._counts.lifecycle.starts:
             self._counts.started()
+            self._report()
         if fact.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
             self._tasks.replace(self._lookout.look_for_name(), name="visibility")
 

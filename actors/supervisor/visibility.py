@@ -7,7 +7,6 @@ not be asked for it before: it would remember for half an hour that there is non
 import asyncio
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,7 +23,7 @@ PROBE_INTERVAL: Final = 60.0
 """Seconds between two probes of the public URL; each is a request that the origin sees."""
 
 PROBE_RETRY: Final = 5.0
-"""Seconds to the next probe after one that failed."""
+"""Seconds to the first probe, and to the next one after one that failed."""
 
 PROBE_TIMEOUT: Final = 15.0
 """Seconds for a probe."""
@@ -87,13 +86,16 @@ async def _knows(server: Server, hostname: str) -> bool:
 
 async def probe(url: str) -> str | None:
     """Fetch the public URL; return None if it leads to the tunnel, else what is wrong."""
+    target, headers = httpx.URL(url), {}
+    if target.host.endswith(".localhost"):  # the local edge's; not every resolver knows RFC 6761 section 6.3
+        target, headers = target.copy_with(host="127.0.0.1"), {"Host": target.netloc.decode()}
     try:
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT) as client:
-            response = await client.head(url)
+            response = await client.head(target, headers=headers)
     except httpx.ReadTimeout:
         return None  # the way is there; it is the origin that takes its time
     except httpx.HTTPError as error:
-        return f"{urlsplit(url).hostname} cannot be reached: {str(error) or type(error).__name__}"
+        return f"{httpx.URL(url).host} cannot be reached: {str(error) or type(error).__name__}"
     if response.status_code == NO_TUNNEL_STATUS:
         return f"the service answers {NO_TUNNEL_STATUS}: it knows no tunnel of this name"
     return None

@@ -27,6 +27,7 @@ async def ended(process: Process) -> dict[str, Any]:
 # --- starts that fail ---
 
 
+@pytest.mark.row("A1")
 @pytest.mark.parametrize(
     ("response", "code", "reason", "words"),
     [
@@ -55,6 +56,7 @@ async def test_api_that_gives_no_tunnel(state: Path, response: bytes, code: int,
             assert "Traceback" not in log
 
 
+@pytest.mark.row("A1")
 async def test_rate_limit_is_said_waited_for_and_remembered(state: Path) -> None:
     requests = []
 
@@ -74,6 +76,7 @@ async def test_rate_limit_is_said_waited_for_and_remembered(state: Path) -> None
     assert len(requests) == 1
 
 
+@pytest.mark.row("N3")
 async def test_edge_that_does_not_answer(state: Path) -> None:
     async with local_edge() as edge:
         arguments = ["--hello-world", "--json", "--service-url", edge["api"], "--edge", "127.0.0.1:9", "--timeout", "3"]
@@ -95,6 +98,7 @@ async def test_edge_with_a_certificate_of_somebody_else(state: Path) -> None:
             assert (await process.event("start_failed"))["reason"] == "quic_dial"
 
 
+@pytest.mark.row("N3")
 async def test_no_dns_is_a_discovery_error(state: Path) -> None:
     async with local_edge() as edge:
         arguments = ["--hello-world", "--json", "--service-url", edge["api"], "--edge", "nowhere.invalid"]
@@ -103,6 +107,7 @@ async def test_no_dns_is_a_discovery_error(state: Path) -> None:
             assert "nowhere.invalid" in (await process.event("start_failed"))["message"]
 
 
+@pytest.mark.row("E4")
 async def test_refusal_of_all_connections_is_the_end_in_the_edge_s_words(state: Path) -> None:
     async with local_edge() as edge, httpx.AsyncClient() as admin:
         rule = {"answer": "permanent", "cause": "Unauthorized: go away", "times": 9}
@@ -127,6 +132,7 @@ async def test_one_refused_connection_is_reported_and_the_tunnel_goes_on(state: 
             assert await process.stop() == 0
 
 
+@pytest.mark.row("E4")
 async def test_refusal_with_a_delay_is_waited_for(state: Path) -> None:
     async with local_edge() as edge, httpx.AsyncClient() as client:
         rule = {"answer": "retry", "cause": "busy", "retry_after": 1.25}
@@ -142,6 +148,7 @@ async def test_refusal_with_a_delay_is_waited_for(state: Path) -> None:
             assert registered["previous_attempts"] == 1
 
 
+@pytest.mark.row("E4")
 async def test_duplicate_connection_is_no_failure(state: Path) -> None:
     async with local_edge() as edge, httpx.AsyncClient() as client:
         await client.post(f"{edge['admin']}/rules", json={"answer": "duplicate"})
@@ -172,6 +179,7 @@ async def test_killed_worker_is_replaced_and_the_other_serves_on(state: Path) ->
         assert len(ids) == 1, "the edge tells connectors apart by this id: one per supervisor"
 
 
+@pytest.mark.row("E3")
 async def test_closed_connection_is_replaced(state: Path) -> None:
     async with tunnel(None, state) as made:
         connection = (await made.connections())[0]["id"]
@@ -184,6 +192,7 @@ async def test_closed_connection_is_replaced(state: Path) -> None:
         assert (await made.visitor.get("/uptime")).status_code == 200
 
 
+@pytest.mark.row("E3")
 async def test_silent_connection_is_noticed_and_replaced(state: Path) -> None:
     async with tunnel(None, state) as made:
         connection = (await made.connections())[0]["id"]
@@ -194,6 +203,7 @@ async def test_silent_connection_is_noticed_and_replaced(state: Path) -> None:
         await made.process.event("registered", generation=2)
 
 
+@pytest.mark.row("K6")
 async def test_ten_failures_are_a_permanent_failure(state: Path) -> None:
     """With a low bound, since the waits add up."""
     async with tunnel(None, state, "--max-reconnect-attempts", 2) as made:
@@ -213,6 +223,7 @@ async def test_ten_failures_are_a_permanent_failure(state: Path) -> None:
 # --- the end ---
 
 
+@pytest.mark.row("G1")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_stop_lets_a_slow_response_finish_and_unregisters_first(state: Path, number: signal.Signals) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
@@ -264,6 +275,7 @@ async def test_grace_period_bounds_the_stop(state: Path) -> None:
         assert await made.process.stop() == 0
 
 
+@pytest.mark.row("K4")
 async def test_second_signal_ends_at_once(state: Path) -> None:
     begun = asyncio.Event()
 
@@ -293,6 +305,7 @@ async def test_stop_before_anything_is_registered(state: Path) -> None:
             assert await process.stop() == 0
 
 
+@pytest.mark.row("K4")
 async def test_killed_supervisor_leaves_nobody_behind_and_the_next_one_starts(state: Path) -> None:
     async with tunnel(None, state, connections=2) as made:
         children = made.process.descendants()

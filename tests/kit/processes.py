@@ -87,7 +87,10 @@ class Process:
         return await self.wait()
 
     def descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
 
     def actors(self, actor: str) -> list[psutil.Process]:
         """The children of that kind, by the name that they give themselves: `worker-0.1`, `metrics-0.2`, …"""

@@ -361,6 +361,13 @@ def test_sleep_of_our_own_kills_nobody() -> None:
     assert play(Tick()) == []
 
 
+def test_sleep_before_the_first_tick_kills_nobody() -> None:
+    play = begun(1)
+    play.register()
+    play.now += 3600
+    assert acts(play(Tick())) == []
+
+
 @pytest.mark.parametrize(("status", "word"), [(1, "exit status 1"), (-9, "killed by signal 9")])
 def test_worker_that_never_was_ready(status: int, word: str) -> None:
     play = begun(1)

@@ -30,6 +30,8 @@ from actors.supervisor.provisioning import (
 )
 from tests.kit.origins import answer, read_head, scripted
 
+pytestmark = pytest.mark.row("A1")
+
 SECRET = b"\x01very secret indeed, 32 bytes it is"
 TUNNEL = {
     "id": "d64b25e7-c9f8-4e83-8e69-ed4678edb63a",
