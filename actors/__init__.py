@@ -19,7 +19,9 @@ and what they share:
     child.py      what every simple child does
     trust.py      whom the worker takes for the edge
     log.py        structured logs on stderr
-    url_file.py    the URL file, for any program that wants to know the address
+    run_folder.py the private place for an instance's sockets
+    url_file.py   the URL file, for any program that wants to know the address
+    status.py     bin/tunnel-status: one look at the tunnel
 
 docs/design.md has the picture.
 """

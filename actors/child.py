@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import zmq
 
 from actors import bus, lifeline
-from actors.messages import HEARTBEAT_INTERVAL, ChildOrders, Heartbeat, Ready, encode
+from actors.messages import HEARTBEAT_INTERVAL, ChildOrders, Heartbeat, Ready, Stopped, encode
 
 
 async def serve_until_told(orders: ChildOrders, endpoints: Mapping[str, str]) -> None:
@@ -22,7 +22,7 @@ async def serve_until_told(orders: ChildOrders, endpoints: Mapping[str, str]) ->
 
 
 async def beat_until(stop: asyncio.Event, orders: ChildOrders, endpoints: Mapping[str, str]) -> None:
-    """Report as ready with `endpoints`, then beat until `stop` is set."""
+    """Report as ready with `endpoints`, beat until `stop` is set, and say a last word."""
     context = bus.make_context()
     socket = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
     socket.connect(orders.control_endpoint)
@@ -35,6 +35,7 @@ async def beat_until(stop: asyncio.Event, orders: ChildOrders, endpoints: Mappin
                     await stop.wait()
             except TimeoutError:
                 continue
+        bus.try_send(socket, encode(Stopped(reason="stopped")))
     finally:
         socket.close()
         context.term()

@@ -1,8 +1,10 @@
 """Nothing of a test outlives it: no process, no run folder."""
 
+import datetime
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What `bin/torture` asks for."""
     parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")
     parser.addoption("--soak", type=float, default=5.0, help="seconds of the soak")
+    parser.addoption("--table", type=Path, help="where to write how each row of the matrix went")
+
+
+_matrix: dict[str, list[tuple[str, str, float]]] = {}
+"""Row → its tests, how they ended, and the seconds they took."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how a test of the matrix went."""
+    if report.when == "call" or report.outcome == "skipped" or report.failed:
+        for name, value in report.user_properties:
+            if name == "row":
+                _matrix.setdefault(str(value), []).append((report.nodeid, report.outcome, report.duration))
+
+
+@pytest.fixture(autouse=True)
+def noted_row(request: pytest.FixtureRequest) -> None:
+    """Tell `pytest_runtest_logreport` which row a test belongs to."""
+    if (marker := request.node.get_closest_marker("row")) is not None:
+        request.node.user_properties.append(("row", marker.args[0]))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the table that was asked for."""
+    if (path := session.config.getoption("--table")) is None:
+        return
+    rounds, soak = session.config.getoption("--rounds"), session.config.getoption("--soak")
+    lines = [
+        f"{datetime.date.today()}, `bin/torture`: {rounds} rounds, {soak:.0f} s of soak, {os.cpu_count()} cores.",
+        "",
+        "| row | tests | passed | failed | skipped | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, tests in sorted(_matrix.items()):
+        count = Counter(outcome for _, outcome, _ in tests)
+        told = (len(tests), count["passed"], count["failed"], count["skipped"], round(sum(test[2] for test in tests)))
+        lines.append(f"| {row} | {' | '.join(map(str, told))} |")
+    path.write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture

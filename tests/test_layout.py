@@ -99,6 +99,26 @@ def test_every_module_has_its_test() -> None:
         assert (ROOT / "tests" / test).is_file(), f"{name} has no {test}"
 
 
+READS_THE_CLOCK = {
+    "supervisor/publisher.py",  # stamps of events
+    "supervisor/runner.py",  # started_at
+    "supervisor/start.py",  # a rate limit is remembered across restarts
+    "supervisor/provisioning.py",  # Retry-After as a date
+    "hello_world/__main__.py",
+    "local_edge/certificates.py",
+}
+"""Where the real time may be asked for: it jumps, so that no timer, wait or deadline may depend on it."""
+
+
+def test_timers_are_monotonic() -> None:
+    found = set()
+    for path in ACTORS.rglob("*.py"):
+        text = path.read_text()
+        if any(word in text for word in ("time.time()", "datetime.now(", "utcnow(", "monotonic_ns")):
+            found.add(path.relative_to(ACTORS).as_posix())
+    assert found <= READS_THE_CLOCK
+
+
 def test_reasons_stay_below_the_promised_number() -> None:
     from actors import errors
 

@@ -1,6 +1,7 @@
 """The QUIC worker: one connection to the edge, and the requests that come on it.
 
     worker.py      the process: orders, life and end of one connection (the actor's I/O with the supervisor)
+    spare.py       a worker that has done its imports and waits for its orders
     udp.py         the UDP socket: batches of datagrams in and out
     connection.py  one QUIC connection on an event loop: timer, streams, back-pressure
     engine.py      what a QUIC engine must offer; aioquic_engine.py is the one we have

@@ -4,7 +4,19 @@ cli.py           the command line: flags, environment, exit codes
 settings.py      what was asked for, checked
 runner.py        the process: children, sockets, signals (the only I/O on the bus)
 policy.py        its judgement: events in, commands out (pure)
+vocabulary.py    those events and commands (pure)
+slots.py         what is remembered of each connection (pure)
+restart.py       restart rules, and the judgement of the other actors (pure)
+readiness.py     the states of the tunnel (pure)
 edges.py         which address of the edge a slot dials next (pure)
+counts.py        what was counted, for a metrics actor that begins anew (pure)
+children.py      the processes, and what they say
+announcer.py     what is told to whom: log, files, service manager, events
+lookout.py       what is seen of the world outside: routes, DNS, the public URL
+network.py         routes and the resolver
+visibility.py      the public name, by DNS and by HTTP
+origin_watch.py  whether anything listens where requests go
+service_manager.py  sd_notify
 start.py         from nothing to credentials and edge addresses
 provisioning.py  the tunnel API
 rate_limit.py    when the next try at the API may be

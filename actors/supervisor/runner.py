@@ -466,6 +466,7 @@ class Supervisor:
             self._children.tell(metrics, Drain(0.0))
             await self._children.last_word(metrics)
         await self._children.end("metrics", SPARE, "hello_world", "local_edge")
+        self._deltas.close(linger=0)  # who read them is gone
         code = ExitCode.STOPPED if error is None else error.exit_code
         totals = self._final_totals or self._counts.totals
         self._announce(

@@ -14,8 +14,9 @@ from tests.kit.processes import PATIENCE, Process, local_edge, supervisor
 class Tunnel:
     """A supervisor, the edge it is registered at, and a client for its public address."""
 
-    def __init__(self, process: Process, edge: dict[str, str], url: str) -> None:
+    def __init__(self, process: Process, edge: dict[str, str], url: str, state: Path) -> None:
         self.process = process
+        self.state = state
         self.edge = edge
         self.url = url
         self.host = urllib.parse.urlsplit(url).netloc
@@ -58,6 +59,6 @@ async def tunnel(
             *what, *reach, "--connections", connections, "--json", *arguments, state=state, env=env
         ) as process:
             registered = await process.event("registered", connections=connections)
-            made = Tunnel(process, edge, registered["url"])
+            made = Tunnel(process, edge, registered["url"], state)
             async with made.visitor, made.admin:
                 yield made

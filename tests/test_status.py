@@ -1,0 +1,54 @@
+"""tunnel-status: what it says for people. (Its exit codes, with a living tunnel: integration/test_survival_edge.py)"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actors.status import Look, Stats, Status, as_json, in_words, look
+from actors.supervisor.state_folder import StateFolder
+from tests.supervisor.test_state_folder import STATE
+
+STATS = Stats(
+    state="degraded",
+    serves=True,
+    connections=1,
+    slots=2,
+    streams_in_flight=3,
+    reconnects=4,
+    rtt=0.012,
+    origin_reachable=True,
+)
+
+
+def test_words_for_a_tunnel_that_serves() -> None:
+    words = in_words(Look(Status.SERVES, STATE, STATS), Path("x"))
+    assert words.startswith(f"{STATE.url}\n")
+    for text in ("degraded", "1 of 2, 12 ms round trip", "3 in flight", STATE.origin):
+        assert text in words
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (Look(Status.NOT_RUNNING, None, None), "no tunnel runs in x"),
+        (Look(Status.SILENT, STATE, None), "kill -CONT 1"),
+    ],
+)
+def test_words_where_there_is_nothing_to_see(found: Look, text: str) -> None:
+    assert text in in_words(found, Path("x"))
+
+
+def test_json_is_one_line() -> None:
+    text = as_json(Look(Status.SERVES, STATE, STATS))
+    assert "\n" not in text
+    assert json.loads(text)["stats"]["state"] == "degraded"
+
+
+async def test_endpoint_that_nobody_serves_is_silence(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    folder.write(STATE)
+    assert (await look(tmp_path, timeout=0.1)).status is Status.SILENT
+    folder.release()
+    assert (await look(tmp_path, timeout=0.1)).status is Status.NOT_RUNNING
