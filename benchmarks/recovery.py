@@ -65,18 +65,12 @@ async def stop_worker(made: Tunnel) -> float:
     return await latest(made, "registered", since) - began
 
 
-async def ask_metrics(made: Tunnel) -> None:
-    """Wait for an answer of the metrics actor: it gives none before it knows what was counted."""
-    state = json.loads((made.state / "tunnel.json").read_text())
-    await ask(state["metrics_endpoint"], b"prometheus")
-
-
 async def kill_metrics(made: Tunnel) -> float:
     (metrics,) = made.process.actors("metrics")
+    endpoint = json.loads((made.state / "tunnel.json").read_text())["metrics_endpoint"]
     began = time.time()
     metrics.kill()
-    while not made.process.actors("metrics"):
-        await asyncio.sleep(0.01)
+    await ask(endpoint, b"prometheus")  # it gives no answer before it knows what was counted
     return time.time() - began
 
 
