@@ -23,10 +23,23 @@ and what they share:
     url_file.py   the URL file, for any program that wants to know the address
     status.py     bin/tunnel-status: one look at the tunnel
 
+and the Python API, whose names are importable from here:
+
+    manager.py    TunnelManager and its handle
+    blocking.py   Tunnel, the same without `await`
+    pytest_plugin.py  a fixture for tests of webhooks
+    compat/       other names of the same
+
 docs/design.md has the picture.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from actors.blocking import Tunnel
+    from actors.errors import PermanentFailure, RateLimited, TunnelError
+    from actors.manager import TunnelHandle, TunnelManager, TunnelMetrics
+    from actors.url_file import clear_url_file, read_url_file, write_url_file
 
 __version__: Final = "0.1.0"
 
@@ -39,9 +52,41 @@ DEFAULT_GRACE_PERIOD: Final = 30.0
 MAX_RECONNECT_ATTEMPTS: Final = 10
 """Consecutive failures of a worker slot after which, with no connection up, the tunnel is given up."""
 
+_HOMES: Final = {
+    "Tunnel": "blocking",
+    "TunnelHandle": "manager",
+    "TunnelManager": "manager",
+    "TunnelMetrics": "manager",
+    "PermanentFailure": "errors",
+    "RateLimited": "errors",
+    "TunnelError": "errors",
+    "clear_url_file": "url_file",
+    "read_url_file": "url_file",
+    "write_url_file": "url_file",
+}
+"""Where the names of the API live. They are loaded when they are asked for: the actors themselves need none of them."""
+
 __all__ = [
     "DEFAULT_GRACE_PERIOD",
     "DEFAULT_HANDSHAKE_TIMEOUT",
     "MAX_RECONNECT_ATTEMPTS",
+    "PermanentFailure",
+    "RateLimited",
+    "Tunnel",
+    "TunnelError",
+    "TunnelHandle",
+    "TunnelManager",
+    "TunnelMetrics",
     "__version__",
+    "clear_url_file",
+    "read_url_file",
+    "write_url_file",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if (home := _HOMES.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

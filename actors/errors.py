@@ -5,6 +5,7 @@ which ends the process. A cause that has a name never ends in the generic 1.
 """
 
 import enum
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -168,3 +169,19 @@ START_FAILURE_REASONS: tuple[str, ...] = (
     *("permanent_failure", "already_running", "local_setup", "protocol", "usage"),
 )
 """The labels of `tunnel_starts_failed_total` that have a name; with `other` they stay below the promised 16."""
+
+
+BY_REASON: dict[str, Callable[[str], TunnelError]] = {
+    kind.reason: kind
+    for kind in (
+        *(UsageError, ProvisioningError, DiscoveryError, NoConnection, EdgeUnreachable, RegistrationFailed),
+        *(RefusedByEdge, AlreadyRunning, LocalSetupError, EdgeProtocolError),
+    )
+}
+"""The kind for each reason, where a message is all that it needs: for one that another process told of."""
+
+
+def of_exit_code(status: int) -> TunnelError:
+    """The error of a supervisor that ended with `status` and told no reason."""
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
+    return TunnelError(f"the supervisor process {how}; its log has the cause")

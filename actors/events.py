@@ -225,6 +225,34 @@ class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
     reconnects: int
 
 
+AnyEvent = (
+    Starting
+    | RateLimited
+    | OriginUnreachable
+    | OriginReachable
+    | Assigned
+    | StateChanged
+    | Offline
+    | Online
+    | NameNotVisible
+    | Unreachable
+    | UrlChanged
+    | Connecting
+    | Registered
+    | ConnectionEnded
+    | ConnectionRefused
+    | Unregistered
+    | ActorRestarted
+    | Stats
+    | StateFileFailed
+    | StartFailed
+    | GaveUp
+    | Stopping
+    | Stopped
+)
+"""All of them, for a typed decoder: `msgspec.json.decode(line, type=AnyEvent)`."""
+
+
 def topic_of(event: Event) -> str:
     """An event's type, which is its topic."""
     tag = type(event).__struct_config__.tag

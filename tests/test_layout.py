@@ -62,14 +62,17 @@ TESTED_BY_RUNNING = {
 """I/O: shown to work by tests/integration, with the real processes around them."""
 
 TESTED_WITH = {
+    "blocking.py": "test_manager.py",
     "errors.py": "test_layout.py",
     "events.py": "test_messages.py",
     "local_edge/certificates.py": "quic_worker/test_connection.py",
     "local_edge/tls.py": "quic_worker/test_connection.py",
+    "metrics/process_wide.py": "test_manager.py",
     "quic_worker/aioquic_engine.py": "quic_worker/test_connection.py",
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
     "quic_worker/wire/schema.py": "quic_worker/wire/test_rpc.py",
+    "supervisor/lifeline_input.py": "test_manager.py",
     "supervisor/publisher.py": "integration/test_main_job.py",
     "supervisor/rate_limit.py": "supervisor/test_start.py",
     "supervisor/vocabulary.py": "supervisor/test_policy.py",
@@ -102,6 +105,7 @@ def test_every_module_has_its_test() -> None:
 READS_THE_CLOCK = {
     "supervisor/publisher.py",  # stamps of events
     "supervisor/runner.py",  # started_at
+    "supervisor/cli.py",  # the stamp of an event
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date
     "hello_world/__main__.py",

@@ -1,8 +1,64 @@
 """The metrics actor: the counters of all connections, past and present, and their Prometheus text.
 
-    registry.py    what was counted (pure)
-    exposition.py  as Prometheus text and as JSON (pure)
-    actor.py       the sockets
+    registry.py      what was counted (pure)
+    exposition.py    as Prometheus text and as JSON (pure)
+    actor.py         the sockets
+    process_wide.py  the lifecycle counters of a program that uses the Python API
 
 It can be killed at any moment: a new one is told what was counted (`Know`), and every report carries running totals.
+
+For programs that use the Python API: `render_prometheus()`, and `await render_prometheus_for(handles)`.
 """
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from actors.errors import TunnelError
+from actors.messages import Totals
+from actors.metrics import process_wide
+from actors.metrics.exposition import families, render
+
+__all__ = ["render_prometheus", "render_prometheus_for"]
+
+
+class Counted(Protocol):
+    """What is asked of a handle's `metrics()`."""
+
+    @property
+    def streams_total(self) -> int: ...
+    @property
+    def bytes_in(self) -> int: ...
+    @property
+    def bytes_out(self) -> int: ...
+    @property
+    def reconnects(self) -> int: ...
+
+
+class Handle(Protocol):
+    """A `TunnelHandle`, as far as it matters here."""
+
+    @property
+    def tunnel_id(self) -> str: ...
+    async def metrics(self) -> Counted: ...
+
+
+def render_prometheus() -> str:
+    """The lifecycle counters of this process, as Prometheus text."""
+    return render(families(process_wide.lifecycle(), {}))
+
+
+async def render_prometheus_for(handles: Iterable[Handle]) -> str:
+    """The same, with the counters of these tunnels; one that has given up has none any more."""
+    totals: dict[str, Totals] = {}
+    reconnects: dict[str, int] = {}
+    for handle in handles:
+        try:
+            told = await handle.metrics()
+        except TunnelError:
+            continue
+        totals[handle.tunnel_id] = Totals(told.streams_total, told.bytes_in, told.bytes_out)
+        reconnects[handle.tunnel_id] = told.reconnects
+    lifecycle = msgspec.structs.replace(process_wide.lifecycle(), reconnects=reconnects)
+    return render(families(lifecycle, totals))

@@ -27,7 +27,7 @@ from actors.messages import (
     decode_report,
     encode,
 )
-from actors.metrics.exposition import families, render, snapshot
+from actors.metrics.exposition import exposition, snapshot
 from actors.metrics.registry import CounterRegistry
 from actors.tasks import Tasks
 
@@ -75,7 +75,7 @@ class MetricsActor:
             *envelope, query = await self._queries.recv_multipart()
             match query:
                 case b"prometheus":
-                    answer = render(families(self._registry)).encode()
+                    answer = exposition(self._registry).encode()
                 case b"snapshot":
                     answer = msgspec.json.encode(snapshot(self._registry))
                 case _:

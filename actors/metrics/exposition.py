@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from actors.errors import START_FAILURE_REASONS
+from actors.messages import LifecycleCounts, Totals
 from actors.metrics.registry import CounterRegistry
 
 MAX_REASONS: Final = 16
@@ -22,19 +23,17 @@ class Family(NamedTuple):
     samples: list[tuple[Mapping[str, str], int]]
 
 
-def families(registry: CounterRegistry) -> list[Family]:
-    """The seven counters."""
-    lifecycle = registry.lifecycle
-    totals = {tunnel_id: tunnel.totals for tunnel_id, tunnel in registry.tunnels.items()}
+def families(lifecycle: LifecycleCounts, tunnels: Mapping[str, Totals]) -> list[Family]:
+    """The seven counters. `tunnels`: what passed on each, by id; its reconnects are in `lifecycle`."""
 
     def per_tunnel(name: str, text: str, values: Mapping[str, int]) -> Family:
         return Family(name, text, [({"tunnel_id": tunnel_id}, value) for tunnel_id, value in values.items()])
 
     streams, bytes_in, bytes_out = (
-        {tunnel_id: getattr(entry, name) for tunnel_id, entry in totals.items()}
+        {tunnel_id: getattr(totals, name) for tunnel_id, totals in tunnels.items()}
         for name in ("streams", "bytes_in", "bytes_out")
     )
-    reconnects = {tunnel_id: lifecycle.reconnects.get(tunnel_id, 0) for tunnel_id in totals}
+    reconnects = {tunnel_id: lifecycle.reconnects.get(tunnel_id, 0) for tunnel_id in tunnels}
     return [
         Family("tunnel_starts_total", "Starts that succeeded.", [({}, lifecycle.starts)]),
         Family(
@@ -72,6 +71,12 @@ def render(metrics: Iterable[Family]) -> str:
 
 def _escape(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def exposition(registry: CounterRegistry) -> str:
+    """What `prometheus` answers."""
+    totals = {tunnel_id: tunnel.totals for tunnel_id, tunnel in registry.tunnels.items()}
+    return render(families(registry.lifecycle, totals))
 
 
 def snapshot(registry: CounterRegistry) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import re
 import ssl
 import sys
+import time
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from actors import (
     MAX_RECONNECT_ATTEMPTS,
     __version__,
     bus,
+    events,
     log,
 )
 from actors.errors import ExitCode, TunnelError, UsageError
@@ -164,6 +166,12 @@ def _host_header(text: str) -> str:
     return text
 
 
+def _user_agent(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?", text):
+        raise argparse.ArgumentTypeError("give 1 to 200 printable ASCII characters")
+    return text
+
+
 def _certificates(text: str) -> Path:
     path = Path(text)
     try:
@@ -273,6 +281,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--service-url", type=_url, metavar="URL", help=f"the tunnel API (default: {DEFAULT_SERVICE_URL})"
     )
     edge.add_argument(
+        "--user-agent", type=_user_agent, metavar="TEXT", help="towards the tunnel API (default: this program's name)"
+    )
+    edge.add_argument(
         "--edge",
         type=_host_port,
         action="append",
@@ -294,6 +305,12 @@ def make_parser() -> argparse.ArgumentParser:
     around.add_argument("--metrics", metavar="ENDPOINT", help="where metrics are asked for (the same forms)")
     around.add_argument("--events-format", choices=("msgpack", "json"), help="payload of events (default: msgpack)")
     around.add_argument("--json", action="store_true", default=None, help="every event as a line of JSON on stdout")
+    around.add_argument(
+        "--lifeline",
+        action="store_true",
+        default=None,
+        help='end when stdin ends; a line {"type":"drain","grace":5} there stops in order',
+    )
     around.add_argument("--log-level", choices=log.LEVELS, help="on stderr (default: info)")
     parser.add_argument("--version", action="version", version=f"tunnel-supervisor {__version__}")
     return parser
@@ -354,6 +371,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         "local_edge": given.local_edge,
         "connections": given.connections,
         "service_url": given.service_url,
+        "user_agent": given.user_agent,
+        "lifeline": given.lifeline,
         "edges": tuple(given.edge) if given.edge else None,
         "edge_ip_version": given.edge_ip_version,
         "edge_ca": given.edge_ca,
@@ -419,6 +438,9 @@ def main() -> int:
         return int(supervise(settings, logger))
     except TunnelError as error:
         logger.error(str(error), reason=error.reason)
+        if settings.json:  # it came before there was an event socket
+            failed = events.StartFailed(reason=error.reason, message=str(error), seq=1, time=time.time())
+            print(msgspec.json.encode(failed).decode(), flush=True)
         return int(error.exit_code)
 
 

@@ -40,6 +40,7 @@ from actors.supervisor.children import Children, Name
 from actors.supervisor.counts import Counts
 from actors.supervisor.discovery import EDGE_SERVICE
 from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.lifeline_input import LifelineInput
 from actors.supervisor.lookout import Lookout
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
@@ -182,15 +183,22 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to go on
                 loop.add_signal_handler(number, self._signalled, number)
+        if self._settings.lifeline:
+            # Whoever waited for answers of what it served is gone too: there is nothing to wait for.
+            LifelineInput(self._stop, lambda: self._stop(0.0))
 
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal asks for an orderly end, a second one for an end at once."""
         if self._stop_asked:
             self._log.warning("second signal: ending at once")
             self._end_at_once(128 + number)
+        self._log.info("stopping", signal=number.name)
+        self._stop(self._settings.grace_period)
+
+    def _stop(self, grace: float) -> None:
+        if self._stop_asked:
+            return
         self._stop_asked = True
-        grace = self._settings.grace_period
-        self._log.info("stopping", signal=number.name, grace=grace)
         self._announce(events.Stopping(grace=grace))
         self._counts.stop_asked()
         self._handle(vocabulary.StopAsked(grace))
@@ -253,7 +261,7 @@ class Supervisor:
         memory = RateLimitMemory(self._settings.state_folder, self._service_url)
         self._log.info("asking for a tunnel", service=self._service_url)
         credentials = self._credentials = await obtain_credentials(
-            self._service_url, memory, self._announce, self._log, rng=self._rng
+            self._service_url, self._settings.user_agent, memory, self._announce, self._log, rng=self._rng
         )
         if not self._counts.tunnel_id:
             self._announce(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))

@@ -7,7 +7,7 @@ from typing import Final
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.messages import Origin
 from actors.supervisor.discovery import IpVersion
-from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
+from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
 from actors.url_file import default_state_folder
 
@@ -39,6 +39,9 @@ class Settings:
     spare: bool = True
     """Keep a worker ready that takes over a lost connection."""
     state_folder: Path = field(default_factory=default_state_folder)
+    user_agent: str = USER_AGENT
+    lifeline: bool = False
+    """End with stdin: it is held by the program that started this one."""
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None
     events_format: EventsFormat = "msgpack"

@@ -30,6 +30,7 @@ Announce = Callable[[events.Event], None]
 
 async def obtain_credentials(
     service_url: str,
+    user_agent: str,
     memory: RateLimitMemory,
     announce: Announce,
     log: Logger,
@@ -47,7 +48,7 @@ async def obtain_credentials(
         await _wait(left, refusals, announce, log, sleep, cause="an earlier start was rate limited")
     while True:
         try:
-            credentials = await request_tunnel(service_url)
+            credentials = await request_tunnel(service_url, user_agent=user_agent)
         except RateLimited as error:
             refusals += 1
             try:

@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-import httpx
-
 LOOKUP_INTERVAL: Final = 0.25
 """Seconds between two questions."""
 
@@ -86,6 +84,8 @@ async def _knows(server: Server, hostname: str) -> bool:
 
 async def probe(url: str) -> str | None:
     """Fetch the public URL; return None if it leads to the tunnel, else what is wrong."""
+    import httpx  # here, since few ask for it
+
     target, headers = httpx.URL(url), {}
     if target.host.endswith(".localhost"):  # the local edge's; not every resolver knows RFC 6761 section 6.3
         target, headers = target.copy_with(host="127.0.0.1"), {"Host": target.netloc.decode()}

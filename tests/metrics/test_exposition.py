@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.errors import START_FAILURE_REASONS
 from actors.messages import LifecycleCounts, LifecycleReport, StreamDelta, Totals
-from actors.metrics.exposition import MAX_REASONS, cap_reasons, families, render, snapshot
+from actors.metrics.exposition import MAX_REASONS, cap_reasons, exposition, snapshot
 from actors.metrics.registry import CounterRegistry
 
 NAMES = {
@@ -26,18 +26,23 @@ def registry() -> CounterRegistry:
     return made
 
 
+def samples_of(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Name and labels → value, as another parser reads it."""
+    return {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
 def test_all_seven_are_there_from_the_start() -> None:
-    parsed = list(text_string_to_metric_families(render(families(CounterRegistry()))))
+    parsed = list(text_string_to_metric_families(exposition(CounterRegistry())))
     assert {family.name for family in parsed} == NAMES
     assert all(family.type == "counter" and family.documentation for family in parsed)
 
 
 def test_values_and_labels_survive_another_parser() -> None:
-    samples = {
-        (sample.name, tuple(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(render(families(registry())))
-        for sample in family.samples
-    }
+    samples = samples_of(exposition(registry()))
     tunnel = (("tunnel_id", 'a"b\\'),)
     assert samples[("tunnel_starts_total", ())] == 1
     assert samples[("tunnel_starts_failed_total", (("reason", "api"),))] == 2

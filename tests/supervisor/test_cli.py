@@ -55,6 +55,8 @@ def test_every_flag_has_its_variable() -> None:
         "spare": "0",
         "renew": "1",
         "probe": "no",
+        "user_agent": "somebody/1.0",
+        "lifeline": "1",
     }
     flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "_h",
@@ -70,6 +72,8 @@ def test_every_flag_has_its_variable() -> None:
         max_reconnect_attempts=0,
         spare=False,
         renew=True,
+        user_agent="somebody/1.0",
+        lifeline=True,
         service_url="http://api.example",
         edges=(("192.0.2.1", 7844), ("edge.example", 99)),
         edge_ip_version="6",

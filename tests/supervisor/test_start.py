@@ -36,6 +36,7 @@ class Api:
         async with scripted(self.serve) as port:
             credentials = await obtain_credentials(
                 f"http://127.0.0.1:{port}",
+                "tests/1.0",
                 RateLimitMemory(folder, SERVICE),
                 self.said.append,
                 log.configure(level="error", as_json=True),

@@ -1,0 +1,47 @@
+"""With `--lifeline`, stdin ties the tunnel to the program that started it: its end ends the tunnel.
+
+One line is an order: `{"type":"drain","grace":5.0}` stops in order, with that many seconds for what is in flight.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from actors.lifeline import STDIN
+from actors.messages import Drain
+
+MAX_LINE: Final = 1024
+"""Bytes of an order; longer ones are none of ours."""
+
+
+class LifelineInput:
+    """Reads stdin in the running event loop. `on_drain` gets the grace period; `on_gone` is called once, at its end."""
+
+    def __init__(self, on_drain: Callable[[float], None], on_gone: Callable[[], None]) -> None:
+        self._on_drain = on_drain
+        self._on_gone = on_gone
+        self._buffer = b""
+        self._loop = asyncio.get_running_loop()
+        os.set_blocking(STDIN, False)
+        self._loop.add_reader(STDIN, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(STDIN, MAX_LINE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(STDIN)
+            self._on_gone()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        self._buffer = self._buffer[-MAX_LINE:]
+        for line in lines:
+            with contextlib.suppress(msgspec.MsgspecError):  # what is no order is none
+                self._on_drain(msgspec.json.decode(line, type=Drain).grace)
