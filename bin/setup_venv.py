@@ -31,10 +31,15 @@ def main(root: Path, lock_name: str) -> None:
         stamp.unlink(missing_ok=True)
         pip = [environment / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", lock], check=True)
-        # `import actors` from anywhere: a path file, relative so that the folder may be moved.
-        packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
-        (packages / "tunnel_supervisor.pth").write_text("../" * len(packages.relative_to(root).parts) + "\n")
+        _write_path_file(root, environment)
         shutil.copyfile(lock, stamp)
+
+
+def _write_path_file(root: Path, environment: Path) -> None:
+    """`import actors`, and its other names, from anywhere: by relative paths, so that the folder may be moved."""
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+    up = "../" * len(packages.relative_to(root).parts)
+    (packages / "tunnel_supervisor.pth").write_text(f"{up}\n{up}actors/compat\n")
 
 
 def _works(environment: Path) -> bool:

@@ -1,0 +1,59 @@
+"""A pytest plugin: the fixture `tunnel`, for tests of webhooks and of everything else that is called from outside.
+
+def test_webhook(tunnel):
+    public = tunnel(8080)  # what listens there, behind an edge on this machine: no internet is needed
+    assert public.client.post("/webhook", json={"event": "paid"}).status_code == 200
+"""
+
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:  # pytest loads its plugins in every run: what they need is loaded when it is used
+    import httpx
+
+    from actors.blocking import Tunnel
+    from actors.manager import TunnelManager
+
+CLIENT_TIMEOUT: Final = 10.0
+"""Seconds that the client waits: the origin is on this machine."""
+
+
+class PublicTunnel:
+    """A tunnel over the local edge, and a client that reaches it as a visitor would."""
+
+    def __init__(self, tunnel: "Tunnel", client: "httpx.Client") -> None:
+        self.tunnel = tunnel
+        self.client = client
+
+    @property
+    def url(self) -> str:
+        """The address. Names under `localhost` are this machine, for browsers and curl too."""
+        return self.tunnel.url
+
+
+@pytest.fixture
+def tunnel() -> Iterator[Callable[["int | str | TunnelManager"], PublicTunnel]]:
+    """A function that gives a port (or a URL, or what a `TunnelManager` says) a public address, until the test ends."""
+    import contextlib
+
+    import httpx
+
+    from actors.blocking import Tunnel
+    from actors.manager import TunnelManager
+
+    with contextlib.ExitStack() as stack:
+
+        def make(what: int | str | TunnelManager) -> PublicTunnel:
+            manager = what if isinstance(what, TunnelManager) else TunnelManager(what)
+            made = stack.enter_context(Tunnel(manager.with_local_edge()))
+            parts = urllib.parse.urlsplit(made.url)
+            # Not every resolver knows *.localhost: the edge is called by its number, and the name is in Host.
+            client = httpx.Client(
+                base_url=f"http://127.0.0.1:{parts.port}", headers={"Host": parts.netloc}, timeout=CLIENT_TIMEOUT
+            )
+            return PublicTunnel(made, stack.enter_context(client))
+
+        yield make
