@@ -8,7 +8,7 @@ The map of the system. Each folder is one actor, a process of its own:
     local_edge/   a stand-in for Cloudflare on loopback, for offline use, demos and tests
     hello_world/  a small page of its own, for a first look
 
-and what they share:
+beside them `tools/`, the programs that look at a running tunnel; and what they share:
 
     messages.py   the schema of everything that passes between processes
     bus.py        endpoints and the one place where ZeroMQ sockets are made
@@ -21,7 +21,6 @@ and what they share:
     log.py        structured logs on stderr
     run_folder.py the private place for an instance's sockets
     url_file.py   the URL file, for any program that wants to know the address
-    status.py     bin/tunnel-status: one look at the tunnel
 
 and the Python API, whose names are importable from here:
 

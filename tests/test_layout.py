@@ -58,6 +58,10 @@ TESTED_BY_RUNNING = {
     "supervisor/children.py",
     "supervisor/lookout.py",
     "supervisor/runner.py",
+    "tools/events.py",
+    "tools/metrics.py",
+    "tools/running.py",
+    "tools/stop.py",
 }
 """I/O: shown to work by tests/integration, with the real processes around them."""
 

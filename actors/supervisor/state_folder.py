@@ -53,16 +53,28 @@ def read_state(folder: Path) -> TunnelState | None:
     """
     try:
         content = (folder / STATE_FILE_NAME).read_bytes()
-        lock = os.open(folder / LOCK_FILE_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    return msgspec.json.decode(content, type=TunnelState) if is_held(folder) else None
+
+
+def is_held(folder: Path) -> bool:
+    """Whether an instance lives in `folder`.
+
+    Raises:
+        OSError: its lock cannot be looked at.
+    """
+    try:
+        lock = os.open(folder / LOCK_FILE_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return msgspec.json.decode(content, type=TunnelState)
+        return True
     finally:
         os.close(lock)
-    return None
+    return False
 
 
 class StateFolder:

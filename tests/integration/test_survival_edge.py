@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 async def status(state: Path) -> tuple[int, dict[str, Any]]:
     """What `tunnel-status` says: its exit code and its JSON."""
-    async with running(python("actors.status", "--state-dir", state, "--json")) as process:
+    async with running(python("actors.tools.status", "--state-dir", state, "--json")) as process:
         code = await process.wait()
         return code, json.loads(process.stdout[0])
 

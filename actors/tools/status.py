@@ -1,36 +1,19 @@
 """`bin/tunnel-status`: one look at the tunnel of a state folder. Exit code 0 only if it serves."""
 
-import argparse
 import asyncio
-import enum
-import os
 import sys
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import zmq
 
-from actors import __version__, bus
-from actors.errors import LocalSetupError
+from actors import bus
 from actors.messages import DECODE_ERRORS
-from actors.supervisor.state_folder import TunnelState, read_state
-from actors.url_file import default_state_folder
+from actors.supervisor.state_folder import TunnelState
+from actors.tools.running import ANSWER_TIMEOUT, Failed, Status, find, make_parser, run, state_folder, subscribe
 
-ANSWER_TIMEOUT: Final = 3.0
-"""Seconds for a sign of life: the supervisor publishes one every second."""
-
-
-class Status(enum.IntEnum):
-    """The exit codes."""
-
-    SERVES = 0
-    DOES_NOT_SERVE = 1
-    """It runs, but a visitor gets no answer of the origin's now."""
-    USAGE = 2
-    NOT_RUNNING = 3
-    SILENT = 4
-    """It runs, but does not answer: stopped, or stuck."""
+NAME = "tunnel-status"
 
 
 class Stats(msgspec.Struct):
@@ -55,14 +38,11 @@ class Look(NamedTuple):
 
 
 async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
-    """Look at the tunnel of `folder`: what its file says, and what it says itself within `timeout` seconds.
-
-    Raises:
-        OSError: the state file cannot be read. msgspec.MsgspecError: nor understood.
-    """
-    state = read_state(folder)
-    if state is None:
-        return Look(Status.NOT_RUNNING, None, None)
+    """Look at the tunnel of `folder`: what its file says, and what it says itself within `timeout` seconds."""
+    try:
+        state = find(folder)
+    except Failed as failure:
+        return Look(failure.status, None, None)
     stats = await _next_stats(state.events_endpoint, timeout)
     if stats is None:
         return Look(Status.SILENT, state, None)
@@ -71,10 +51,8 @@ async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
 
 async def _next_stats(endpoint: str, timeout: float) -> Stats | None:
     context = bus.make_context()
-    socket = bus.make_socket(context, zmq.SocketType.SUB)
     try:
-        socket.subscribe(b"stats")
-        socket.connect(endpoint)
+        socket = subscribe(context, endpoint, "stats")
         async with asyncio.timeout(timeout):
             payload = (await socket.recv_multipart())[-1]
         decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
@@ -119,29 +97,19 @@ def as_json(found: Look) -> str:
     return msgspec.json.encode(told).decode()
 
 
-def main() -> int:
-    """Run the program; return its exit status."""
-    codes = "\n".join(f"  {status.value}  {status.name.lower().replace('_', ' ')}" for status in Status)
-    parser = argparse.ArgumentParser(
-        prog="tunnel-status",
-        description="One look at the tunnel that runs on this machine.",
-        epilog=f"exit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="its state folder (default: $NEXO_HOME/state)")
+def _work() -> int:
+    parser = make_parser(NAME, "One look at the tunnel that runs on this machine.")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
-    parser.add_argument("--version", action="version", version=f"tunnel-status {__version__}")
     given = parser.parse_args()
-    try:
-        variable = os.environ.get("TUNNEL_SUPERVISOR_STATE_DIR")
-        folder = given.state_dir or (Path(variable) if variable else default_state_folder())
-        found = asyncio.run(look(folder))
-    except (OSError, msgspec.MsgspecError, LocalSetupError) as error:
-        print(f"tunnel-status: cannot read the state of the tunnel: {error}", file=sys.stderr)
-        return int(Status.NOT_RUNNING)
+    folder = state_folder(given)
+    found = asyncio.run(look(folder))
     print(as_json(found) if given.json else in_words(found, folder))
     return int(found.status)
+
+
+def main() -> int:
+    """Run the program; return its exit status."""
+    return run(NAME, _work)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.status import Look, Stats, Status, as_json, in_words, look
 from actors.supervisor.state_folder import StateFolder
+from actors.tools.running import Status
+from actors.tools.status import Look, Stats, as_json, in_words, look
 from tests.supervisor.test_state_folder import STATE
 
 STATS = Stats(

@@ -1,0 +1,57 @@
+"""`bin/tunnel-events`: what happens to the tunnel of a state folder, as it happens, one line of JSON each."""
+
+import asyncio
+import sys
+from typing import Final
+
+import msgspec
+
+from actors import bus
+from actors.messages import DECODE_ERRORS
+from actors.tools.catalogue import kinds, schema, topic
+from actors.tools.running import Failed, Status, find, make_parser, run, state_folder, subscribe
+
+NAME = "tunnel-events"
+
+TYPES: Final = sorted(topic(kind) for kind in kinds())
+
+
+async def _follow(endpoint: str, topics: list[str]) -> None:
+    context = bus.make_context()
+    try:
+        socket = subscribe(context, endpoint, *topics, "stopped")
+        while True:
+            kind, payload = await socket.recv_multipart()
+            try:
+                line = payload if payload.startswith(b"{") else msgspec.json.encode(msgspec.msgpack.decode(payload))
+            except DECODE_ERRORS:
+                continue
+            if not topics or kind.decode() in topics:
+                print(line.decode(), flush=True)
+            if kind == b"stopped":
+                return
+    finally:
+        context.destroy(linger=0)
+
+
+def _work() -> int:
+    parser = make_parser(NAME, "What happens to the tunnel that runs on this machine, until it ends.")
+    parser.add_argument("types", nargs="*", metavar="TYPE", help=f"only these: {', '.join(TYPES)}")
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of all events instead")
+    given = parser.parse_args()
+    if given.schema:
+        print(msgspec.json.format(msgspec.json.encode(schema())).decode())
+        return 0
+    if unknown := [name for name in given.types if name not in TYPES]:
+        raise Failed(Status.USAGE, f"{unknown[0]} is no type of event; there are {', '.join(TYPES)}")
+    asyncio.run(_follow(find(state_folder(given)).events_endpoint, given.types))
+    return 0
+
+
+def main() -> int:
+    """Run the program; return its exit status."""
+    return run(NAME, _work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

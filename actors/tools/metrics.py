@@ -1,0 +1,44 @@
+"""`bin/tunnel-metrics`: the counters of the tunnel of a state folder, as Prometheus text or as JSON."""
+
+import asyncio
+import sys
+
+import zmq
+
+from actors import bus
+from actors.tools.running import ANSWER_TIMEOUT, Failed, Status, find, make_parser, run, state_folder
+
+NAME = "tunnel-metrics"
+
+
+async def _ask(endpoint: str, query: bytes) -> str:
+    context = bus.make_context()
+    try:
+        socket = bus.make_socket(context, zmq.SocketType.REQ)
+        socket.connect(endpoint)
+        bus.try_send(socket, query)
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            answer: bytes = await socket.recv()
+        return answer.decode()
+    except TimeoutError:
+        raise Failed(Status.SILENT, f"no answer from {endpoint} within {ANSWER_TIMEOUT:g} s") from None
+    finally:
+        context.destroy(linger=0)
+
+
+def _work() -> int:
+    parser = make_parser(NAME, "The counters of the tunnel that runs on this machine.")
+    parser.add_argument("--json", action="store_true", help="a snapshot as JSON, not Prometheus text")
+    given = parser.parse_args()
+    endpoint = find(state_folder(given)).metrics_endpoint
+    print(asyncio.run(_ask(endpoint, b"snapshot" if given.json else b"prometheus")).rstrip("\n"))
+    return 0
+
+
+def main() -> int:
+    """Run the program; return its exit status."""
+    return run(NAME, _work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
