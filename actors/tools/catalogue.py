@@ -1,6 +1,6 @@
 """The catalogue of events: docs/events.md, and the JSON Schema that `bin/tunnel-events --schema` prints.
 
-    .venv/bin/python -m actors.tools.catalogue > docs/events.md
+.venv/bin/python -m actors.tools.catalogue > docs/events.md
 """
 
 import ast
@@ -14,16 +14,16 @@ from actors import events
 
 _HEAD: Final = """# Events
 
-Made from `actors/events.py` by `.venv/bin/python -m actors.tools.catalogue > docs/events.md`; `bin/tunnel-events --schema`
-prints the same as JSON Schema.
+Made from `actors/events.py` by `.venv/bin/python -m actors.tools.catalogue > docs/events.md`;
+`bin/tunnel-events --schema` prints the same as JSON Schema.
 
-On the event socket (PUB) an event is two frames: its type, which is the topic to subscribe to, and its payload, a map in
-msgpack (or in JSON, with `--events-format json`). With `--json` it is a line of JSON on stdout. Every event has `type`, `seq`
-(rises by one within its type: a gap is what was missed) and `time` (Unix seconds). New fields and new types may come;
-what is here stays.
+On the event socket (PUB) an event is two frames: its type, which is the topic to subscribe to, and its payload, a map
+in msgpack (or in JSON, with `--events-format json`). With `--json` it is a line of JSON on stdout. Every event has
+`type`, `seq` (rises by one within its type: a gap is what was missed) and `time` (Unix seconds). New fields and new
+types may come; what is here stays.
 
-A subscriber that comes late learns where things stand from `stats`, within a second; or at once from `tunnel.json`, or by
-asking the metrics socket (REQ) for `snapshot`.
+A subscriber that comes late learns where things stand from `stats`, within a second; or at once from `tunnel.json`,
+or by asking the metrics socket (REQ) for `snapshot`.
 """
 
 

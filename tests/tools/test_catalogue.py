@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_document_is_what_the_schema_says() -> None:
-    assert (ROOT / "docs" / "events.md").read_text() == markdown(), "run: python -m actors.tools.catalogue > docs/events.md"
+    again = "run .venv/bin/python -m actors.tools.catalogue > docs/events.md"
+    assert (ROOT / "docs" / "events.md").read_text() == markdown(), again
 
 
 def test_every_event_is_in_the_union_and_in_the_schema() -> None:
