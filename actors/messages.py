@@ -144,6 +144,16 @@ class Origin(Message, frozen=True):
         return f"http://{self.authority}" if self.scheme == "http" else str(self)
 
 
+class HostPort(Message, frozen=True):
+    """A TCP address to bind."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class ChildOrders(Message, frozen=True):
     """What every child needs to know."""
 
@@ -181,6 +191,12 @@ class MetricsOrders(ChildOrders, frozen=True):
 
     metrics_endpoint: str
     deltas_endpoint: str
+    events_endpoint: str
+    """Where the supervisor says whether the tunnel serves."""
+    http: HostPort | None
+    """Where to answer over HTTP as well."""
+    connector_id: str
+    """A UUID: what the edge tells connectors apart by."""
 
 
 class LocalEdgeOrders(ChildOrders, frozen=True):

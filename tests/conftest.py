@@ -63,7 +63,8 @@ def noted_row(request: pytest.FixtureRequest) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the table that was asked for."""
-    if (path := session.config.getoption("--table")) is None:
+    path = session.config.getoption("--table")
+    if path is None or hasattr(session.config, "workerinput"):  # one of several processes: the first one writes
         return
     rounds, soak = session.config.getoption("--rounds"), session.config.getoption("--soak")
     lines = [

@@ -252,24 +252,28 @@ else:
 
 @pytest.mark.parametrize("how", ["forgets", "ends-its-loop", "killed", "exits", "raises"])
 def test_tunnel_ends_with_its_program(how: str, run_folders: Path) -> None:
-    before = {process.pid for process in psutil.process_iter()}
+    mark = f"tunnel-of-{how}-{os.getpid()}"  # in the environment of all its processes
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how], cwd=ROOT, timeout=PATIENCE, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, how],
+        cwd=ROOT,
+        env={**os.environ, "TUNNEL_TEST_MARK": mark},
+        timeout=PATIENCE,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     expected = {"killed": -signal.SIGKILL, "exits": 3, "raises": 1}.get(how, 0)
     assert done.returncode == expected, done.stderr
     assert how == "raises" or "Traceback" not in done.stderr
-    left = [process for process in psutil.process_iter() if process.pid not in before]
-    ours = [process for process in left if "actors" in " ".join(_command_line(process))]
-    _, alive = psutil.wait_procs(ours, timeout=PATIENCE)
+    _, alive = psutil.wait_procs([one for one in psutil.process_iter() if has_mark(one, mark)], timeout=PATIENCE)
     assert alive == []
 
 
-def _command_line(process: psutil.Process) -> list[str]:
+def has_mark(process: psutil.Process, mark: str) -> bool:
     try:
-        return process.cmdline()
+        return process.environ().get("TUNNEL_TEST_MARK") == mark
     except psutil.Error:
-        return []
+        return False
 
 
 async def test_secrets_are_in_no_argument_and_no_environment() -> None:

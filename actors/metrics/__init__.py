@@ -3,6 +3,7 @@
     registry.py      what was counted (pure)
     exposition.py    as Prometheus text and as JSON (pure)
     actor.py         the sockets
+    http.py          the same over HTTP, and readiness (--metrics-http)
     process_wide.py  the lifecycle counters of a program that uses the Python API
 
 It can be killed at any moment: a new one is told what was counted (`Know`), and every report carries running totals.

@@ -5,6 +5,7 @@ Queries come to a ROUTER: a REP socket would be stuck for ever after one reply t
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -18,6 +19,7 @@ from actors.messages import (
     HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
+    HostPort,
     Know,
     MetricsOrders,
     Ready,
@@ -47,11 +49,31 @@ class MetricsActor:
         deltas = bus.bind(self._reports, orders.deltas_endpoint)
         metrics = bus.bind(self._queries, orders.metrics_endpoint)
         self._endpoints = {"deltas": deltas, "metrics": metrics}
+        self._context = context
+        self._orders = orders
         self._tasks = Tasks(self._fault)
         self.stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until `stop` is set."""
+        """Serve until `stop` is set.
+
+        Raises:
+            LocalSetupError: the HTTP address cannot be bound.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            if self._orders.http is not None:
+                self._endpoints["http"] = await stack.enter_async_context(self._over_http(self._orders.http))
+            await self._serve()
+
+    def _over_http(self, address: HostPort) -> contextlib.AbstractAsyncContextManager[str]:
+        from actors.metrics import http  # here, since few ask for it
+
+        readiness = http.Readiness()
+        self._tasks.start(readiness.follow(self._context, self._orders.events_endpoint), name="readiness")
+        app = http.make_app(lambda: exposition(self._registry), readiness, self._orders.connector_id)
+        return http.serving(app, address)
+
+    async def _serve(self) -> None:
         self._say(Ready(self._endpoints))
         for work in (self._count, self._answer, self._listen, self._beat):
             self._tasks.start(work(), name=work.__name__)
@@ -127,8 +149,11 @@ async def _main(orders: MetricsOrders) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, actor.stop.set)
     try:
         await actor.run()
+    except TunnelError as error:
+        logger.error(str(error))
+        return int(error.exit_code)
     finally:
-        context.term()
+        context.destroy(linger=bus.LINGER_MS)
     return 0
 
 

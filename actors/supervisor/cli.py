@@ -23,7 +23,7 @@ from actors import (
     log,
 )
 from actors.errors import ExitCode, TunnelError, UsageError
-from actors.messages import Origin
+from actors.messages import HostPort, Origin
 from actors.supervisor.discovery import EDGE_PORT
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_MAX_STREAMS, Settings
@@ -89,6 +89,13 @@ def _host_port(text: str) -> tuple[str, int]:
     if re.fullmatch(r"[0-9a-fA-F:.]+", text):
         return text, EDGE_PORT
     raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
+
+
+def _http_address(text: str) -> HostPort:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\[\]\s]+)):(\d{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no HOST:PORT, as in 127.0.0.1:20241")
+    return HostPort(match[1] or match[2], int(match[3]))
 
 
 def _seconds(text: str) -> float:
@@ -303,6 +310,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--events", metavar="ENDPOINT", help="where events are published: ipc:///PATH or tcp://127.0.0.1:PORT"
     )
     around.add_argument("--metrics", metavar="ENDPOINT", help="where metrics are asked for (the same forms)")
+    around.add_argument(
+        "--metrics-http",
+        type=_http_address,
+        metavar="HOST:PORT",
+        help="answer /metrics, /ready, /healthcheck and /quicktunnel there, over HTTP (default: nowhere)",
+    )
     around.add_argument("--events-format", choices=("msgpack", "json"), help="payload of events (default: msgpack)")
     around.add_argument("--json", action="store_true", default=None, help="every event as a line of JSON on stdout")
     around.add_argument(
@@ -386,6 +399,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "state_folder": (given.state_dir or default_state_folder()).absolute(),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
+        "metrics_http": given.metrics_http,
         "events_format": given.events_format,
         "json": given.json,
         "log_level": given.log_level,

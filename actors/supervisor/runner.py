@@ -7,6 +7,7 @@ import random
 import secrets
 import signal
 import time
+import uuid
 from typing import Final
 
 import zmq
@@ -20,6 +21,7 @@ from actors.messages import (
     Drain,
     Heartbeat,
     HelloWorldOrders,
+    HostPort,
     LocalEdgeOrders,
     MetricsOrders,
     Origin,
@@ -97,6 +99,7 @@ class Supervisor:
         self._edge_ca: str | None = str(settings.edge_ca) if settings.edge_ca else None
         self._service_url = settings.service_url
         self._edges = settings.edges
+        self._metrics_http = settings.metrics_http
         self._client_id = secrets.token_bytes(16)
         self._state = StateFolder(settings.state_folder)
         self._bound: list[str] = []
@@ -223,6 +226,9 @@ class Supervisor:
         endpoints = dict(zip(names, ready, strict=True))
         self._metrics_endpoint = endpoints["metrics"]["metrics"]
         self._bound.append(self._metrics_endpoint)
+        if (http := endpoints["metrics"].get("http")) is not None:
+            self._metrics_http = HostPort(http.rpartition(":")[0].strip("[]"), int(http.rpartition(":")[2]))
+            self._log.info("metrics over HTTP", address=f"http://{http}/metrics")
         origin = self._origin = self._find_origin(endpoints)
         self._announce(
             events.Starting(
@@ -363,7 +369,12 @@ class Supervisor:
         match name.actor:
             case "metrics":
                 return MetricsOrders(
-                    *basics, metrics_endpoint=self._metrics_endpoint, deltas_endpoint=self._deltas_endpoint
+                    *basics,
+                    metrics_endpoint=self._metrics_endpoint,
+                    deltas_endpoint=self._deltas_endpoint,
+                    events_endpoint=self._events_endpoint,
+                    http=self._metrics_http,
+                    connector_id=str(uuid.UUID(bytes=self._client_id)),
                 )
             case "spare":
                 return SpareOrders(*basics)

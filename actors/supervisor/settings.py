@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
-from actors.messages import Origin
+from actors.messages import HostPort, Origin
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
@@ -44,6 +44,7 @@ class Settings:
     """End with stdin: it is held by the program that started this one."""
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None
+    metrics_http: HostPort | None = None
     events_format: EventsFormat = "msgpack"
     json: bool = False
     log_level: str = "info"

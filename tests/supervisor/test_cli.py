@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import ExitCode, UsageError
-from actors.messages import Origin
+from actors.messages import HostPort, Origin
 from actors.supervisor.cli import ENVIRONMENT_PREFIX, make_parser, read_settings
 from actors.supervisor.settings import Settings
 
@@ -41,6 +41,7 @@ def test_every_flag_has_its_variable() -> None:
         "state_dir": "/tmp/x",
         "events": "tcp://127.0.0.1:0",
         "metrics": "tcp://localhost:55",
+        "metrics_http": "[::1]:9090",
         "events_format": "json",
         "json": "yes",
         "log_level": "debug",
@@ -81,6 +82,7 @@ def test_every_flag_has_its_variable() -> None:
         state_folder=Path("/tmp/x"),
         events_endpoint="tcp://127.0.0.1:*",
         metrics_endpoint="tcp://127.0.0.1:55",
+        metrics_http=HostPort("::1", 9090),
         events_format="json",
         json=True,
         log_level="debug",

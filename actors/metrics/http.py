@@ -1,0 +1,114 @@
+"""`--metrics-http`: what operators of the Go client know, under the same paths and in the same forms.
+
+GET /metrics      the counters, for Prometheus
+GET /ready        200 while a visitor would be served, else 503; {"status", "readyConnections", "connectorId"}
+GET /healthcheck  200 OK: this process lives
+GET /quicktunnel  {"hostname": …}
+"""
+
+import asyncio
+import contextlib
+import urllib.parse
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+import zmq
+from aiohttp import web
+
+from actors import bus
+from actors.errors import LocalSetupError
+from actors.messages import DECODE_ERRORS, HostPort
+
+FRESH: Final = 3.5
+"""Seconds for which a word of the supervisor's holds: it speaks every second, and a dead one is not ready."""
+
+STOP_TIMEOUT: Final = 0.2
+"""Seconds for requests in flight at the end."""
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Stats(msgspec.Struct):
+    """What is read of the event `stats`."""
+
+    url: str
+    serves: bool
+    connections: int
+
+
+class Readiness:
+    """What the supervisor said last, and when."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._said = _Stats("", False, 0)
+        self._at = float("-inf")
+
+    @property
+    def latest(self) -> _Stats:
+        """What it said; nothing any more, if that was too long ago."""
+        return self._said if self._loop.time() - self._at <= FRESH else _Stats(self._said.url, False, 0)
+
+    async def follow(self, context: bus.Context, endpoint: str) -> None:
+        """Listen to it, for as long as this process lives."""
+        socket = bus.make_socket(context, zmq.SocketType.SUB)
+        socket.subscribe(b"stats")
+        socket.connect(endpoint)
+        while True:
+            payload = (await socket.recv_multipart())[-1]
+            decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
+            with contextlib.suppress(*DECODE_ERRORS):
+                self._said, self._at = decode(payload, type=_Stats), self._loop.time()
+
+
+def make_app(exposition: Callable[[], str], readiness: Readiness, connector_id: str) -> web.Application:
+    """The endpoints. `exposition` gives the text for Prometheus."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(text=exposition(), headers={"Content-Type": TEXT})
+
+    async def ready(request: web.Request) -> web.Response:
+        said = readiness.latest
+        status = 200 if said.serves else 503
+        body = {"status": status, "readyConnections": said.connections, "connectorId": connector_id}
+        return web.json_response(body, status=status)
+
+    async def healthcheck(request: web.Request) -> web.Response:
+        return web.Response(text="OK\n")
+
+    async def quicktunnel(request: web.Request) -> web.Response:
+        return web.json_response({"hostname": urllib.parse.urlsplit(readiness.latest.url).netloc})
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/metrics", metrics),
+            web.get("/ready", ready),
+            web.get("/healthcheck", healthcheck),
+            web.get("/quicktunnel", quicktunnel),
+        ]
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, address: HostPort) -> AsyncIterator[str]:
+    """Serve for the length of the block; yields the address as it came out.
+
+    Raises:
+        LocalSetupError: it cannot be bound.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            raise LocalSetupError(
+                f"cannot bind --metrics-http {address}: {error.strerror}. Choose another port, or 0 for any."
+            ) from error
+        host, port = runner.addresses[0][:2]
+        yield str(HostPort(host, port))
+    finally:
+        await runner.cleanup()
