@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.kit.processes import PATIENCE, Process, local_edge, supervisor
+from tests.kit.udp_proxy import UdpProxy, address_of
 
 
 class Tunnel:
@@ -43,6 +44,17 @@ class Tunnel:
 
 
 @contextlib.asynccontextmanager
+async def _between(link: UdpProxy | None, edge: str) -> AsyncIterator[str]:
+    """Put `link` before the edge; yield what to dial."""
+    if link is None:
+        yield edge
+        return
+    link.upstream = address_of(edge)
+    async with link:
+        yield "{}:{}".format(*link.address)
+
+
+@contextlib.asynccontextmanager
 async def tunnel(
     port: int | None,
     state: Path,
@@ -50,11 +62,15 @@ async def tunnel(
     connections: int = 1,
     url: str | None = None,
     env: Mapping[str, str] | None = None,
+    link: UdpProxy | None = None,
 ) -> AsyncIterator[Tunnel]:
-    """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered."""
+    """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered.
+
+    `link` is what lies between the workers and the edge.
+    """
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
-    async with local_edge() as edge:
-        reach = ["--service-url", edge["api"], "--edge", edge["edge"], "--edge-ca", edge["ca"]]
+    async with local_edge() as edge, _between(link, edge["edge"]) as dialled:
+        reach = ["--service-url", edge["api"], "--edge", dialled, "--edge-ca", edge["ca"]]
         async with supervisor(
             *what, *reach, "--connections", connections, "--json", *arguments, state=state, env=env
         ) as process:

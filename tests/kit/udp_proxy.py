@@ -190,6 +190,12 @@ class Blackhole:
 # --- the proxy ---
 
 
+def address_of(host_and_port: str) -> Address:
+    """`HOST:PORT` as a socket takes it."""
+    host, _, port = host_and_port.rpartition(":")
+    return host, int(port)
+
+
 class Counters:
     """What passed one way."""
 
