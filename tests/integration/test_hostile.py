@@ -1,6 +1,7 @@
 """Origins and visitors that misbehave: each harms its own request alone."""
 
 import asyncio
+import hashlib
 import os
 import random
 import struct
@@ -12,8 +13,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.kit.origins import BLOCK, answer, read_head, scripted
+from tests.kit.origins import BLOCK, answer, pattern_hash, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE
+from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.tunnel import tunnel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -70,6 +72,19 @@ async def test_broken_responses(state: Path, responses: dict[str, bytes]) -> Non
             else:
                 assert answered["ended"] == "reset", name
             assert (await made.visitor.get("/good")).text == "good", name
+
+
+async def test_way_to_the_origin_that_breaks_or_crumbles(state: Path) -> None:
+    """A reset in the middle of a body is no whole response to the visitor; small segments change nothing."""
+    size = 1_000_000
+    async with uvicorn_origin() as origin, TcpProxy(origin) as way, tunnel(way.port, state) as made:
+        way.reset_after = size // 2
+        with pytest.raises(httpx.TransportError):
+            await made.visitor.get(f"/down/{size}")
+        way.reset_after, way.slice = None, 700
+        response = await made.visitor.get(f"/down/{size}")
+        assert len(response.content) == size
+        assert hashlib.sha256(response.content).hexdigest() == pattern_hash(size)
 
 
 async def test_slow_and_silent_origins_hold_only_their_own_requests(state: Path) -> None:
