@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.kit.processes import PATIENCE, Process, local_edge, supervisor
-from tests.kit.udp_proxy import UdpProxy, address_of
+from tests.kit.udp_proxy import UdpProxy, address_of, joined
 
 
 class Tunnel:
@@ -51,7 +51,7 @@ async def _between(link: UdpProxy | None, edge: str) -> AsyncIterator[str]:
         return
     link.upstream = address_of(edge)
     async with link:
-        yield "{}:{}".format(*link.address)
+        yield joined(link.address)
 
 
 @contextlib.asynccontextmanager

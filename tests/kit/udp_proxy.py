@@ -196,6 +196,12 @@ def address_of(host_and_port: str) -> Address:
     return host, int(port)
 
 
+def joined(address: Address) -> str:
+    """The same backwards."""
+    host, port = address
+    return f"{host}:{port}"
+
+
 class Counters:
     """What passed one way."""
 
