@@ -142,6 +142,14 @@ class CreditedConnection(QuicConnection):
             stream.max_stream_data_local += count
         self._local_max_data.value += count
 
+    def probe(self) -> None:
+        """Send a PING even if the congestion window is full, as RFC 9002 section 7 allows to probes.
+
+        aioquic holds back its own PINGs then. In an outage all that was sent fills the window, and the timer that
+        would probe doubles: its next time may come after the idle timeout, though the link was back long before.
+        """
+        self._send_probe()
+
     def received_on(self, stream_id: int) -> int:
         """Bytes of a stream that count against the connection's credit."""
         stream = self._streams.get(stream_id)
@@ -234,7 +242,6 @@ class AioquicEngine:
         self._delivered: dict[int, int] = {}
         self._held: dict[int, int] = {}
         """Bytes a stream, delivered and not yet consumed."""
-        self._pings = 0
 
     @classmethod
     def client(cls, configuration: QuicConfiguration) -> "AioquicEngine":
@@ -349,8 +356,7 @@ class AioquicEngine:
         return self._connection.unfinished_streams()
 
     def ping(self) -> None:
-        self._pings += 1
-        self._connection.send_ping(self._pings)
+        self._connection.probe()
 
     def round_trip_time(self) -> float:
         return self._connection.smoothed_rtt

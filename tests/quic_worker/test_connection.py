@@ -371,6 +371,22 @@ async def test_idle_streams_of_the_peer_do_not_hold_up_a_flush() -> None:
         await pair.client.flushed()
 
 
+async def test_ping_leaves_though_the_congestion_window_is_full() -> None:
+    """The network is gone in the middle of a body: the next PING must be the one that finds it back."""
+    pair = Pair(lambda stream: None)
+    stream = pair.client.open_stream(Recorder)
+    stream.write(bytes(STREAM_WINDOW))
+    for _ in range(1000):  # so long until pacing holds nothing back any more
+        pair.clock.now += 0.001
+        pair.client.transmit()
+    pair.to_server.clear()
+    pair.client.transmit()
+    assert not pair.to_server, "the window is full"
+    pair.client.ping()
+    pair.client.transmit()
+    assert len(pair.to_server) == 1
+
+
 async def test_flushed_waits_for_acknowledgement() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
