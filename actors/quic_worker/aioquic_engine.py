@@ -2,7 +2,7 @@
 
 aioquic grants credit for what it received, so that a peer can fill the memory of an application that reads nothing
 (both limits double at half use, for ever). `_CreditedConnection` grants it for what the application consumed. It
-overrides four private methods, which is why pyproject.toml pins the minor version.
+overrides four private methods and calls one (`_send_probe`), which is why pyproject.toml pins the minor version.
 """
 
 from typing import Any, Final

@@ -137,7 +137,6 @@ async def test_edge_that_has_forgotten_the_tunnel_ends_it(state: Path) -> None:
 
 
 @pytest.mark.row("E3")
-@pytest.mark.row("E3")
 async def test_edge_that_has_forgotten_the_tunnel_is_asked_for_another(state: Path, tmp_path: Path) -> None:
     """With `--renew`. The API is the other edge's by then, too."""
     async with (
