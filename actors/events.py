@@ -96,7 +96,7 @@ class Unreachable(Event, frozen=True, kw_only=True, tag="unreachable"):
 
 
 class UrlChanged(Event, frozen=True, kw_only=True, tag="url_changed"):
-    """The service dropped the tunnel and gave another (`--renew`). It serves once `registered` says so."""
+    """The service dropped the tunnel and gave another (`--renew`). It serves once the event `state` says so."""
 
     url: str
     tunnel_id: str
@@ -184,7 +184,7 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     serves: bool
     """Both as in the event `state`."""
     origin_reachable: bool
-    """False once requests failed and a look at the origin's port found nobody."""
+    """False if nobody was found at the origin's port, at the start or after requests had failed, and since then."""
 
 
 class StateFileFailed(Event, frozen=True, kw_only=True, tag="state_file_failed"):

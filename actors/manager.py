@@ -345,15 +345,16 @@ class TunnelHandle:
             case facts.RateLimited() if not self._up.done():
                 message = f"the tunnel API refuses new tunnels for now; try again in {event.retry_after:.0f} s or later"
                 self._up.set_exception(RateLimited(message, retry_after=event.retry_after))
-            case facts.Registered():
+            case facts.Assigned():
                 self._tunnel_id = event.tunnel_id
+            case facts.Registered():
                 self._location = self._location or event.location
+                self._come_up()
             case facts.UrlChanged():
                 self._tunnel_id, self._location = event.tunnel_id, ""
             case facts.StateChanged():
                 self._state = event
-                if event.serves and not self._up.done():
-                    self._up.set_result(None)
+                self._come_up()
             case facts.StartFailed():
                 self._error = BY_REASON.get(event.reason, TunnelError)(event.message)
             case facts.GaveUp(reason=PermanentFailure.reason):
@@ -366,6 +367,10 @@ class TunnelHandle:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(event)
+
+    def _come_up(self) -> None:
+        if self._state.serves and self._location and not self._up.done():
+            self._up.set_result(None)
 
     def _ended(self, status: int) -> None:
         if self._error is None and status != ExitCode.STOPPED:

@@ -129,6 +129,14 @@ class Origin(Message, frozen=True):
     """Seconds for the head of a response; 0: as long as it takes."""
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """What to connect to, one after the other.
+
+        A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
+        """
+        return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
+
+    @property
     def authority(self) -> str:
         """Host and port, as they stand in a URL."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,9 @@ from actors.errors import LocalSetupError
 
 _PREFIX: Final = "tunnel-supervisor-"
 _LOCK_NAME: Final = "lock"
+
+_ABANDONED_AFTER: Final = 3600.0
+"""Seconds after which a folder without a lock is one whose owner died while it made it."""
 
 
 @contextlib.contextmanager
@@ -33,8 +37,7 @@ def private() -> Iterator[Path]:
     parent = Path(runtime if runtime and _is_private(Path(runtime)) else tempfile.gettempdir())
     _remove_stale(parent)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock = _lock(folder, os.O_CREAT)
+        folder, lock = _make(parent)
     except OSError as error:
         raise LocalSetupError(
             f"cannot make a folder for sockets in {parent}: {error.strerror}. "
@@ -47,6 +50,17 @@ def private() -> Iterator[Path]:
     finally:
         remove(folder)
         os.close(lock)
+
+
+def _make(parent: Path) -> tuple[Path, int]:
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    try:
+        return folder, _lock(folder, os.O_CREAT)
+    except BlockingIOError:  # another instance takes it for a stale one at this very moment
+        return _make(parent)
+    except OSError:
+        remove(folder)
+        raise
 
 
 def remove(folder: Path) -> None:
@@ -73,10 +87,16 @@ def _remove_stale(parent: Path) -> None:
     """Remove the folders of this user's instances that live no more."""
     for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if _is_private(folder):
-                lock = _lock(folder)  # fails while its owner lives, and for one that was only just made
-                remove(folder)
-                os.close(lock)
+            if not _is_private(folder):
+                continue
+            try:
+                lock = _lock(folder)  # fails while its owner lives
+            except FileNotFoundError:
+                if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
+                    remove(folder)
+                continue
+            remove(folder)
+            os.close(lock)
 
 
 def _is_private(folder: Path) -> bool:

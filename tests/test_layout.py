@@ -109,6 +109,7 @@ def test_every_module_has_its_test() -> None:
 
 
 READS_THE_CLOCK = {
+    "run_folder.py",  # the age of a folder
     "supervisor/publisher.py",  # stamps of events
     "supervisor/runner.py",  # started_at
     "supervisor/cli.py",  # the stamp of an event

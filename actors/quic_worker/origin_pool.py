@@ -50,8 +50,7 @@ class OriginPool:
         self._idle: deque[OriginConnection] = deque()
         self.failures = 0
         """Times so far that the origin could not be reached."""
-        # A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
-        self._hosts = ["127.0.0.1", "::1"] if origin.host == "localhost" else [origin.host]
+        self._hosts = list(origin.hosts)
 
     @property
     def origin(self) -> Origin:

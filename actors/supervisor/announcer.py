@@ -1,5 +1,6 @@
 """Whoever is told what happens: the event socket, the log, the state files, stdout, the service manager."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ class Announcer:
         self._stdout = stdout
         self._about = about
         self._given_url = ""
-        self._files_fail = False
+        self._files_fail = self._closed = False
 
     def __call__(self, fact: events.Event) -> None:
         """Tell everybody: the files first, so that who hears the event finds them true."""
@@ -61,6 +62,7 @@ class Announcer:
                 self._write_files(clear_url=True)
             case events.Registered() if not self._about.location:
                 self._know(location=fact.location)
+                self._write_files()
             case events.OriginUnreachable() | events.OriginReachable():
                 self._know(origin_reachable=isinstance(fact, events.OriginReachable))
                 self._write_files()
@@ -74,9 +76,7 @@ class Announcer:
         self._know(state=fact.state, serves=fact.serves, connections=fact.connections, slots=fact.slots)
         words = _SAYS.get(State(fact.state), fact.url)
         self._manager.status(f"{words} ({fact.connections} of {fact.slots} connections)")
-        if fact.state is State.STOPPING:
-            return  # from here on the files are not to come back
-        self._write_files()
+        self._write_files(clear_url=fact.state == State.STOPPING)
         if fact.serves and fact.url != self._given_url:
             if not self._given_url:
                 self._manager.ready()
@@ -87,26 +87,31 @@ class Announcer:
     # --- the state files ---
 
     def _write_files(self, *, clear_url: bool = False) -> None:
-        about = self._about
-        if not about.url:
+        about, folder = self._about, self._folder
+        if not about.url or self._closed:
             return
-        try:
-            if clear_url:
-                self._folder.clear_url()
-            self._folder.write(about)
-            if about.serves:
-                self._folder.write_url(about.url)
-        except OSError as error:
-            self._files_failed(error)
-        else:
-            self._files_fail = False
+        work = [lambda: folder.write(about)]
+        if clear_url:
+            work.append(folder.clear_url)
+        elif about.serves:
+            work.append(lambda: folder.write_url(about.url))
+        self._try(*work)
 
     def clear_files(self) -> None:
-        """The tunnel is no more."""
-        try:
-            self._folder.clear()
-        except OSError as error:
-            self._files_failed(error)
+        """The tunnel is no more, and nothing that comes late brings its files back."""
+        self._closed = True
+        self._try(self._folder.clear_url, self._folder.clear)
+
+    def _try(self, *work: Callable[[], None]) -> None:
+        """Do what can be done: one file does not suffer from the other."""
+        failed = False
+        for step in work:
+            try:
+                step()
+            except OSError as error:
+                failed = True
+                self._files_failed(error)
+        self._files_fail = failed
 
     def _files_failed(self, error: OSError) -> None:
         if self._files_fail:

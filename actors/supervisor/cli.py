@@ -157,6 +157,7 @@ def _origin_url(text: str) -> Origin:
     try:
         parts = urllib.parse.urlsplit(text)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # or no resolver takes it
     except ValueError:
         parts, port = urllib.parse.urlsplit(""), 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.username is not None:

@@ -8,6 +8,7 @@ from actors.log import Logger
 from actors.messages import EdgeAddress
 from actors.supervisor import network, visibility
 from actors.supervisor.policy import Policy
+from actors.supervisor.readiness import Visibility
 from actors.supervisor.vocabulary import NameSeen, NetworkSeen, PolicyEvent, ProbeSeen
 
 
@@ -28,7 +29,12 @@ class Lookout:
         seen: NetworkSeen | None = None
         answers, asked_at = True, loop.time()
         while True:
-            sources = network.sources(addresses)
+            try:
+                sources = network.sources(addresses)
+            except OSError as error:  # no descriptor for a look: the last one holds
+                self._log.debug("cannot look for routes", error=error.strerror)
+                await asyncio.sleep(network.ROUTE_INTERVAL)
+                continue
             if resolver_knows is None or self._policy.connections or not sources:
                 answers = True  # nothing to be learnt from it
             elif loop.time() - asked_at >= network.RESOLVER_INTERVAL:
@@ -40,19 +46,27 @@ class Lookout:
 
     async def look_for_name(self) -> None:
         """Ask the zone's own servers for the public name, until they know it."""
-        hostname = urlsplit(self._policy.url).hostname or ""
+        url = self._policy.url
+        hostname = urlsplit(url).hostname or ""
+        found = False
         try:
-            found = await visibility.is_visible(hostname, await visibility.name_servers(hostname))
+            async with asyncio.timeout(visibility.LOOKUP_DEADLINE):
+                await visibility.until_visible(hostname, await visibility.name_servers(hostname))
+                found = True
+        except TimeoutError:
+            self._log.debug("the name is not in DNS", name=hostname)
         except OSError as error:
             self._log.warning("cannot look for the name in DNS", error=str(error))
-            found = False
-        self._handle(NameSeen(found))
+        self._handle(NameSeen(url, found))
 
     async def keep_probing(self) -> None:
         """Fetch the public URL now and then, as a visitor would."""
         wait = visibility.PROBE_RETRY
         while True:
             await asyncio.sleep(wait)
-            wrong = await visibility.probe(self._policy.url) if self._policy.connections else None
-            self._handle(ProbeSeen(wrong is None, wrong or ""))
+            url, wrong = self._policy.url, None
+            # Not before the name is known to be there: an early no would be remembered by the system's resolver.
+            if self._policy.connections and self._policy.visibility is not Visibility.UNSEEN:
+                wrong = await visibility.probe(url)
+            self._handle(ProbeSeen(url, wrong is None, wrong or ""))
             wait = visibility.PROBE_INTERVAL if wrong is None else visibility.PROBE_RETRY

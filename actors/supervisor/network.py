@@ -1,6 +1,7 @@
 """This machine's way out, as the kernel's routing table and the resolver tell. No packet goes to the edge for it."""
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterable
 from typing import Final
@@ -17,18 +18,29 @@ RESOLVER_TIMEOUT: Final = 3.0
 """Seconds for its answer: less than a dial takes to fail, so that it is known in time not to count that."""
 
 
+OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""What says something about this process, and nothing about the network."""
+
+
 def sources(addresses: Iterable[EdgeAddress]) -> frozenset[str]:
     """This machine's own addresses from which the edge can be reached, at most one for each IP version.
 
     Connecting a UDP socket sends nothing: the kernel looks for a route and chooses the address to send from.
+
+    Raises:
+        OSError: it cannot be found out, for want of a descriptor.
     """
     found = set()
     one_of_each = {":" in address.host: address for address in addresses}
     for is_ipv6, address in one_of_each.items():
         family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
-        with contextlib.suppress(OSError), contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
-            probe.connect((address.host, address.port))
-            found.add(str(probe.getsockname()[0]))
+        try:
+            with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+                probe.connect((address.host, address.port))
+                found.add(str(probe.getsockname()[0]))
+        except OSError as error:
+            if error.errno in OUT_OF_MEANS:
+                raise
     return frozenset(found)
 
 

@@ -1,7 +1,7 @@
 """Whether anything listens where requests are to go: "tunnel up, nothing listens on 8080" is to be no mystery."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from actors import events
@@ -49,14 +49,19 @@ class OriginWatch:
 
     async def _answers(self) -> bool:
         origin = self._origin
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                _, writer = await (
-                    asyncio.open_unix_connection(origin.path)
-                    if origin.scheme == "unix"
-                    else asyncio.open_connection(origin.host, origin.port)
-                )
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        return True
+        if origin.scheme == "unix":
+            return await _connects(asyncio.open_unix_connection(origin.path))
+        for host in origin.hosts:
+            if await _connects(asyncio.open_connection(host, origin.port)):
+                return True
+        return False
+
+
+async def _connects(opening: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            _, writer = await opening
+    except (OSError, UnicodeError):
+        return False
+    writer.close()
+    return True

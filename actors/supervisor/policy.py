@@ -15,6 +15,9 @@ from typing import Final
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, events
 from actors.errors import (
+    ApiServerError,
+    ApiUnreachable,
+    DiscoveryError,
     EdgeUnreachable,
     NoConnection,
     PermanentFailure,
@@ -26,8 +29,8 @@ from actors.messages import HEARTBEAT_INTERVAL
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.readiness import State, Visibility, serves
-from actors.supervisor.restart import PATIENCE, SPARE, Helpers, backoff
-from actors.supervisor.slots import HEALTHY_AFTER, LIVE, READY_TIMEOUT, Slot, SlotState
+from actors.supervisor.restart import BACKOFF, PATIENCE, READY_TIMEOUT, SPARE, Helpers, backoff
+from actors.supervisor.slots import HEALTHY_AFTER, LIVE, Slot, SlotState
 from actors.supervisor.vocabulary import (
     Announce,
     Begin,
@@ -44,7 +47,6 @@ from actors.supervisor.vocabulary import (
     ProbeSeen,
     Renew,
     RenewFailed,
-    SpawnHelper,
     SpawnWorker,
     StopAsked,
     Tick,
@@ -63,6 +65,15 @@ TICK: Final = 0.5
 
 KILL_MARGIN: Final = 2.0
 """Seconds beyond the grace period after which a worker that should have ended is killed."""
+
+FREE_DUPLICATES: Final = 5
+"""Refusals as a duplicate that count for nothing: the edge forgets a dead connection within 5 s."""
+
+RENEW_WAIT: Final = 60.0
+"""Seconds by which the waits of `BACKOFF` are multiplied between two renewals: the API counts tunnels."""
+
+RENEWED_HEALTHY_AFTER: Final = 600.0
+"""Seconds that a tunnel must last for the next renewal to be made at once."""
 
 PROBE_FAILURES: Final = 2
 """Probes in a row that must fail before the public URL counts as unreachable: one can be lost on the way."""
@@ -116,6 +127,12 @@ class Policy:
     _has_spare: bool = field(init=False)
     """One is up, or on its way. The first is started together with the metrics actor, before there is a tunnel."""
     _renewing: bool = False
+    _renew_at: float | None = None
+    """When the next one is asked for; None while one is, or none is wanted."""
+    _renew_failures: int = 0
+    _renewals: int = 0
+    """Consecutive ones, of tunnels that the service dropped soon."""
+    _begun_at: float = 0.0
     _start_deadline: float | None = None
     _last_tick: float | None = None
     _last_failure: WorkerStopped | None = None
@@ -169,7 +186,7 @@ class Policy:
     def all_answer(self, now: float) -> bool:
         """Whether every actor that should live has been heard of."""
         silent = any(slot.state in LIVE and self._is_silent(slot, now) for slot in self.slots)
-        return not silent and self._helpers.is_up("metrics")
+        return not silent and not self._helpers.is_silent(now)
 
     # --- the one mutator ---
 
@@ -179,6 +196,8 @@ class Policy:
             return []
         if self._last_tick is None:
             self._last_tick = now  # from here on a tick is due
+            if self._has_spare:
+                self._helpers.order(SPARE, now)  # it was started together with the metrics actor
         commands = self._judge_event(event, now)
         self.finished = any(isinstance(command, Finish) for command in commands)
         if (now_true := (self.state, self.serves, self.connections)) == self._said:
@@ -187,7 +206,7 @@ class Policy:
         fact = events.StateChanged(
             state=self.state, serves=self.serves, url=self.url, connections=self.connections, slots=len(self.slots)
         )
-        return [*commands, Announce(fact)]
+        return [Announce(fact), *commands]  # the state comes first: whoever hears the rest finds it said
 
     def _judge_event(self, event: PolicyEvent, now: float) -> Sequence[Command]:
         match event:
@@ -202,9 +221,9 @@ class Policy:
             case NetworkSeen():
                 return self._network_seen(event, now)
             case NameSeen() | ProbeSeen():
-                return self._seen_from_outside(event)
+                return self._seen_from_outside(event) if event.url == self.url else []
             case RenewFailed():
-                return [Finish(event.error)]
+                return self._renew_failed(event.error, now)
             case WorkerExited():
                 slot = self.slots[event.slot]
                 return self._exited(slot, event, now) if slot.is_of(event) else []
@@ -220,12 +239,13 @@ class Policy:
             commands.append(Announce(fact))
         elif self.stop_deadline is None:
             self._start_deadline = now + self.limits.start_timeout
-        self._renewing = False
+        self._renewing, self._renew_failures = False, 0
         self.url, self.tunnel_id, self._edges, self.visibility = (
             *(event.url, event.tunnel_id, event.edges),
             event.visibility,
         )
         self.reconnects = self._probe_failures = 0
+        self._begun_at = now
         return [*commands, *self._start(self.slots[0], now)]
 
     # --- what workers say ---
@@ -260,7 +280,7 @@ class Policy:
             connection_id=event.connection_id,
             connections=self.connections,
         )
-        return [Announce(fact), *self._start_idle(now), *self._order_spare()]
+        return [Announce(fact), *self._start_idle(now), *self._order_spare(now)]
 
     def _start_idle(self, now: float) -> list[Command]:
         return [command for slot in self.slots if slot.state is SlotState.IDLE for command in self._start(slot, now)]
@@ -270,11 +290,11 @@ class Policy:
         slot.state, slot.wake_at = SlotState.WAITING, now
         return self._wake(slot, now)
 
-    def _order_spare(self) -> list[Command]:
+    def _order_spare(self, now: float) -> list[Command]:
         if not self.limits.spare or self._has_spare:
             return []
         self._has_spare = True
-        return [SpawnHelper(SPARE)]
+        return [self._helpers.order(SPARE, now)]
 
     def _spawn(self, slot: Slot, now: float) -> list[Command]:
         slot.next_generation(now, warm=self._helpers.is_up(SPARE))
@@ -301,7 +321,8 @@ class Policy:
         self._last_failure = word
         if word.end is WorkerEnd.REFUSED_FOR_GOOD:
             return self._refused(slot, word, now)
-        delay = self._judge(slot, before, word, now)
+        delay = max(self._judge(slot, before, word, now), word.retry_after)
+        slot.asked_to_wait_until = now + word.retry_after
         slot.state = SlotState.WAITING
         slot.wake_at = now + delay
         gone = self._beyond_mending(slot)
@@ -327,20 +348,23 @@ class Policy:
         """Count the failure, choose the next address; return the seconds to wait."""
         if word.end is WorkerEnd.DUPLICATE_CONNECTION:
             slot.duplicates += 1
+            slot.failures += slot.duplicates > FREE_DUPLICATES
             elsewhere = self._edges.move_on(slot.index, now, unreachable=False)
-            wait = 0.0 if elsewhere and slot.duplicates == 1 else backoff(slot.duplicates, self.rng)
-            return max(wait, word.retry_after)
+            return 0.0 if elsewhere and slot.duplicates == 1 else backoff(slot.duplicates, self.rng)
         if before is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER:
             slot.hope_again()
-            return word.retry_after  # the first try after a healthy life is made at once, at its own address
+            return 0.0  # the first try after a healthy life is made at once, at its own address
+        if before is SlotState.STARTING and slot.warm:
+            return 0.0  # the spare died before it got its orders: no try was made
         slot.tries += 1
-        if self.is_online and word.end is not WorkerEnd.NO_ROUTE:
+        # The first without a route may be of the wrong IP version; what has a route and never gets there counts.
+        if self.is_online and (word.end is not WorkerEnd.NO_ROUTE or slot.tries > 1):
             slot.failures += 1
         if before is SlotState.DIALING:
             self._edges.move_on(slot.index, now, unreachable=word.end in _UNREACHED)
         if word.end is WorkerEnd.NO_ROUTE and slot.tries == 1:
             return 0.0  # there may be one to another address, of the other IP version
-        return max(backoff(slot.tries, self.rng), word.retry_after)
+        return backoff(slot.tries, self.rng)
 
     def _beyond_mending(self, slot: Slot) -> bool:
         """Before the first registration the start's own timeout rules; and a slot that was only just lost has hope."""
@@ -373,18 +397,39 @@ class Policy:
         dropped = any(other.held_before for other in self.slots)
         if not self.connections and (slot.held_before or all(s.state is SlotState.REFUSED for s in self.slots)):
             if dropped and self.limits.renew:
-                return [fact, *self._renew()]
+                return [fact, *self._drop(now)]
             hint = " With --renew, another one is asked for." if dropped else ""
             return [fact, Finish(RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}"))]
         # The others wait for a first registration: it is the next one's turn to try for it.
         waiting = [other for other in self.slots if other.state is SlotState.IDLE]
         return [fact, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
 
-    def _renew(self) -> list[Command]:
+    def _drop(self, now: float) -> list[Command]:
+        """Have done with this tunnel, and ask for another: at once, or later if the last one lived only shortly."""
         live = [KillWorker(slot.index, slot.generation) for slot in self.slots if slot.state in LIVE]
         self.slots = [Slot(slot.index, slot.generation) for slot in self.slots]
         self._renewing = True
-        return [*live, Renew()]
+        if now - self._begun_at >= RENEWED_HEALTHY_AFTER:
+            self._renewals = 0
+        wait = RENEW_WAIT * BACKOFF[min(self._renewals, len(BACKOFF)) - 1] if self._renewals else 0.0
+        self._renewals += 1
+        self._renew_at = now + wait
+        return [*live, *self._renew_if_due(now)]
+
+    def _renew_if_due(self, now: float) -> list[Command]:
+        if self._renew_at is None or now < self._renew_at or not self.has_route:
+            return []
+        self._renew_at = None
+        return [Renew()]
+
+    def _renew_failed(self, error: TunnelError, now: float) -> list[Command]:
+        """What may pass is tried again, as often as a connection would be."""
+        self._renew_failures += 1
+        exhausted = 0 < self.limits.max_attempts <= self._renew_failures
+        if exhausted or not isinstance(error, ApiServerError | ApiUnreachable | DiscoveryError):
+            return [Finish(error)]
+        self._renew_at = now + backoff(self._renew_failures, self.rng)
+        return []
 
     # --- what is seen of the world ---
 
@@ -402,21 +447,21 @@ class Policy:
         for slot in self.slots:
             if slot.state is SlotState.WAITING:
                 slot.hope_again()
-                slot.wake_at = now
+                slot.wake_at = max(now, slot.asked_to_wait_until)
                 commands += self._wake(slot, now)
         return commands
 
     def _seen_from_outside(self, event: NameSeen | ProbeSeen) -> list[Command]:
         match event:
-            case NameSeen(True):
+            case NameSeen(found=True):
                 self.visibility = Visibility.SEEN
-            case NameSeen(False):
+            case NameSeen(found=False):
                 self.visibility = Visibility.NOT_ASKED
                 message = "the name is not in DNS yet; it may take a moment until the URL works"
                 return [Announce(events.NameNotVisible(url=self.url, message=message))]
-            case ProbeSeen(True):
+            case ProbeSeen(reachable=True):
                 self._probe_failures = 0
-            case ProbeSeen(False, message) if self.connections:
+            case ProbeSeen(reachable=False, message=message) if self.connections:
                 self._probe_failures += 1
                 if self._probe_failures == PROBE_FAILURES:
                     return [Announce(events.Unreachable(url=self.url, message=message))]
@@ -440,7 +485,7 @@ class Policy:
                 slot.hope_again()
             commands += self._wake(slot, now)
         if self.stop_deadline is None:
-            commands += self._helpers.tick(now)
+            commands += [*self._helpers.tick(now), *self._renew_if_due(now)]
             if not self.started and self._start_deadline is not None and now >= self._start_deadline:
                 commands.append(Finish(self._start_error()))
         return commands

@@ -37,6 +37,9 @@ HEARTBEAT_SLACK: Final = 0.5
 PATIENCE: Final = MISSED_HEARTBEATS * HEARTBEAT_INTERVAL + HEARTBEAT_SLACK
 """Seconds without a word after which a child counts as hung."""
 
+READY_TIMEOUT: Final = 15.0
+"""Seconds for a child to come up; imports take 0.3 s, on a machine that swaps much longer."""
+
 HELPER_HEALTHY_AFTER: Final = 60.0
 """Seconds between two ends of another actor after which they have nothing to do with each other."""
 
@@ -80,10 +83,21 @@ class Helpers:
     _were_up: set[str] = field(default_factory=set)
     _failures: dict[str, tuple[int, float]] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
+    _ordered: dict[str, float] = field(default_factory=dict)
+    """When each that is not up yet was to be started."""
 
     def is_up(self, name: str) -> bool:
         """Whether it has said that it is ready, and has not ended since."""
         return name in self._seen
+
+    def order(self, name: str, now: float) -> SpawnHelper:
+        """Have one started."""
+        self._ordered[name] = now
+        return SpawnHelper(name)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether one that is up says nothing."""
+        return any(now - seen > PATIENCE for seen in self._seen.values())
 
     def taken(self, name: str) -> None:
         """It is a helper no more: its end is no failure."""
@@ -92,12 +106,14 @@ class Helpers:
     def slept(self, seconds: float) -> None:
         """It was this process that heard nothing for so long."""
         self._seen = {name: seen + seconds for name, seen in self._seen.items()}
+        self._ordered = {name: since + seconds for name, since in self._ordered.items()}
 
     def handle(self, event: HelperReady | HelperBeat | HelperExited, now: float) -> Sequence[Command]:
         """Take an event; return what is to be done about it."""
         match event:
             case HelperReady(name):
                 self._were_up.add(name)
+                self._ordered.pop(name, None)
                 self._seen[name] = now
             case HelperBeat(name):
                 if name in self._seen:
@@ -109,15 +125,18 @@ class Helpers:
     def tick(self, now: float) -> list[Command]:
         """What is due: hung ones to kill, ended ones to start."""
         hung = [name for name, seen in self._seen.items() if now - seen > PATIENCE]
+        hung += [name for name, since in self._ordered.items() if now - since > READY_TIMEOUT]
         for name in hung:
-            del self._seen[name]
+            self._seen.pop(name, None)
+            self._ordered.pop(name, None)
         due = [name for name, at in self._due.items() if now >= at]
         for name in due:
             del self._due[name]
-        return [*(KillHelper(name) for name in hung), *(SpawnHelper(name) for name in due)]
+        return [*(KillHelper(name) for name in hung), *(self.order(name, now) for name in due)]
 
     def _exited(self, name: str, status: int, now: float) -> Sequence[Command]:
         self._seen.pop(name, None)
+        self._ordered.pop(name, None)
         spec, words = CHILDREN[name], name.replace("_", " ")
         if spec.needed and name not in self._were_up:
             return [Finish(LocalSetupError(f"the {words} actor ended with status {status} during the start"))]
@@ -128,6 +147,6 @@ class Helpers:
         self._failures[name] = (failures, now)
         fact = Announce(events.ActorRestarted(actor=name, exit_status=status))
         if failures == 1:
-            return [fact, SpawnHelper(name)]
+            return [fact, self.order(name, now)]
         self._due[name] = now + backoff(failures - 1, self.rng)
         return [fact]

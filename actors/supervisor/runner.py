@@ -91,7 +91,8 @@ class Supervisor:
         self._lookout = Lookout(self._policy, self._handle, logger)
         self._helpers: dict[str, Name] = {}
         """The present generation of each actor that is no worker."""
-        self._beats: dict[int, Heartbeat] = {}
+        self._beats: dict[tuple[int, int], Heartbeat] = {}
+        """The latest of each slot and generation that lives."""
         self._final_totals: Totals | None = None
         self._credentials: Credentials | None = None
         self._origin: Origin | None = None
@@ -205,11 +206,12 @@ class Supervisor:
         self._announce(events.Stopping(grace=grace))
         self._counts.stop_asked()
         self._handle(vocabulary.StopAsked(grace))
-        self._announce.clear_files()
 
     def _end_at_once(self, status: int) -> None:
         self._children.kill_all()
         self._announce.clear_files()
+        for endpoint in self._bound:
+            bus.remove_socket_file(endpoint)
         run_folder.remove(self._run_folder)
         os._exit(status)
 
@@ -225,7 +227,6 @@ class Supervisor:
         ready = await asyncio.gather(*(self._children.ready(self._start_helper(name)) for name in names))
         endpoints = dict(zip(names, ready, strict=True))
         self._metrics_endpoint = endpoints["metrics"]["metrics"]
-        self._bound.append(self._metrics_endpoint)
         if (http := endpoints["metrics"].get("http")) is not None:
             self._metrics_http = HostPort(http.rpartition(":")[0].strip("[]"), int(http.rpartition(":")[2]))
             self._log.info("metrics over HTTP", address=f"http://{http}/metrics")
@@ -321,6 +322,7 @@ class Supervisor:
                 self._finish(error)
 
     def _finish(self, error: TunnelError | None) -> None:
+        self._policy.finished = True  # whoever decided it: nothing is to be mended any more
         if not self._over.done():
             self._over.set_exception(_Ended(error))
             self._over.exception()  # seen here, in case nobody waits for it
@@ -388,7 +390,7 @@ class Supervisor:
 
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
-            self._beats.pop(name.slot, None)
+            self._beats.pop((name.slot, name.generation), None)
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
         elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status))
@@ -400,6 +402,7 @@ class Supervisor:
             match message:
                 case Ready():
                     if name.actor == "metrics":
+                        self._bound.append(message.endpoints.get("metrics", ""))
                         self._children.tell(name, self._counts.knowledge())
                     self._handle(vocabulary.HelperReady(name.actor))
                 case Heartbeat():
@@ -415,7 +418,7 @@ class Supervisor:
                 self._handle(vocabulary.WorkerRegistered(slot, generation, message.location, message.connection_id))
             case Heartbeat():
                 self._counts.note(slot, generation, message.totals)
-                self._beats[slot] = message
+                self._beats[slot, generation] = message
                 if self._origin_watch is not None:
                     self._origin_watch.failures(slot, generation, message.origin_failures)
                 self._handle(vocabulary.WorkerBeat(slot, generation))

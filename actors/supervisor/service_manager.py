@@ -40,7 +40,10 @@ class ServiceManager:
         if not self._address.startswith(("/", "@")):
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender:
+        # One that is gone or does not read has no say in the tunnel's life.
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender,
+        ):
             sender.setblocking(False)
-            with contextlib.suppress(OSError):  # one that is gone or does not read has no say in it
-                sender.sendto(message.encode(), address)
+            sender.sendto(message.encode(), address)

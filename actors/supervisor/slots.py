@@ -15,9 +15,6 @@ from actors.supervisor.vocabulary import WorkerEvent, WorkerStopped
 HEALTHY_AFTER: Final = 5.0
 """Seconds that a registration must last to count as a success: one that flaps must not reset the count."""
 
-READY_TIMEOUT: Final = 15.0
-"""Seconds for a worker process to come up; imports take 0.3 s, on a machine that swaps much longer."""
-
 
 class SlotState(enum.Enum):
     """Where a slot is in its life."""
@@ -50,6 +47,8 @@ class Slot:
     duplicates: int = 0
     """Consecutive refusals because an earlier connection holds the index."""
     wake_at: float = 0.0
+    asked_to_wait_until: float = 0.0
+    """The edge's own wish, which no change of network makes moot."""
     last_seen: float = 0.0
     registered_at: float = 0.0
     held_before: bool = False

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,9 @@ STATE_FILE_NAME: Final = "tunnel.json"
 STATE_FILE_MODE: Final = 0o600
 LOCK_FILE_NAME: Final = "tunnel.lock"
 FOLDER_MODE: Final = 0o700
+
+LOOKER_PATIENCE: Final = 0.3
+"""Seconds after which a lock that is held is an instance's, and not somebody's who looks whether one lives."""
 
 NOT_WRITABLE: Final = frozenset((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT))
 """What stands in the way of files, and of nothing else: the tunnel works without them."""
@@ -77,19 +81,35 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def _take(lock: int) -> bool:
+    """Take a lock; one that looks at it (`is_held`) has it for a moment."""
+    deadline = time.monotonic() + LOOKER_PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOOKER_PATIENCE / 10)
+        else:
+            return True
+
+
 class StateFolder:
     """One instance's hold on a state folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
+        self._not_ours: OSError | None = None
+        """Why there is no lock: without one nothing is written, since another instance could be at it."""
         self._written: bytes | None = None
         self._url: str | None = None
 
     def acquire(self) -> None:
         """Take the lock, which the kernel frees however this process ends.
 
-        A folder that cannot be written to has no lock and needs none: nothing can be fought over in it.
+        Where no file can be made, there is no lock, and nothing will be written: see `write`.
 
         Raises:
             AlreadyRunning: another instance has it. LocalSetupError: it is no folder.
@@ -99,24 +119,27 @@ class StateFolder:
             lock = os.open(self.path / LOCK_FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             if error.errno in NOT_WRITABLE:
+                self._not_ours = error
                 return
             raise LocalSetupError(
                 f"cannot use the state folder {self.path}: {error.strerror}. Choose another with --state-dir."
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(lock):
             holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
             os.close(lock)
             raise AlreadyRunning(
                 f"another tunnel-supervisor (process {holder or 'unknown'}) holds {self.path}. "
                 "Stop it, or give this one a folder of its own with --state-dir."
-            ) from None
+            )
         with contextlib.suppress(OSError):  # the number is for people; the lock is what counts
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
         self._remove_stale()
+
+    def _check_ours(self) -> None:
+        if self._not_ours is not None:
+            raise self._not_ours
 
     def _remove_stale(self) -> None:
         """What an instance that was killed left behind: it says that a tunnel is there, and none is."""
@@ -131,6 +154,7 @@ class StateFolder:
         Raises:
             OSError: it cannot be written.
         """
+        self._check_ours()
         content = msgspec.json.format(msgspec.json.encode(state)) + b"\n"
         write_atomically(self.path / STATE_FILE_NAME, content, mode=STATE_FILE_MODE)
         self._written = content
@@ -143,6 +167,7 @@ class StateFolder:
         """
         if self._url == url:
             return
+        self._check_ours()
         write_url_file(url, self.path / URL_FILE_NAME)
         self._url = url
 
@@ -157,12 +182,11 @@ class StateFolder:
             self._url = None
 
     def clear(self) -> None:
-        """Remove both files, if they are still ours.
+        """Remove `tunnel.json`, if it is still ours.
 
         Raises:
-            OSError: one of them cannot be removed.
+            OSError: it cannot be removed.
         """
-        self.clear_url()
         path = self.path / STATE_FILE_NAME
         with contextlib.suppress(FileNotFoundError):
             if self._written is not None and path.read_bytes() == self._written:

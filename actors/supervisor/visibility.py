@@ -51,17 +51,13 @@ async def name_servers(hostname: str) -> list[Server]:
     return [(record.address, 53) for answer in addresses for record in answer]
 
 
-async def is_visible(hostname: str, servers: Sequence[Server]) -> bool:
-    """Ask a zone's own servers, one after the other, until one knows an address; give up at `LOOKUP_DEADLINE`."""
-    try:
-        async with asyncio.timeout(LOOKUP_DEADLINE):
-            while True:
-                for server in servers:
-                    if await _knows(server, hostname):
-                        return True
-                await asyncio.sleep(LOOKUP_INTERVAL)
-    except TimeoutError:
-        return False
+async def until_visible(hostname: str, servers: Sequence[Server]) -> None:
+    """Ask a zone's own servers, one after the other, until one knows an address."""
+    while True:
+        for server in servers:
+            if await _knows(server, hostname):
+                return
+        await asyncio.sleep(LOOKUP_INTERVAL)
 
 
 async def _knows(server: Server, hostname: str) -> bool:
@@ -87,10 +83,11 @@ async def probe(url: str) -> str | None:
     import httpx  # here, since few ask for it
 
     target, headers = httpx.URL(url), {}
-    if target.host.endswith(".localhost"):  # the local edge's; not every resolver knows RFC 6761 section 6.3
+    is_local = target.host.endswith(".localhost")
+    if is_local:  # the local edge's; not every resolver knows RFC 6761 section 6.3, and no proxy reaches it
         target, headers = target.copy_with(host="127.0.0.1"), {"Host": target.netloc.decode()}
     try:
-        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT) as client:
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=not is_local) as client:
             response = await client.head(target, headers=headers)
     except httpx.ReadTimeout:
         return None  # the way is there; it is the origin that takes its time

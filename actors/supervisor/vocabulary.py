@@ -28,8 +28,9 @@ class Begin:
 
 @dataclass(frozen=True)
 class NameSeen:
-    """The name is in DNS; or (not `found`) it was asked for long enough."""
+    """The name of `url` is in DNS; or (not `found`) it was asked for long enough."""
 
+    url: str
     found: bool
 
 
@@ -37,6 +38,7 @@ class NameSeen:
 class ProbeSeen:
     """The public URL was fetched."""
 
+    url: str
     reachable: bool
     message: str
 

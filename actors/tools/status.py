@@ -46,7 +46,8 @@ async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
     stats = await _next_stats(state.events_endpoint, timeout)
     if stats is None:
         return Look(Status.SILENT, state, None)
-    return Look(Status.SERVES if stats.serves else Status.DOES_NOT_SERVE, state, stats)
+    serves = stats.serves and stats.origin_reachable
+    return Look(Status.SERVES if serves else Status.DOES_NOT_SERVE, state, stats)
 
 
 async def _next_stats(endpoint: str, timeout: float) -> Stats | None:

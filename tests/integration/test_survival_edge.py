@@ -89,22 +89,22 @@ async def test_registration_that_is_never_answered_is_tried_again(state: Path) -
 
 async def test_states_are_told_as_events_in_the_file_and_by_tunnel_status(state: Path) -> None:
     assert (await status(state))[0] == 3, "nothing runs yet"
-    async with trial(None, state, connections=2, lost=True) as made:
+    async with trial(None, state, "--max-reconnect-attempts", 0, connections=2, lost=True) as made:
         code, told = await status(state)
         assert (code, told["status"], told["state"]["state"]) == (0, "serves", "registered")
         assert told["stats"]["connections"] == 2
-        await made.admin.post("/rules", json={"answer": "retry", "retry_after": 4, "times": 1, "index": 1})
+        await made.admin.post("/rules", json={"answer": "retry", "times": 99})
         second = next(entry for entry in await made.connections() if entry["index"] == 1)
         await made.admin.post(f"/connections/{second['id']}/drop", json={})
         await made.process.event("state", state="degraded")
         code, told = await status(state)
         assert (code, told["stats"]["state"], told["stats"]["connections"]) == (0, "degraded", 1)
-        await made.admin.post("/rules", json={"answer": "retry", "retry_after": 4, "times": 1, "index": 0})
         first = next(entry for entry in await made.connections() if entry["index"] == 0)
         await made.admin.post(f"/connections/{first['id']}/drop", json={})
         await made.process.event("state", state="down", serves=False)
         assert json.loads((state / "tunnel.json").read_text())["state"] == "down"
         assert (await status(state))[0] == 1
+        await made.admin.delete("/rules")
         await made.process.until(lambda: states(made.process)[-1] == "registered")
         made.process.process.send_signal(signal.SIGSTOP)
         code, told = await status(state)

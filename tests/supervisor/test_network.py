@@ -1,5 +1,6 @@
 """The way out: routes by the kernel, names by a resolver."""
 
+import errno
 import socket
 from typing import Any
 
@@ -26,6 +27,15 @@ def test_without_a_route_there_is_no_source(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     assert network.sources([EdgeAddress(host="192.0.2.1", port=7844)]) == frozenset()
+
+
+def test_want_of_descriptors_says_nothing_about_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(OSError, match="Too many"):
+        network.sources([EdgeAddress(host="192.0.2.1", port=7844)])
 
 
 @pytest.mark.parametrize(

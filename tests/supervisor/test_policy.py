@@ -7,15 +7,43 @@ from typing import Any
 import pytest
 
 from actors import events
-from actors.errors import EdgeUnreachable, LocalSetupError, NoConnection, PermanentFailure, RefusedByEdge
+from actors.errors import (
+    ApiRefused,
+    ApiServerError,
+    ApiUnreachable,
+    DiscoveryError,
+    EdgeUnreachable,
+    LocalSetupError,
+    NoConnection,
+    PermanentFailure,
+    RefusedByEdge,
+    TunnelError,
+)
 from actors.errors import RegistrationFailed as NotRegistered
 from actors.messages import EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
-from actors.supervisor.policy import MAX_RETRY_AFTER, PROBE_FAILURES, TICK, Limits, Policy
+from actors.supervisor.policy import (
+    FREE_DUPLICATES,
+    MAX_RETRY_AFTER,
+    PROBE_FAILURES,
+    RENEW_WAIT,
+    RENEWED_HEALTHY_AFTER,
+    TICK,
+    Limits,
+    Policy,
+)
 from actors.supervisor.readiness import State, Visibility
-from actors.supervisor.restart import BACKOFF, CHILDREN, HELPER_HEALTHY_AFTER, MIN_JITTER, PATIENCE, SPARE
-from actors.supervisor.slots import HEALTHY_AFTER, READY_TIMEOUT, SlotState
+from actors.supervisor.restart import (
+    BACKOFF,
+    CHILDREN,
+    HELPER_HEALTHY_AFTER,
+    MIN_JITTER,
+    PATIENCE,
+    READY_TIMEOUT,
+    SPARE,
+)
+from actors.supervisor.slots import HEALTHY_AFTER, SlotState
 from actors.supervisor.vocabulary import (
     Announce,
     Begin,
@@ -44,6 +72,8 @@ from actors.supervisor.vocabulary import (
     WorkerStopped,
 )
 
+URL, OTHER_URL = "https://a.example", "https://b.example"
+
 EDGES = [EdgeAddress(host=f"192.0.2.{number}", port=7844, region=f"r{number % 2}") for number in range(1, 5)]
 
 
@@ -67,7 +97,7 @@ class Playbook:
     def __call__(self, event: PolicyEvent) -> Sequence[Command]:
         return self.policy.handle(event, self.now)
 
-    def begin(self, url: str = "https://a.example") -> Sequence[Command]:
+    def begin(self, url: str = URL) -> Sequence[Command]:
         return self(Begin(url, f"id of {url}", EdgeAddresses(EDGES, self.rng), self.visibility))
 
     def edge(self, slot: int = 0) -> EdgeAddress:
@@ -284,6 +314,18 @@ def test_duplicate_connection_takes_another_address_and_is_no_failure() -> None:
     assert again.failures == 0
 
 
+def test_duplicates_without_an_end_count_at_last() -> None:
+    play = up(max_attempts=3)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    said: list[Command] = []
+    for _ in range(FREE_DUPLICATES + 3):
+        assert not any(isinstance(command, Finish) for command in said)
+        said += play.end(WorkerEnd.DUPLICATE_CONNECTION)
+        if not play.policy.finished:
+            play.until_spawn()
+    assert isinstance(finish(said).error, PermanentFailure)
+
+
 def test_dial_failure_moves_to_another_address_and_a_lost_connection_does_not() -> None:
     play = up()
     own = play.edge()
@@ -492,6 +534,31 @@ def test_spare_that_was_stopped_is_noticed_as_soon_as_any_child() -> None:
     assert KillWorker(0, 2) in said, "a warm worker has no imports to wait for"
 
 
+def test_spare_that_died_when_it_was_needed_costs_no_wait() -> None:
+    play = begun(1, spare=True)
+    play.register()
+    play(HelperReady(SPARE))
+    play.wait(HEALTHY_AFTER + 1)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    (spawn,) = play.spawned(play(WorkerExited(0, 2, -9)))
+    assert (spawn.warm, spawn.previous_attempts) == (False, 0)
+
+
+@pytest.mark.parametrize("name", [SPARE, "metrics"])
+def test_actor_that_never_comes_up_again_is_killed(name: str) -> None:
+    play = begun(1, spare=True)
+    play.register()
+    play(HelperReady(SPARE))
+    assert SpawnHelper(name) in play(HelperExited(name, -9))
+    others = {"metrics", SPARE} - {name}
+    said: list[Command] = []
+    began = play.now
+    while play.now < began + READY_TIMEOUT + 2:
+        play.now += TICK
+        said += [*play(WorkerBeat(0, 1)), *(c for other in others for c in play(HelperBeat(other))), *play(Tick())]
+    assert acts(said) == [KillHelper(name)]
+
+
 def test_spare_that_dies_is_replaced_with_backoff_and_harms_nobody() -> None:
     play = up(1, spare=True)
     play(HelperReady(SPARE))
@@ -533,17 +600,15 @@ def test_with_a_dead_resolver_tries_are_made_and_not_counted() -> None:
         assert ended.retry_in >= MIN_JITTER * BACKOFF[min(tries, len(BACKOFF)) - 1], "and they become rarer"
 
 
-def test_no_route_to_one_address_is_never_counted_and_another_is_tried_at_once() -> None:
-    play = up(max_attempts=2)
+def test_no_route_to_the_first_address_is_not_counted_and_another_is_tried_at_once() -> None:
+    play = up()
     play.end(WorkerEnd.CONNECTION_LOST)
     own = play.edge()
     (spawn,) = play.spawned(play.end(WorkerEnd.NO_ROUTE))
     assert spawn.edge != own
-    for _ in range(20):
-        (ended,) = facts(play.end(WorkerEnd.NO_ROUTE))
-        assert isinstance(ended, events.ConnectionEnded)
-        assert ended.failures == 0
-        play.until_spawn()
+    assert play.policy.slots[0].failures == 0
+    play.end(WorkerEnd.NO_ROUTE)
+    assert play.policy.slots[0].failures == 1, "there is a route, and it leads nowhere"
 
 
 def test_other_network_resets_the_backoff() -> None:
@@ -557,6 +622,14 @@ def test_other_network_resets_the_backoff() -> None:
     commands = play(NetworkSeen(frozenset({"198.51.100.1"}), True))
     assert len(play.spawned(commands)) == 1
     assert play.policy.slots[0].failures == 0
+
+
+def test_other_network_is_no_reason_to_come_before_the_edge_wants_it() -> None:
+    play = up()
+    play(NetworkSeen(frozenset({"192.0.2.9"}), True))
+    play.end(WorkerEnd.REGISTRATION_REFUSED, retry_after=50.0)
+    assert play.spawned(play(NetworkSeen(frozenset({"198.51.100.1"}), True))) == []
+    assert 49 < play.until_spawn() <= 51
 
 
 def test_same_network_seen_again_changes_nothing() -> None:
@@ -596,10 +669,10 @@ def test_renewed_tunnel_replaces_the_dropped_one() -> None:
     commands = play.end(WorkerEnd.REFUSED_FOR_GOOD, slot=0, message="gone")
     assert acts(commands) == [KillWorker(1, 3), Renew()]
     assert play.spawned(play.wait(60)) == []
-    commands = play.begin("https://b.example")
+    commands = play.begin(OTHER_URL)
     (changed,) = facts(commands)
     assert changed == events.UrlChanged(
-        url="https://b.example", tunnel_id="id of https://b.example", previous_url="https://a.example", cause="gone"
+        url=OTHER_URL, tunnel_id="id of https://b.example", previous_url=URL, cause="gone"
     )
     (spawn,) = play.spawned(commands)
     assert (spawn.slot, spawn.generation, spawn.replace_existing) == (0, 3, False)
@@ -610,19 +683,51 @@ def test_renewed_tunnel_replaces_the_dropped_one() -> None:
     assert play.policy.connections == 2
 
 
+def dropped(play: Playbook) -> list[Command]:
+    """The service drops the tunnel."""
+    play.end(WorkerEnd.CONNECTION_LOST)
+    play.until_spawn()
+    return acts(play.end(WorkerEnd.REFUSED_FOR_GOOD))
+
+
 def test_renewed_tunnel_that_is_refused_at_once_is_the_end() -> None:
     play = up(1, renew=True)
-    play.end(WorkerEnd.CONNECTION_LOST)
-    play.end(WorkerEnd.REFUSED_FOR_GOOD)
-    play.begin("https://b.example")
+    dropped(play)
+    play.begin(OTHER_URL)
     assert isinstance(finish(play.end(WorkerEnd.REFUSED_FOR_GOOD)).error, RefusedByEdge)
 
 
+def test_tunnels_that_are_dropped_soon_are_renewed_more_and_more_slowly() -> None:
+    play = up(1, renew=True)
+    play.wait(RENEWED_HEALTHY_AFTER)
+    assert dropped(play) == [Renew()]
+    for wait in BACKOFF:
+        play.begin(OTHER_URL)
+        play.register()
+        assert dropped(play) == []
+        assert play.wait(wait * RENEW_WAIT - 1) == []
+        assert acts(play.wait(2)) == [Renew()]
+    play.begin(URL)
+    play.register()
+    play.wait(RENEWED_HEALTHY_AFTER)
+    assert dropped(play) == [Renew()]
+
+
+@pytest.mark.parametrize("error", [ApiUnreachable("down"), ApiServerError("500", status=500), DiscoveryError("no DNS")])
+def test_renewal_is_tried_again_for_as_long_as_a_connection_would_be(error: TunnelError) -> None:
+    play = up(1, renew=True, max_attempts=3)
+    play.wait(RENEWED_HEALTHY_AFTER)
+    dropped(play)
+    for tries in (1, 2):
+        assert play(RenewFailed(error)) == []
+        assert acts(play.wait(BACKOFF[tries - 1] + TICK)) == [Renew()]
+    assert finish(play(RenewFailed(error))).error is error
+
+
 def test_renewal_that_fails_and_one_that_is_stopped() -> None:
-    for event, error in ((RenewFailed(problem := RefusedByEdge("no")), problem), (StopAsked(5.0), None)):
+    for event, error in ((RenewFailed(problem := ApiRefused("no", codes=())), problem), (StopAsked(5.0), None)):
         play = up(1, renew=True)
-        play.end(WorkerEnd.CONNECTION_LOST)
-        play.end(WorkerEnd.REFUSED_FOR_GOOD)
+        dropped(play)
         assert finish(play(event)).error is error
 
 
@@ -633,7 +738,7 @@ def test_states_from_the_start_to_the_end() -> None:
     play = Playbook(2, visibility=Visibility.UNSEEN)
     said = [*play.begin(), *play.register(0)]
     assert states(said) == [("assigned", False), ("registered", False)]
-    assert states(play(NameSeen(True))) == [("visible", True)]
+    assert states(play(NameSeen(URL, True))) == [("visible", True)]
     said = [*play.register(1), *play.wait(HEALTHY_AFTER + 1), *play.end(WorkerEnd.CONNECTION_LOST, slot=1)]
     assert states(said) == [("visible", True), ("degraded", True)]
     assert states(play.end(WorkerEnd.CONNECTION_LOST, slot=0)) == [("down", False)]
@@ -644,7 +749,7 @@ def test_states_from_the_start_to_the_end() -> None:
 def test_name_that_does_not_appear_is_said_and_the_url_given_all_the_same() -> None:
     play = begun(1, visibility=Visibility.UNSEEN)
     assert states(play.register()) == [("registered", False)]
-    commands = play(NameSeen(False))
+    commands = play(NameSeen(URL, False))
     (fact,) = facts(commands)
     assert isinstance(fact, events.NameNotVisible)
     assert states(commands) == [("registered", True)]
@@ -657,16 +762,25 @@ def test_refused_slot_is_not_missed() -> None:
     assert play.policy.state is State.REGISTERED
 
 
+def test_word_about_the_old_url_says_nothing_of_the_new_one() -> None:
+    play = Playbook(1, visibility=Visibility.UNSEEN)
+    play.begin(OTHER_URL)
+    play.register()
+    assert play(NameSeen(URL, True)) == []
+    assert play.policy.state is State.REGISTERED
+    assert not play.policy.serves
+
+
 def test_public_url_that_leads_nowhere_is_said_once() -> None:
     play = up()
     for _ in range(PROBE_FAILURES - 1):
-        assert play(ProbeSeen(False, "530")) == []
-    commands = play(ProbeSeen(False, "530"))
+        assert play(ProbeSeen(URL, False, "530")) == []
+    commands = play(ProbeSeen(URL, False, "530"))
     (fact,) = facts(commands)
     assert isinstance(fact, events.Unreachable)
     assert states(commands) == [("unreachable", False)]
-    assert play(ProbeSeen(False, "530")) == []
-    assert states(play(ProbeSeen(True, ""))) == [("registered", True)]
+    assert play(ProbeSeen(URL, False, "530")) == []
+    assert states(play(ProbeSeen(URL, True, ""))) == [("registered", True)]
 
 
 def test_watchdog_is_fed_only_while_all_answer() -> None:
@@ -674,7 +788,7 @@ def test_watchdog_is_fed_only_while_all_answer() -> None:
     assert play.policy.all_answer(play.now)
     assert not play.policy.all_answer(play.now + PATIENCE + 1)
     play(HelperExited("metrics", 1))
-    assert not play.policy.all_answer(play.now)
+    assert play.policy.all_answer(play.now), "one that is started again is not stuck"
 
 
 # --- everything, in any order ---
@@ -695,8 +809,8 @@ def every_event(generation: int) -> list[PolicyEvent]:
         WorkerExited(0, generation, 0),
         WorkerExited(0, generation, -9),
         *(NetworkSeen(sources, answers) for sources in (frozenset(), frozenset("a")) for answers in (True, False)),
-        *(NameSeen(found) for found in (True, False)),
-        *(ProbeSeen(reachable, "") for reachable in (True, False)),
+        *(NameSeen(URL, found) for found in (True, False)),
+        *(ProbeSeen(URL, reachable, "") for reachable in (True, False)),
     ]
 
 
@@ -734,7 +848,7 @@ def walk(seed: int) -> None:
                     assert not warm or SPARE in helpers
                     alive.add((slot, generation))
                     helpers.discard(SPARE if warm else "")
-                case KillWorker(slot, generation) if renewing or Renew() in commands:
+                case KillWorker(slot, generation) if play.policy._renewing:
                     alive.discard((slot, generation))
                 case SpawnHelper(name):
                     assert name not in helpers, "two spares"
@@ -752,8 +866,8 @@ def walk(seed: int) -> None:
         choices: list[PolicyEvent] = [
             Tick(),
             NetworkSeen(frozenset(rng.choice(("", "a", "b"))), rng.random() < 0.8),
-            NameSeen(rng.random() < 0.5),
-            ProbeSeen(rng.random() < 0.5, ""),
+            NameSeen(URL, rng.random() < 0.5),
+            ProbeSeen(URL, rng.random() < 0.5, ""),
         ]
         if SPARE in helpers:
             choices += [HelperReady(SPARE), HelperBeat(SPARE), HelperExited(SPARE, 1)]
@@ -772,7 +886,7 @@ def walk(seed: int) -> None:
         event = rng.choice([StopAsked(1.0)] if rng.random() < 0.01 else choices)
         if renewing and rng.random() < 0.3:
             renewing = False
-            commands = play.begin("https://b.example")
+            commands = play.begin(OTHER_URL)
         else:
             if isinstance(event, WorkerExited):
                 alive.discard((event.slot, event.generation))

@@ -1,7 +1,11 @@
 """The lock, the URL file, tunnel.json."""
 
+import errno
+import fcntl
 import json
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,6 +49,7 @@ def test_files_come_and_go_together(tmp_path: Path) -> None:
     assert json.loads(state.read_text())["events_endpoint"] == "ipc://e"
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert (folder.path / URL_FILE_NAME).read_text() == "https://a.example\n"
+    folder.clear_url()
     folder.clear()
     assert [path.name for path in folder.path.iterdir()] == ["tunnel.lock"]
     folder.release()
@@ -57,6 +62,7 @@ def test_files_of_somebody_else_stay(tmp_path: Path) -> None:
     folder.write_url(STATE.url)
     (tmp_path / URL_FILE_NAME).write_text("https://other\n")
     (tmp_path / STATE_FILE_NAME).write_text("{}")
+    folder.clear_url()
     folder.clear()
     assert (tmp_path / URL_FILE_NAME).read_text() == "https://other\n"
     assert (tmp_path / STATE_FILE_NAME).read_text() == "{}"
@@ -88,3 +94,33 @@ def test_state_is_read_while_its_owner_lives(tmp_path: Path) -> None:
     folder.release()
     assert read_state(tmp_path) is None, "a file of a dead instance says nothing"
     assert read_state(tmp_path / "nowhere") is None
+
+
+def test_without_the_lock_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another instance may come, and have it."""
+    folder = StateFolder(tmp_path)
+    real = os.open
+
+    def full(path: Path, *arguments: int) -> int:
+        if str(path).endswith("tunnel.lock"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", full)
+    folder.acquire()
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No space"):
+        folder.write(STATE)
+    with pytest.raises(OSError, match="No space"):
+        folder.write_url(STATE.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_who_looks_is_no_instance(tmp_path: Path) -> None:
+    (tmp_path / "tunnel.lock").write_text("")
+    looker = os.open(tmp_path / "tunnel.lock", os.O_RDONLY)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    threading.Timer(0.05, os.close, (looker,)).start()
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    folder.release()
