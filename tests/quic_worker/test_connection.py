@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 import pytest
+from aioquic._buffer import Buffer
+from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
 from actors import trust
 from actors.local_edge.certificates import Certificates, make_certificates
@@ -22,6 +24,8 @@ from actors.quic_worker.engine import Address, Closed, Datagram
 
 CLIENT: Address = ("192.0.2.1", 1)
 SERVER: Address = ("192.0.2.2", 2)
+RETRY_ID = b"retried!"
+TOKEN = b"token"
 CERTIFICATES: Certificates = make_certificates((trust.EDGE_SERVER_NAME,))
 
 
@@ -80,7 +84,8 @@ class Clock:
 class Pair:
     """Two connections and the network between them, which delivers when `settle` is called."""
 
-    def __init__(self, accept: Callable[[Stream], None]) -> None:
+    def __init__(self, accept: Callable[[Stream], None], *, retry: bool = False) -> None:
+        """`retry`: the server lets the client come twice, to see that its address is its own (RFC 9000 section 8.1)."""
         configuration = client_configuration(
             server_name=trust.EDGE_SERVER_NAME,
             alpn=trust.ALPN,
@@ -93,6 +98,7 @@ class Pair:
                 alpn=trust.ALPN, certificate=CERTIFICATES.certificate, private_key=CERTIFICATES.private_key
             ),
             original_destination_connection_id=engine._connection.original_destination_connection_id,
+            retry_source_connection_id=RETRY_ID if retry else None,
         )
         quic.server_names = (trust.EDGE_SERVER_NAME,)
         self.clock = Clock()
@@ -102,7 +108,17 @@ class Pair:
         self.client = self._connection(engine, self.to_server, accept, self.closed.append)
         self.server = self._connection(AioquicEngine(quic), self.to_client, lambda stream: None, lambda why: None)
         self.client.connect(SERVER)
+        if retry:
+            self.client.receive([(self._answer_with_retry(), SERVER)])
+            assert pull_quic_header(Buffer(data=self.to_server[0])).token == TOKEN
         self.settle()
+
+    def _answer_with_retry(self) -> bytes:
+        """Lose the client's first flight; return what asks it for another."""
+        header = pull_quic_header(Buffer(data=self.to_server[0]))
+        self.to_server.clear()
+        assert header.version is not None
+        return encode_quic_retry(header.version, RETRY_ID, header.source_cid, header.destination_cid, TOKEN)
 
     def _connection(
         self,
@@ -162,6 +178,16 @@ async def test_streams_carry_bytes_and_ends_both_ways() -> None:
     theirs.stream.write(b"wer", fin=True)
     pair.settle()
     assert (bytes(ours.data), ours.heard) == (b"answer", ["eof"])
+
+
+async def test_retry_is_followed_with_its_token() -> None:
+    """The local edge sends none; Cloudflare's may, when it is under attack."""
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)), retry=True)
+    pair.server.open_stream(Recorder).write(b"hello", fin=True)
+    pair.settle()
+    assert bytes(accepted[0].data) == b"hello"
+    assert not pair.closed
 
 
 async def test_many_more_streams_than_the_engine_s_own_limit() -> None:
