@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aioquic.quic.packet import QuicProtocolVersion, encode_quic_version_negotiation
 
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.restart import BACKOFF, MIN_JITTER
@@ -34,6 +35,9 @@ LINK_QUEUE = 100
 """Datagrams."""
 
 SHORT = 1_000_000
+
+UNKNOWN_VERSION = 0x1A2A3A4A
+"""One of those that are reserved for nobody (RFC 9000 section 15)."""
 
 
 async def download(made: Tunnel, size: int) -> None:
@@ -170,6 +174,39 @@ async def test_port_that_is_unreachable_for_a_moment_is_no_end(state: Path) -> N
         link.close_front()
         await asyncio.sleep(0.5)  # the fault itself
         link.open_front()
+
+
+def forged_negotiation(versions: list[int]) -> Rule:
+    """In front of the edge's first datagram comes a Version Negotiation that anybody on the way could have made."""
+    forged: list[bytes] = []
+
+    def rule(direction: Direction, index: int, data: bytes) -> udp_proxy.Fates:
+        if direction is Direction.UP and not forged:
+            to, after = data[6 : 6 + data[5]], data[6 + data[5] :]
+            back = after[1 : 1 + after[0]]
+            packet = encode_quic_version_negotiation(source_cid=to, destination_cid=back, supported_versions=versions)
+            forged.append(packet)
+        elif direction is Direction.DOWN and forged and forged[0]:
+            packet, forged[0] = forged[0], b""
+            return [(0.0, packet), (0.0, data)]
+        return [(0.0, data)]
+
+    return rule
+
+
+@pytest.mark.row("E3")
+@pytest.mark.parametrize(
+    ("versions", "failures"),
+    [([UNKNOWN_VERSION, QuicProtocolVersion.VERSION_1], 0), ([UNKNOWN_VERSION], 1)],
+    ids=["with-ours", "without-ours"],
+)
+async def test_forged_version_negotiation(state: Path, versions: list[int], failures: int) -> None:
+    """One that names the version that was asked for is to be ignored (RFC 9000 section 6.2); else we dial again."""
+    async with trial(None, state, link=UdpProxy(forged_negotiation(versions))) as made:
+        assert (await made.visitor.get("/uptime")).status_code == 200
+        assert await registrations(made) == 1
+        ends = [event["reason"] for event in made.process.events() if event["type"] == "connection_ended"]
+        assert ends == [WorkerEnd.DIAL_FAILED] * failures
 
 
 # --- links ---
