@@ -7,9 +7,11 @@ policy.py        its judgement: events in, commands out (pure)
 vocabulary.py    those events and commands (pure)
 slots.py         what is remembered of each connection (pure)
 restart.py       restart rules, and the judgement of the other actors (pure)
+renewal.py       when another tunnel is asked for (pure)
 readiness.py     the states of the tunnel (pure)
 edges.py         which address of the edge a slot dials next (pure)
 counts.py        what was counted, for a metrics actor that begins anew (pure)
+orders.py        what each child is told at its start
 children.py      the processes, and what they say
 announcer.py     what is told to whom: log, files, service manager, events
 lookout.py       what is seen of the world outside: routes, DNS, the public URL

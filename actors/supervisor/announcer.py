@@ -76,6 +76,8 @@ class Announcer:
         self._know(state=fact.state, serves=fact.serves, connections=fact.connections, slots=fact.slots)
         words = _SAYS.get(State(fact.state), fact.url)
         self._manager.status(f"{words} ({fact.connections} of {fact.slots} connections)")
+        if fact.state == State.STOPPING:
+            self._manager.stopping()
         self._write_files(clear_url=fact.state == State.STOPPING)
         if fact.serves and fact.url != self._given_url:
             if not self._given_url:
@@ -83,6 +85,11 @@ class Announcer:
             self._given_url = fact.url
             if self._stdout is not None:
                 self._stdout.line(fact.url)
+
+    def _is_news(self, fact: events.StateChanged) -> bool:
+        """Whether no other line of the log says the same."""
+        changed = (fact.state, fact.serves) != (self._about.state, self._about.serves)
+        return changed and fact.state not in (State.ASSIGNED, State.STOPPING)
 
     # --- the state files ---
 
@@ -146,7 +153,7 @@ class Announcer:
                 log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
             case events.ActorRestarted():
                 log.error("an actor ended and is started again", actor_name=fact.actor, status=fact.exit_status)
-            case events.StateChanged() if (fact.state, fact.serves) != (self._about.state, self._about.serves):
+            case events.StateChanged() if self._is_news(fact):
                 log.info("state", state=fact.state, serves=fact.serves, connections=f"{fact.connections}/{fact.slots}")
             case events.UrlChanged():
                 log.warning("the URL changed", url=fact.url, previous_url=fact.previous_url, cause=fact.cause)

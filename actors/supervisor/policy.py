@@ -15,9 +15,6 @@ from typing import Final
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, events
 from actors.errors import (
-    ApiServerError,
-    ApiUnreachable,
-    DiscoveryError,
     EdgeUnreachable,
     NoConnection,
     PermanentFailure,
@@ -29,7 +26,8 @@ from actors.messages import HEARTBEAT_INTERVAL
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.readiness import State, Visibility, serves
-from actors.supervisor.restart import BACKOFF, PATIENCE, READY_TIMEOUT, SPARE, Helpers, backoff
+from actors.supervisor.renewal import Renewal
+from actors.supervisor.restart import PATIENCE, READY_TIMEOUT, SPARE, Helpers, backoff
 from actors.supervisor.slots import HEALTHY_AFTER, LIVE, Slot, SlotState
 from actors.supervisor.vocabulary import (
     Announce,
@@ -68,12 +66,6 @@ KILL_MARGIN: Final = 2.0
 
 FREE_DUPLICATES: Final = 5
 """Refusals as a duplicate that count for nothing: the edge forgets a dead connection within 5 s."""
-
-RENEW_WAIT: Final = 60.0
-"""Seconds by which the waits of `BACKOFF` are multiplied between two renewals: the API counts tunnels."""
-
-RENEWED_HEALTHY_AFTER: Final = 600.0
-"""Seconds that a tunnel must last for the next renewal to be made at once."""
 
 PROBE_FAILURES: Final = 2
 """Probes in a row that must fail before the public URL counts as unreachable: one can be lost on the way."""
@@ -126,13 +118,7 @@ class Policy:
     _helpers: Helpers = field(init=False)
     _has_spare: bool = field(init=False)
     """One is up, or on its way. The first is started together with the metrics actor, before there is a tunnel."""
-    _renewing: bool = False
-    _renew_at: float | None = None
-    """When the next one is asked for; None while one is, or none is wanted."""
-    _renew_failures: int = 0
-    _renewals: int = 0
-    """Consecutive ones, of tunnels that the service dropped soon."""
-    _begun_at: float = 0.0
+    _renewal: Renewal = field(init=False)
     _start_deadline: float | None = None
     _last_tick: float | None = None
     _last_failure: WorkerStopped | None = None
@@ -144,6 +130,7 @@ class Policy:
     def __post_init__(self) -> None:
         self.slots = [Slot(index) for index in range(self.limits.connections)]
         self._helpers = Helpers(self.rng)
+        self._renewal = Renewal(self.rng)
         self._has_spare = self.limits.spare
 
     # --- what is true now ---
@@ -223,7 +210,8 @@ class Policy:
             case NameSeen() | ProbeSeen():
                 return self._seen_from_outside(event) if event.url == self.url else []
             case RenewFailed():
-                return self._renew_failed(event.error, now)
+                may_pass = self._renewal.failed(event.error, self.limits.max_attempts, now)
+                return [] if may_pass else [Finish(event.error)]
             case WorkerExited():
                 slot = self.slots[event.slot]
                 return self._exited(slot, event, now) if slot.is_of(event) else []
@@ -233,19 +221,18 @@ class Policy:
 
     def _begin(self, event: Begin, now: float) -> Sequence[Command]:
         commands: list[Command] = []
-        if self._renewing:
+        if self._renewal.active:
             cause = self._last_failure.message if self._last_failure is not None else ""
             fact = events.UrlChanged(url=event.url, tunnel_id=event.tunnel_id, previous_url=self.url, cause=cause)
             commands.append(Announce(fact))
         elif self.stop_deadline is None:
             self._start_deadline = now + self.limits.start_timeout
-        self._renewing, self._renew_failures = False, 0
+        self._renewal.begun(now)
         self.url, self.tunnel_id, self._edges, self.visibility = (
             *(event.url, event.tunnel_id, event.edges),
             event.visibility,
         )
         self.reconnects = self._probe_failures = 0
-        self._begun_at = now
         return [*commands, *self._start(self.slots[0], now)]
 
     # --- what workers say ---
@@ -405,31 +392,14 @@ class Policy:
         return [fact, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
 
     def _drop(self, now: float) -> list[Command]:
-        """Have done with this tunnel, and ask for another: at once, or later if the last one lived only shortly."""
+        """Have done with this tunnel; another one is asked for."""
         live = [KillWorker(slot.index, slot.generation) for slot in self.slots if slot.state in LIVE]
         self.slots = [Slot(slot.index, slot.generation) for slot in self.slots]
-        self._renewing = True
-        if now - self._begun_at >= RENEWED_HEALTHY_AFTER:
-            self._renewals = 0
-        wait = RENEW_WAIT * BACKOFF[min(self._renewals, len(BACKOFF)) - 1] if self._renewals else 0.0
-        self._renewals += 1
-        self._renew_at = now + wait
+        self._renewal.dropped(now)
         return [*live, *self._renew_if_due(now)]
 
     def _renew_if_due(self, now: float) -> list[Command]:
-        if self._renew_at is None or now < self._renew_at or not self.has_route:
-            return []
-        self._renew_at = None
-        return [Renew()]
-
-    def _renew_failed(self, error: TunnelError, now: float) -> list[Command]:
-        """What may pass is tried again, as often as a connection would be."""
-        self._renew_failures += 1
-        exhausted = 0 < self.limits.max_attempts <= self._renew_failures
-        if exhausted or not isinstance(error, ApiServerError | ApiUnreachable | DiscoveryError):
-            return [Finish(error)]
-        self._renew_at = now + backoff(self._renew_failures, self.rng)
-        return []
+        return [Renew()] if self.has_route and self._renewal.take_if_due(now) else []
 
     # --- what is seen of the world ---
 

@@ -7,7 +7,6 @@ import random
 import secrets
 import signal
 import time
-import uuid
 from typing import Final
 
 import zmq
@@ -16,23 +15,16 @@ from actors import __version__, bus, events, lifeline, log, run_folder, trust
 from actors.errors import ExitCode, TunnelError
 from actors.log import Logger
 from actors.messages import (
-    ChildOrders,
-    Credentials,
     Drain,
     Heartbeat,
-    HelloWorldOrders,
     HostPort,
-    LocalEdgeOrders,
-    MetricsOrders,
     Origin,
     Ready,
     Registered,
-    SpareOrders,
     Stopped,
     Totals,
     Unregistered,
     Up,
-    WorkerOrders,
     encode,
 )
 from actors.quic_worker.ends import WorkerEnd
@@ -44,6 +36,7 @@ from actors.supervisor.discovery import EDGE_SERVICE
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.lifeline_input import LifelineInput
 from actors.supervisor.lookout import Lookout
+from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
@@ -94,14 +87,9 @@ class Supervisor:
         self._beats: dict[tuple[int, int], Heartbeat] = {}
         """The latest of each slot and generation that lives."""
         self._final_totals: Totals | None = None
-        self._credentials: Credentials | None = None
-        self._origin: Origin | None = None
         self._origin_watch: OriginWatch | None = None
-        self._edge_ca: str | None = str(settings.edge_ca) if settings.edge_ca else None
         self._service_url = settings.service_url
         self._edges = settings.edges
-        self._metrics_http = settings.metrics_http
-        self._client_id = secrets.token_bytes(16)
         self._state = StateFolder(settings.state_folder)
         self._bound: list[str] = []
         """Endpoints that are ours: one that is another instance's must not be removed at the end."""
@@ -151,10 +139,9 @@ class Supervisor:
         events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
         self._events_endpoint = bus.bind(events_socket, settings.events_endpoint or f"ipc://{folder}/events")
         self._bound.append(self._events_endpoint)
-        self._metrics_endpoint = settings.metrics_endpoint or f"ipc://{folder}/metrics"
-        self._deltas_endpoint = f"ipc://{folder}/deltas"
+        deltas_endpoint = f"ipc://{folder}/deltas"
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
-        self._deltas.connect(self._deltas_endpoint)
+        self._deltas.connect(deltas_endpoint)
         self._stdout = StdoutWriter()
         self._manager = ServiceManager(os.environ, os.getpid())
         self._announce = Announcer(
@@ -171,7 +158,7 @@ class Supervisor:
                 version=__version__,
                 origin="",
                 events_endpoint=self._events_endpoint,
-                metrics_endpoint=self._metrics_endpoint,
+                metrics_endpoint="",
                 state=State.STARTING,
                 serves=False,
                 connections=0,
@@ -180,6 +167,20 @@ class Supervisor:
         )
         self._children = Children(
             self._context, f"ipc://{folder}/control", self._tasks, self._log, said=self._said, exited=self._exited
+        )
+
+        self._orders = OrderBook(
+            control_endpoint=self._children.endpoint,
+            deltas_endpoint=deltas_endpoint,
+            events_endpoint=self._events_endpoint,
+            metrics_endpoint=settings.metrics_endpoint or f"ipc://{folder}/metrics",
+            metrics_http=settings.metrics_http,
+            run_folder=folder,
+            client_id=secrets.token_bytes(16),
+            max_streams=settings.max_streams,
+            log_level=settings.log_level,
+            log_json=settings.log_json,
+            edge_ca=str(settings.edge_ca) if settings.edge_ca else None,
         )
 
     def _install_signals(self) -> None:
@@ -226,18 +227,19 @@ class Supervisor:
         names += ["local_edge"] if settings.local_edge else []
         ready = await asyncio.gather(*(self._children.ready(self._start_helper(name)) for name in names))
         endpoints = dict(zip(names, ready, strict=True))
-        self._metrics_endpoint = endpoints["metrics"]["metrics"]
+        orders = self._orders
+        orders.metrics_endpoint = endpoints["metrics"]["metrics"]
         if (http := endpoints["metrics"].get("http")) is not None:
-            self._metrics_http = HostPort(http.rpartition(":")[0].strip("[]"), int(http.rpartition(":")[2]))
+            orders.metrics_http = HostPort(http.rpartition(":")[0].strip("[]"), int(http.rpartition(":")[2]))
             self._log.info("metrics over HTTP", address=f"http://{http}/metrics")
-        origin = self._origin = self._find_origin(endpoints)
+        origin = orders.origin = self._find_origin(endpoints)
         self._announce(
             events.Starting(
                 version=__version__,
                 pid=os.getpid(),
                 origin=str(origin),
                 events_endpoint=self._events_endpoint,
-                metrics_endpoint=self._metrics_endpoint,
+                metrics_endpoint=orders.metrics_endpoint,
             )
         )
         self._origin_watch = OriginWatch(origin, self._announce)
@@ -247,7 +249,7 @@ class Supervisor:
             self._log.warning(warning)
         if (edge := endpoints.get("local_edge")) is not None:
             host, _, port = edge["edge"].rpartition(":")
-            self._edge_ca, self._service_url, self._edges = edge["ca"], edge["api"], ((host, int(port)),)
+            orders.edge_ca, self._service_url, self._edges = edge["ca"], edge["api"], ((host, int(port)),)
         self._tasks.start(self._keep_saying_stats(), name="stats")
         await self._obtain_tunnel()
         if settings.probe:
@@ -267,7 +269,7 @@ class Supervisor:
         """
         memory = RateLimitMemory(self._settings.state_folder, self._service_url)
         self._log.info("asking for a tunnel", service=self._service_url)
-        credentials = self._credentials = await obtain_credentials(
+        credentials = self._orders.credentials = await obtain_credentials(
             self._service_url, self._settings.user_agent, memory, self._announce, self._log, rng=self._rng
         )
         if not self._counts.tunnel_id:
@@ -337,24 +339,9 @@ class Supervisor:
     # --- children ---
 
     def _start_worker(self, command: vocabulary.SpawnWorker) -> None:
-        assert self._credentials is not None
-        assert self._origin is not None
         name = Name("worker", command.slot, command.generation)
         self._counts.spawned(name.slot, name.generation)
-        orders = WorkerOrders(
-            *self._child_basics(name),
-            slot=name.slot,
-            generation=name.generation,
-            credentials=self._credentials,
-            edge=command.edge,
-            edge_ca_file=self._edge_ca,
-            client_id=self._client_id,
-            previous_attempts=command.previous_attempts,
-            replace_existing=command.replace_existing,
-            origin=self._origin,
-            max_streams=self._settings.max_streams,
-            deltas_endpoint=self._deltas_endpoint,
-        )
+        orders = self._orders.worker(name, command)
         if command.warm:
             self._children.adopt(self._helpers[SPARE], name, orders)
         else:
@@ -363,30 +350,8 @@ class Supervisor:
     def _start_helper(self, actor: str) -> Name:
         generation = self._helpers[actor].generation + 1 if actor in self._helpers else 1
         name = self._helpers[actor] = Name(actor, 0, generation)
-        self._children.start(name, self._helper_orders(name))
+        self._children.start(name, self._orders.helper(name))
         return name
-
-    def _helper_orders(self, name: Name) -> ChildOrders:
-        basics = self._child_basics(name)
-        match name.actor:
-            case "metrics":
-                return MetricsOrders(
-                    *basics,
-                    metrics_endpoint=self._metrics_endpoint,
-                    deltas_endpoint=self._deltas_endpoint,
-                    events_endpoint=self._events_endpoint,
-                    http=self._metrics_http,
-                    connector_id=str(uuid.UUID(bytes=self._client_id)),
-                )
-            case "spare":
-                return SpareOrders(*basics)
-            case "local_edge":
-                return LocalEdgeOrders(*basics, run_folder=str(self._run_folder))
-            case _:
-                return HelloWorldOrders(*basics)
-
-    def _child_basics(self, name: Name) -> tuple[str, str, str, bool]:
-        return str(name), self._children.endpoint, self._settings.log_level, self._settings.log_json
 
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
@@ -478,7 +443,6 @@ class Supervisor:
     async def _end(self, error: TunnelError | None) -> ExitCode:
         """Stop what runs, workers first and the metrics actor after their last reports; say the last word."""
         self._finish(error)
-        self._manager.stopping()
         if error is not None:
             self._failed(error)
         self._announce.clear_files()

@@ -22,13 +22,12 @@ from actors.errors import (
 from actors.errors import RegistrationFailed as NotRegistered
 from actors.messages import EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
+from actors.supervisor import renewal
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.policy import (
     FREE_DUPLICATES,
     MAX_RETRY_AFTER,
     PROBE_FAILURES,
-    RENEW_WAIT,
-    RENEWED_HEALTHY_AFTER,
     TICK,
     Limits,
     Policy,
@@ -699,24 +698,24 @@ def test_renewed_tunnel_that_is_refused_at_once_is_the_end() -> None:
 
 def test_tunnels_that_are_dropped_soon_are_renewed_more_and_more_slowly() -> None:
     play = up(1, renew=True)
-    play.wait(RENEWED_HEALTHY_AFTER)
+    play.wait(renewal.HEALTHY_AFTER)
     assert dropped(play) == [Renew()]
     for wait in BACKOFF:
         play.begin(OTHER_URL)
         play.register()
         assert dropped(play) == []
-        assert play.wait(wait * RENEW_WAIT - 1) == []
+        assert play.wait(wait * renewal.WAIT - 1) == []
         assert acts(play.wait(2)) == [Renew()]
     play.begin(URL)
     play.register()
-    play.wait(RENEWED_HEALTHY_AFTER)
+    play.wait(renewal.HEALTHY_AFTER)
     assert dropped(play) == [Renew()]
 
 
 @pytest.mark.parametrize("error", [ApiUnreachable("down"), ApiServerError("500", status=500), DiscoveryError("no DNS")])
 def test_renewal_is_tried_again_for_as_long_as_a_connection_would_be(error: TunnelError) -> None:
     play = up(1, renew=True, max_attempts=3)
-    play.wait(RENEWED_HEALTHY_AFTER)
+    play.wait(renewal.HEALTHY_AFTER)
     dropped(play)
     for tries in (1, 2):
         assert play(RenewFailed(error)) == []
@@ -848,7 +847,7 @@ def walk(seed: int) -> None:
                     assert not warm or SPARE in helpers
                     alive.add((slot, generation))
                     helpers.discard(SPARE if warm else "")
-                case KillWorker(slot, generation) if play.policy._renewing:
+                case KillWorker(slot, generation) if play.policy._renewal.active:
                     alive.discard((slot, generation))
                 case SpawnHelper(name):
                     assert name not in helpers, "two spares"

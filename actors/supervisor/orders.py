@@ -1,0 +1,82 @@
+"""What each child is told at its start. Pure, but for the names of things."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.messages import (
+    ChildOrders,
+    Credentials,
+    HelloWorldOrders,
+    HostPort,
+    LocalEdgeOrders,
+    MetricsOrders,
+    Origin,
+    SpareOrders,
+    WorkerOrders,
+)
+from actors.supervisor.children import Name
+from actors.supervisor.restart import SPARE
+from actors.supervisor.vocabulary import SpawnWorker
+
+
+@dataclass
+class OrderBook:
+    """All that children need to know; what is learnt later is filled in then."""
+
+    control_endpoint: str
+    deltas_endpoint: str
+    events_endpoint: str
+    metrics_endpoint: str
+    metrics_http: HostPort | None
+    run_folder: Path
+    client_id: bytes
+    """One per supervisor: the edge tells connectors apart by it."""
+    max_streams: int
+    log_level: str
+    log_json: bool
+    edge_ca: str | None
+    origin: Origin | None = None
+    credentials: Credentials | None = None
+
+    def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
+        """For a worker. There are credentials and an origin by then."""
+        assert self.credentials is not None
+        assert self.origin is not None
+        return WorkerOrders(
+            *self._basics(name),
+            slot=name.slot,
+            generation=name.generation,
+            credentials=self.credentials,
+            edge=command.edge,
+            edge_ca_file=self.edge_ca,
+            client_id=self.client_id,
+            previous_attempts=command.previous_attempts,
+            replace_existing=command.replace_existing,
+            origin=self.origin,
+            max_streams=self.max_streams,
+            deltas_endpoint=self.deltas_endpoint,
+        )
+
+    def helper(self, name: Name) -> ChildOrders:
+        """For another actor."""
+        basics = self._basics(name)
+        match name.actor:
+            case "metrics":
+                return MetricsOrders(
+                    *basics,
+                    metrics_endpoint=self.metrics_endpoint,
+                    deltas_endpoint=self.deltas_endpoint,
+                    events_endpoint=self.events_endpoint,
+                    http=self.metrics_http,
+                    connector_id=str(uuid.UUID(bytes=self.client_id)),
+                )
+            case "local_edge":
+                return LocalEdgeOrders(*basics, run_folder=str(self.run_folder))
+            case _ if name.actor == SPARE:
+                return SpareOrders(*basics)
+            case _:
+                return HelloWorldOrders(*basics)
+
+    def _basics(self, name: Name) -> tuple[str, str, str, bool]:
+        return str(name), self.control_endpoint, self.log_level, self.log_json
