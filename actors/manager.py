@@ -215,7 +215,7 @@ class TunnelHandle:
         Raises:
             PermanentFailure: the supervisor has given up. TunnelError: it ended for another reason of its own.
         """
-        if not self._over.is_set():
+        if not self._over.is_set() and self._error is None:
             answer = await self._ask_metrics()
             if answer is not None:
                 return answer

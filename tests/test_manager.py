@@ -180,9 +180,10 @@ async def test_permanent_failure_is_raised_by_metrics_and_the_shutdown_is_clean(
         connection = (await admin.get("/connections")).json()[0]["id"]
         await admin.post(f"/connections/{connection}/drop", json={})
         async for event in handle.events():
-            assert not isinstance(event, events.Stopping)
+            if isinstance(event, events.GaveUp):
+                break
         with pytest.raises(PermanentFailure, match="closed today") as failure:
-            await handle.metrics()
+            await handle.metrics()  # at once, though its processes may still be ending
         assert failure.value.attempts == 2
         assert "tunnel_streams_total{" not in await render_prometheus_for([handle])
         await handle.shutdown()
