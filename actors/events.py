@@ -7,7 +7,7 @@ Events are lossy by nature: nobody waits for a slow subscriber. What must not be
 
 import msgspec
 
-from actors.messages import Totals
+from actors.tally import Totals
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

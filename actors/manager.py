@@ -29,9 +29,10 @@ import zmq
 from actors import DEFAULT_GRACE_PERIOD, bus
 from actors import events as facts
 from actors.errors import BY_REASON, ExitCode, PermanentFailure, RateLimited, TunnelError, of_exit_code
-from actors.messages import DECODE_ERRORS, Drain, Totals
+from actors.messages import DECODE_ERRORS, Drain
 from actors.metrics import process_wide
 from actors.supervisor.cli import ENVIRONMENT_PREFIX, read_settings
+from actors.tally import Totals
 from actors.tasks import Tasks
 
 ANSWER_TIMEOUT: Final = 5.0

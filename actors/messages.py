@@ -14,70 +14,30 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
+
 SCHEMA_VERSION: Final = 1
 """Raised when a message changes so that an older reader would misread it."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """The largest message any of our sockets takes: the biggest of ours is below 2 KiB."""
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Label = Annotated[str, msgspec.Meta(max_length=64)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
-
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all messages have in common: immutable, and no field that the schema does not know."""
-
-
-class Totals(Message, frozen=True):
-    """What passed on one connection, or on several: request streams, and bytes of bodies and raw tunnels."""
-
-    streams: Count = 0
-    bytes_in: Count = 0
-    """Edge → local."""
-    bytes_out: Count = 0
-    """Local → edge."""
-
-    def __add__(self, other: "Totals") -> "Totals":
-        return Totals(
-            streams=self.streams + other.streams,
-            bytes_in=self.bytes_in + other.bytes_in,
-            bytes_out=self.bytes_out + other.bytes_out,
-        )
-
-    def __sub__(self, other: "Totals") -> "Totals":
-        return Totals(
-            streams=self.streams - other.streams,
-            bytes_in=self.bytes_in - other.bytes_in,
-            bytes_out=self.bytes_out - other.bytes_out,
-        )
-
-
-class LifecycleCounts(Message, frozen=True):
-    """What happened to the tunnel as a whole, since the supervisor started."""
-
-    starts: Count = 0
-    starts_failed: dict[Label, Count] = {}
-    shutdowns: Count = 0
-    reconnects: dict[Label, Count] = {}
-    """By tunnel, the present one last: `--renew` replaces one that the service dropped."""
-
-
-class GenerationTotals(Message, frozen=True):
-    """The last known totals of one worker. Slot and generation name it for ever."""
+class GenerationTally(Message, frozen=True):
+    """The last known tally of one worker. Slot and generation name it for ever."""
 
     slot: Count
     generation: Count
-    totals: Totals
+    tally: Tally
 
 
-class TunnelTotals(Message, frozen=True):
+class TunnelTally(Message, frozen=True):
     """What passed on one tunnel."""
 
     tunnel_id: Label
-    ended: Totals
+    ended: Tally
     """The sum of all generations before those in `current`."""
-    current: list[GenerationTotals]
+    current: list[GenerationTally]
     """The newest generation of each slot."""
 
 
@@ -224,7 +184,7 @@ class HelloWorldOrders(ChildOrders, frozen=True):
 class Ready(Message, frozen=True, tag="ready"):
     """The child is up. `endpoints` names what it bound, by purpose."""
 
-    endpoints: dict[str, str] = {}
+    endpoints: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Registered(Message, frozen=True, tag="registered"):
@@ -240,11 +200,10 @@ HEARTBEAT_INTERVAL: Final = 1.0
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):
-    """Every second. The totals are those of the delta that was sent in the same tick."""
+    """Every second. The tally is that of the delta that was sent in the same tick."""
 
-    totals: Totals = Totals()
-    streams_in_flight: Count = 0
-    rtt: Seconds = 0.0
+    tally: Tally = Tally()
+    gauges: Gauges = Gauges()
     origin_failures: Count = 0
     """Requests of this worker so far for which the origin could not be reached."""
 
@@ -262,7 +221,8 @@ class Stopped(Message, frozen=True, tag="stopped"):
     reason: Label
     """A `WorkerEnd` of `actors.quic_worker.ends`, or `stopped`."""
     message: str = ""
-    totals: Totals = Totals()
+    tally: Tally = Tally()
+    """A worker's own; the metrics actor's: of the present tunnel."""
     retry_after: Seconds = 0.0
     """Seconds that the edge asked to wait before another try."""
 
@@ -284,7 +244,7 @@ class Know(Message, frozen=True, tag="know"):
     Before the first one the actor answers no query: it would show counters that went backwards.
     """
 
-    tunnels: list[TunnelTotals]
+    tunnels: list[TunnelTally]
     """The present one last."""
     lifecycle: LifecycleCounts
     lifecycle_sequence: Count
@@ -307,6 +267,8 @@ class StreamDelta(Message, frozen=True, tag="stream_delta"):
     sequence: Count
     delta: Totals
     totals: Totals
+    details: Details = Details()
+    gauges: Gauges = Gauges()
     version: int = SCHEMA_VERSION
 
 

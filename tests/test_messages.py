@@ -12,12 +12,12 @@ from actors.messages import (
     Heartbeat,
     Ready,
     StreamDelta,
-    Totals,
     decode_down,
     decode_report,
     decode_up,
     encode,
 )
+from actors.tally import Gauges, Tally, Totals
 
 DELTA = StreamDelta("t", 0, 1, 1, Totals(1, 2, 3), Totals(1, 2, 3))
 
@@ -25,12 +25,13 @@ DELTA = StreamDelta("t", 0, 1, 1, Totals(1, 2, 3), Totals(1, 2, 3))
 def test_messages_survive_the_wire() -> None:
     assert decode_report(encode(DELTA)) == DELTA
     assert decode_up(encode(Ready({"a": "b"}))) == Ready({"a": "b"})
-    assert decode_up(encode(Heartbeat(Totals(1, 2, 3), 4, 0.5))) == Heartbeat(Totals(1, 2, 3), 4, 0.5)
+    beat = Heartbeat(Tally(Totals(1, 2, 3)), Gauges(4, 0.5))
+    assert decode_up(encode(beat)) == beat
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"slot": -1}, {"sequence": 2**63}, {"delta": {"streams": -1}}, {"more": 1}, {"tunnel_id": 5}, {"type": "other"}],
+    [{"slot": -1}, {"sequence": 2**63}, {"delta": {"streams": -1}}, {"details": {"duration": {"buckets": [1]}}}, {"more": 1}, {"tunnel_id": 5}, {"type": "other"}],
     ids=repr,
 )
 def test_nonsense_is_refused(change: dict[str, object]) -> None:

@@ -1,7 +1,8 @@
 """The metrics actor: the counters of all connections, past and present, and their Prometheus text.
 
     registry.py      what was counted (pure)
-    exposition.py    as Prometheus text and as JSON (pure)
+    exposition.py    which metrics there are, as Prometheus text and as JSON (pure)
+    prometheus.py    the format of the text (pure)
     actor.py         the sockets
     http.py          the same over HTTP, and readiness (--metrics-http)
     process_wide.py  the lifecycle counters of a program that uses the Python API
@@ -17,9 +18,10 @@ from typing import Protocol
 import msgspec
 
 from actors.errors import TunnelError
-from actors.messages import Totals
 from actors.metrics import process_wide
-from actors.metrics.exposition import families, render
+from actors.metrics.exposition import families
+from actors.metrics.prometheus import render
+from actors.tally import Totals
 
 __all__ = ["render_prometheus", "render_prometheus_for"]
 

@@ -79,7 +79,7 @@ class MetricsActor:
             self._tasks.start(work(), name=work.__name__)
         await self.stop.wait()
         await self._tasks.cancel()
-        self._say(Stopped(reason="stopped", totals=self._registry.totals))
+        self._say(Stopped(reason="stopped", tally=self._registry.tally))
         for socket in (self._control, self._reports, self._queries):
             socket.close()
 
@@ -122,7 +122,7 @@ class MetricsActor:
 
     async def _beat(self) -> None:
         while True:
-            self._say(Heartbeat(totals=self._registry.totals))
+            self._say(Heartbeat(tally=self._registry.tally))
             await asyncio.sleep(HEARTBEAT_INTERVAL)
 
     def _say(self, message: Up) -> None:

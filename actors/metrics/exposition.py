@@ -1,13 +1,16 @@
-"""The counters as Prometheus text (exposition format 0.0.4) and as JSON. Pure."""
+"""The metrics: which there are, as Prometheus text and as JSON. Pure. docs/metrics.md is made from this."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+import platform
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
+from actors import __version__
 from actors.errors import START_FAILURE_REASONS
-from actors.messages import LifecycleCounts, Totals
-from actors.metrics.registry import CounterRegistry
+from actors.metrics.prometheus import Family, Sample, histogram, render
+from actors.metrics.registry import CounterRegistry, TunnelCounters
+from actors.tally import Details, Histogram, LifecycleCounts, Totals
 
 MAX_REASONS: Final = 16
 """Values that the label `reason` may take; what goes beyond them is counted as `other`."""
@@ -15,33 +18,22 @@ MAX_REASONS: Final = 16
 OTHER: Final = "other"
 
 
-class Family(NamedTuple):
-    """One metric: its samples are pairs of labels and value."""
-
-    name: str
-    help: str
-    samples: list[tuple[Mapping[str, str], int]]
-
-
 def families(lifecycle: LifecycleCounts, tunnels: Mapping[str, Totals]) -> list[Family]:
-    """The seven counters. `tunnels`: what passed on each, by id; its reconnects are in `lifecycle`."""
+    """The seven promised counters. `tunnels`: what passed on each, by id; its reconnects are in `lifecycle`."""
 
     def per_tunnel(name: str, text: str, values: Mapping[str, int]) -> Family:
-        return Family(name, text, [({"tunnel_id": tunnel_id}, value) for tunnel_id, value in values.items()])
+        return Family(name, text, [Sample({"tunnel_id": tunnel_id}, value) for tunnel_id, value in values.items()])
 
     streams, bytes_in, bytes_out = (
         {tunnel_id: getattr(totals, name) for tunnel_id, totals in tunnels.items()}
         for name in ("streams", "bytes_in", "bytes_out")
     )
     reconnects = {tunnel_id: lifecycle.reconnects.get(tunnel_id, 0) for tunnel_id in tunnels}
+    failed = cap_reasons(lifecycle.starts_failed, START_FAILURE_REASONS)
     return [
-        Family("tunnel_starts_total", "Starts that succeeded.", [({}, lifecycle.starts)]),
-        Family(
-            "tunnel_starts_failed_total",
-            "Starts that failed, by reason.",
-            [({"reason": reason}, count) for reason, count in cap_reasons(lifecycle.starts_failed).items()],
-        ),
-        Family("tunnel_shutdowns_total", "Stops that were asked for.", [({}, lifecycle.shutdowns)]),
+        Family("tunnel_starts_total", "Starts that succeeded.", [Sample({}, lifecycle.starts)]),
+        Family("tunnel_starts_failed_total", "Starts that failed, by reason.", _labelled("reason", failed)),
+        Family("tunnel_shutdowns_total", "Stops that were asked for.", [Sample({}, lifecycle.shutdowns)]),
         per_tunnel("tunnel_streams_total", "Request streams that the edge opened.", streams),
         per_tunnel("tunnel_bytes_in_total", "Bytes of bodies and raw tunnels, edge to local.", bytes_in),
         per_tunnel("tunnel_bytes_out_total", "Bytes of bodies and raw tunnels, local to edge.", bytes_out),
@@ -49,34 +41,140 @@ def families(lifecycle: LifecycleCounts, tunnels: Mapping[str, Totals]) -> list[
     ]
 
 
-def cap_reasons(counts: Mapping[str, int]) -> dict[str, int]:
+def further_families(registry: CounterRegistry) -> list[Family]:
+    """What there is beyond the seven."""
+    lifecycle, tunnels = registry.lifecycle, registry.tunnels
+    return [
+        *_of_the_connections(registry),
+        *_of_requests(tunnels),
+        Family(
+            "tunnel_actor_restarts_total",
+            "Processes that ended unasked and were started again, by actor.",
+            _labelled("actor", lifecycle.actor_restarts),
+        ),
+        _counter(
+            "tunnel_reports_refused_total",
+            "Reports of workers that a full queue did not take; the next one made up for each.",
+            tunnels,
+            lambda tunnel: tunnel.tally.details.reports_refused,
+        ),
+        _counter(
+            "tunnel_report_gaps_total",
+            "Reports of workers that never came, by their sequence numbers; the next one made up for each.",
+            tunnels,
+            lambda tunnel: tunnel.gaps,
+        ),
+        Family(
+            "tunnel_build_info",
+            "Always 1; what runs is in the labels.",
+            [Sample({"version": __version__, "python": platform.python_version()}, 1)],
+            "gauge",
+        ),
+        Family(
+            "process_start_time_seconds",
+            "When the supervisor started, as Unix time.",
+            [Sample({}, lifecycle.started_at)],
+            "gauge",
+        ),
+    ]
+
+
+def _of_the_connections(registry: CounterRegistry) -> list[Family]:
+    lifecycle, tunnels = registry.lifecycle, registry.tunnels
+    here = {"tunnel_id": registry.tunnel_id}
+    present = tunnels.get(registry.tunnel_id, TunnelCounters())
+    now = [(str(connection.slot), present.gauges(connection)) for connection in lifecycle.connected]
+    return [
+        Family("tunnel_connections", "Connections that are registered now.", [Sample({}, len(now))], "gauge"),
+        Family(
+            "tunnel_registrations_total",
+            "Registrations that the edge took.",
+            [Sample({}, lifecycle.registrations)],
+        ),
+        Family(
+            "tunnel_connection_failures_total",
+            "Connections that failed or were lost, by reason.",
+            _labelled("reason", cap_reasons(lifecycle.connection_failures)),
+        ),
+        Family(
+            "tunnel_streams_in_flight",
+            "Requests that are running now.",
+            [Sample({**here, "slot": slot}, gauges.streams_in_flight) for slot, gauges in now],
+            "gauge",
+        ),
+        Family(
+            "tunnel_rtt_seconds",
+            "Smoothed round-trip time to the edge.",
+            [Sample({**here, "slot": slot}, gauges.rtt) for slot, gauges in now if gauges.rtt],
+            "gauge",
+        ),
+        _counter(
+            "tunnel_packets_lost_total",
+            "QUIC packets of ours that count as lost.",
+            tunnels,
+            lambda tunnel: tunnel.tally.details.packets_lost,
+        ),
+    ]
+
+
+def _of_requests(tunnels: Mapping[str, TunnelCounters]) -> list[Family]:
+    def histograms(of: Callable[[Details], Histogram]) -> list[Sample]:
+        return [
+            sample
+            for tunnel_id, tunnel in tunnels.items()
+            for sample in histogram({"tunnel_id": tunnel_id}, of(tunnel.tally.details))
+        ]
+
+    return [
+        Family(
+            "tunnel_requests_total",
+            "HTTP requests that have ended, by class of the response's status; none: there was no response.",
+            [
+                Sample({"tunnel_id": tunnel_id, "status": status}, count)
+                for tunnel_id, tunnel in tunnels.items()
+                for status, count in sorted(tunnel.tally.details.responses.items())
+            ],
+        ),
+        Family(
+            "tunnel_request_duration_seconds",
+            "From a request's head to the end of both directions.",
+            histograms(lambda details: details.duration),
+            "histogram",
+        ),
+        Family(
+            "tunnel_request_first_byte_seconds",
+            "From a request's head to the head of the origin's response.",
+            histograms(lambda details: details.first_byte),
+            "histogram",
+        ),
+    ]
+
+
+def _counter(
+    name: str, text: str, tunnels: Mapping[str, TunnelCounters], value: Callable[[TunnelCounters], int]
+) -> Family:
+    return Family(
+        name, text, [Sample({"tunnel_id": tunnel_id}, value(tunnel)) for tunnel_id, tunnel in tunnels.items()]
+    )
+
+
+def _labelled(label: str, values: Mapping[str, int]) -> list[Sample]:
+    return [Sample({label: name}, value) for name, value in values.items()]
+
+
+def cap_reasons(counts: Mapping[str, int], known: tuple[str, ...] = ()) -> dict[str, int]:
     """All known reasons from the start, and at most `MAX_REASONS` in all."""
-    capped = dict.fromkeys(START_FAILURE_REASONS, 0) | {OTHER: 0}
+    capped = dict.fromkeys(known, 0) | {OTHER: 0}
     for reason, count in counts.items():
         label = reason if reason in capped or len(capped) < MAX_REASONS else OTHER
         capped[label] = capped.get(label, 0) + count
     return capped
 
 
-def render(metrics: Iterable[Family]) -> str:
-    """Prometheus text."""
-    lines: list[str] = []
-    for name, text, samples in metrics:
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} counter"]
-        for labels, value in samples:
-            inner = ",".join(f'{key}="{_escape(label)}"' for key, label in labels.items())
-            lines.append(f"{name}{{{inner}}} {value}" if inner else f"{name} {value}")
-    return "\n".join(lines) + "\n"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
 def exposition(registry: CounterRegistry) -> str:
     """What `prometheus` answers."""
-    totals = {tunnel_id: tunnel.totals for tunnel_id, tunnel in registry.tunnels.items()}
-    return render(families(registry.lifecycle, totals))
+    totals = {tunnel_id: tunnel.tally.totals for tunnel_id, tunnel in registry.tunnels.items()}
+    return render([*families(registry.lifecycle, totals), *further_families(registry)])
 
 
 def snapshot(registry: CounterRegistry) -> dict[str, Any]:
@@ -87,11 +185,25 @@ def snapshot(registry: CounterRegistry) -> dict[str, Any]:
         "starts": lifecycle.starts,
         "starts_failed": lifecycle.starts_failed,
         "shutdowns": lifecycle.shutdowns,
+        "registrations": lifecycle.registrations,
+        "connection_failures": lifecycle.connection_failures,
+        "actor_restarts": lifecycle.actor_restarts,
+        "connections": [
+            {"slot": connection.slot, "generation": connection.generation} for connection in lifecycle.connected
+        ],
         "tunnels": {
             tunnel_id: {
-                "totals": msgspec.to_builtins(tunnel.totals),
+                "totals": msgspec.to_builtins(tunnel.tally.totals),
+                "details": msgspec.to_builtins(tunnel.tally.details),
                 "reconnects": lifecycle.reconnects.get(tunnel_id, 0),
-                "generations": msgspec.to_builtins(list(tunnel.generations())),
+                "generations": [
+                    {
+                        "slot": entry.slot,
+                        "generation": entry.generation,
+                        "totals": msgspec.to_builtins(entry.tally.totals),
+                    }
+                    for entry in tunnel.generations()
+                ],
             }
             for tunnel_id, tunnel in registry.tunnels.items()
         },

@@ -19,14 +19,13 @@ from aiohttp import web
 from actors import bus
 from actors.errors import LocalSetupError
 from actors.messages import DECODE_ERRORS, HostPort
+from actors.metrics.prometheus import CONTENT_TYPE
 
 FRESH: Final = 3.5
 """Seconds for which a word of the supervisor's holds: it speaks every second, and a dead one is not ready."""
 
 STOP_TIMEOUT: Final = 0.2
 """Seconds for requests in flight at the end."""
-
-TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Stats(msgspec.Struct):
@@ -66,7 +65,7 @@ def make_app(exposition: Callable[[], str], readiness: Readiness, connector_id: 
     """The endpoints. `exposition` gives the text for Prometheus."""
 
     async def metrics(request: web.Request) -> web.Response:
-        return web.Response(text=exposition(), headers={"Content-Type": TEXT})
+        return web.Response(text=exposition(), headers={"Content-Type": CONTENT_TYPE})
 
     async def ready(request: web.Request) -> web.Response:
         said = readiness.latest

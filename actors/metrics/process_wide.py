@@ -4,7 +4,7 @@ import threading
 
 import msgspec
 
-from actors.messages import LifecycleCounts
+from actors.tally import LifecycleCounts
 
 _lock = threading.Lock()
 _counts = LifecycleCounts()

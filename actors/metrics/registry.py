@@ -8,16 +8,8 @@ nothing.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from actors.messages import (
-    GenerationTotals,
-    Know,
-    LifecycleCounts,
-    LifecycleReport,
-    Report,
-    StreamDelta,
-    Totals,
-    TunnelTotals,
-)
+from actors.messages import GenerationTally, Know, LifecycleReport, Report, StreamDelta, TunnelTally
+from actors.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 
 KEPT_GENERATIONS: Final = 8
 """Generations of a slot that are kept apart, for reports that come late; older ones are folded into one sum."""
@@ -30,55 +22,69 @@ class TunnelCounters:
     """The counters of one tunnel's connections."""
 
     def __init__(self) -> None:
-        self._folded = Totals()
-        self._slots: dict[int, dict[int, tuple[int, Totals]]] = {}
-        """Slot → generation → latest sequence number and totals."""
+        self._folded = Tally()
+        self._slots: dict[int, dict[int, tuple[int, Tally]]] = {}
+        """Slot → generation → latest sequence number and tally."""
         self._oldest: dict[int, int] = {}
         """Slot → the oldest generation that is not folded yet."""
+        self._gauges: dict[int, tuple[int, Gauges]] = {}
+        """Slot → its newest generation that reported, and what it said last."""
+        self.gaps = 0
+        """Reports that never came, as the sequence numbers show."""
 
     def apply(self, report: StreamDelta) -> None:
         """Take a report; one that is older than what is known changes nothing."""
         if report.generation < self._oldest.get(report.slot, 0):
             return
         generations = self._slots.setdefault(report.slot, {})
-        sequence, totals = generations.get(report.generation, (0, Totals()))
+        sequence, tally = generations.get(report.generation, (0, Tally()))
         if report.sequence > sequence:
-            generations[report.generation] = (report.sequence, _highest(totals, report.totals))
+            if sequence:
+                self.gaps += report.sequence - sequence - 1
+            told = Tally(report.totals, report.details)
+            generations[report.generation] = (report.sequence, tally.highest(told))
+            if report.generation >= self._gauges.get(report.slot, (0, None))[0]:
+                self._gauges[report.slot] = (report.generation, report.gauges)
         if len(generations) > KEPT_GENERATIONS:
             oldest = min(generations)
             self._folded += generations.pop(oldest)[1]
             self._oldest[report.slot] = oldest + 1
 
-    def know(self, known: TunnelTotals) -> None:
+    def know(self, known: TunnelTally) -> None:
         """Take over what the supervisor knows. No counter goes down by it, and nothing is counted twice."""
         newest = {entry.slot: entry.generation for entry in known.current}
         ended = self._folded
-        kept: dict[int, dict[int, tuple[int, Totals]]] = {}
+        kept: dict[int, dict[int, tuple[int, Tally]]] = {}
         for slot, generations in self._slots.items():
-            for generation, (sequence, totals) in generations.items():
+            for generation, (sequence, tally) in generations.items():
                 if generation < newest.get(slot, 0):
-                    ended += totals
+                    ended += tally
                 else:
-                    kept.setdefault(slot, {})[generation] = (sequence, totals)
+                    kept.setdefault(slot, {})[generation] = (sequence, tally)
         # Either of the two can know more: of ended generations in their sum, of the newest ones each for itself.
-        self._folded = _highest(known.ended, ended)
+        self._folded = known.ended.highest(ended)
         self._slots = kept
         for entry in known.current:
-            sequence, totals = kept.setdefault(entry.slot, {}).get(entry.generation, (0, Totals()))
-            kept[entry.slot][entry.generation] = (sequence, _highest(totals, entry.totals))
+            sequence, tally = kept.setdefault(entry.slot, {}).get(entry.generation, (0, Tally()))
+            kept[entry.slot][entry.generation] = (sequence, tally.highest(entry.tally))
             self._oldest[entry.slot] = entry.generation
 
     @property
-    def totals(self) -> Totals:
+    def tally(self) -> Tally:
         """The sum over all generations of all slots."""
-        entries = (totals for generations in self._slots.values() for _, totals in generations.values())
+        entries = (tally for generations in self._slots.values() for _, tally in generations.values())
         return sum(entries, self._folded)
 
-    def generations(self) -> Iterable[GenerationTotals]:
+    def gauges(self, connected: Connected) -> Gauges:
+        """How a connection is doing; nothing is known of one that has not reported yet."""
+        generation, gauges = self._gauges.get(connected.slot, (0, Gauges()))
+        return gauges if generation == connected.generation else Gauges()
+
+    def generations(self) -> Iterable[GenerationTally]:
         """Those that are kept apart."""
         for slot, generations in self._slots.items():
-            for generation, (_, totals) in generations.items():
-                yield GenerationTotals(slot, generation, totals)
+            for generation, (_, tally) in generations.items():
+                yield GenerationTally(slot, generation, tally)
 
 
 class CounterRegistry:
@@ -128,13 +134,10 @@ class CounterRegistry:
     @property
     def totals(self) -> Totals:
         """What passed on the present tunnel."""
+        return self.tally.totals
+
+    @property
+    def tally(self) -> Tally:
+        """All that was counted of the present tunnel."""
         present = self._tunnels.get(self.tunnel_id)
-        return present.totals if present is not None else Totals()
-
-
-def _highest(one: Totals, other: Totals) -> Totals:
-    return Totals(
-        streams=max(one.streams, other.streams),
-        bytes_in=max(one.bytes_in, other.bytes_in),
-        bytes_out=max(one.bytes_out, other.bytes_out),
-    )
+        return present.tally if present is not None else Tally()

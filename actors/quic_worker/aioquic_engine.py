@@ -5,13 +5,17 @@ aioquic grants credit for what it received, so that a peer can fill the memory o
 overrides four private methods and calls one (`_send_probe`), which is why pyproject.toml pins the minor version.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aioquic._buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.congestion.base import register_congestion_control
+from aioquic.quic.congestion.cubic import CubicCongestionControl
 from aioquic.quic.connection import Limit, QuicConnection, QuicConnectionState
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
+from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.stream import QuicStream, QuicStreamSender
 from aioquic.tls import AlertDescription
 
@@ -43,6 +47,24 @@ MAX_DATAGRAM_BYTES: Final = 1232
 
 _LIMIT_FRAME_CAPACITY: Final = 1 + 8 + 8
 """A frame type and two variable-length integers."""
+
+
+class CountingCubic(CubicCongestionControl):
+    """aioquic's CUBIC, which also says how many packets were lost."""
+
+    NAME: Final = "counting-cubic"
+
+    def __init__(self, *, max_datagram_size: int) -> None:
+        super().__init__(max_datagram_size=max_datagram_size)
+        self.packets_lost = 0
+
+    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
+        lost = list(packets)
+        self.packets_lost += len(lost)
+        super().on_packets_lost(now=now, packets=lost)
+
+
+register_congestion_control(CountingCubic.NAME, CountingCubic)
 
 
 class _Window:
@@ -179,6 +201,13 @@ class CreditedConnection(QuicConnection):
         return _closed(self._close_event)
 
     @property
+    def packets_lost(self) -> int:
+        """Packets of ours that were declared lost."""
+        control = self._loss._cc
+        assert isinstance(control, CountingCubic)
+        return control.packets_lost
+
+    @property
     def smoothed_rtt(self) -> float:
         return self._loss._rtt_smoothed if self._loss._rtt_initialized else 0.0
 
@@ -212,7 +241,7 @@ _COMMON: Final[dict[str, Any]] = {
     # RFC 9221 is negotiated, as peers expect; nobody sends any on a quick tunnel.
     "max_datagram_frame_size": 65535,
     "supported_versions": [QuicProtocolVersion.VERSION_1],
-    "congestion_control_algorithm": "cubic",
+    "congestion_control_algorithm": CountingCubic.NAME,
 }
 
 
@@ -360,6 +389,9 @@ class AioquicEngine:
 
     def round_trip_time(self) -> float:
         return self._connection.smoothed_rtt
+
+    def packets_lost(self) -> int:
+        return self._connection.packets_lost
 
     def close(self, error_code: int, reason: str) -> None:
         self._connection.close(error_code=error_code, reason_phrase=reason)

@@ -83,5 +83,8 @@ class Engine(Protocol):
     def round_trip_time(self) -> float:
         """The smoothed estimate in seconds; 0 before the first sample."""
 
+    def packets_lost(self) -> int:
+        """Packets of ours that were declared lost (RFC 9002 section 6)."""
+
     def close(self, error_code: int, reason: str) -> None:
         """CONNECTION_CLOSE by the application."""

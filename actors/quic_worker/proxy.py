@@ -69,7 +69,12 @@ class Exchange:
         self._repeated = False
         """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._begun_at = self._now()
+        self._status: int | None = None
         self._ended = False
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
@@ -212,6 +217,8 @@ class Exchange:
 
     def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         self._response_begun = True
+        self._status = status
+        self._ledger.answered(self._now() - self._begun_at)
         self._cancel_deadline()
         upgraded = status == http.HTTPStatus.SWITCHING_PROTOCOLS
         metadata = response_metadata(status, fields, upgraded=upgraded)
@@ -263,6 +270,7 @@ class Exchange:
         """Answer in the origin's place, as a gateway does."""
         page = f"{status.value} {status.phrase}\n\ntunnel-supervisor: {message}\n".encode()
         body = b"" if self._head.method == "HEAD" else page
+        self._status = status
         self._ledger.sent(len(body))
         self._stream.write(encode_response(ConnectResponse("", error_metadata(status, len(page)))) + body, fin=True)
         self._end()
@@ -283,6 +291,8 @@ class Exchange:
         if self._ended:
             return
         self._ended = True
+        if self._request.type is not ConnectionType.TCP:
+            self._ledger.request_ended(self._status, self._now() - self._begun_at)
         self._early.clear()
         self._stream.stop()
         self._cancel_deadline()

@@ -43,6 +43,7 @@ from actors.quic_worker.proxy import Exchange, Surroundings
 from actors.quic_worker.streams import IncomingStream
 from actors.quic_worker.udp import ANY_ADDRESS, UdpSocket
 from actors.quic_worker.wire.registration import Refusal, Registration, local_configuration, read_result
+from actors.tally import Gauges
 from actors.tasks import Tasks, until_over
 
 DIAL_TIMEOUT: Final = 5.0
@@ -119,7 +120,7 @@ class Worker:
         self._pool.close()
         self._report()
         message = message[:MAX_TEXT]  # a longer one would not fit on the bus
-        self._say(Stopped(reason=reason, message=message, totals=self._ledger.totals, retry_after=retry_after))
+        self._say(Stopped(reason=reason, message=message, tally=self._ledger.tally, retry_after=retry_after))
         if self._connection is not None:
             # However it ended: an edge that is not told holds the connection index for five more seconds.
             self._connection.close(0, "")
@@ -303,12 +304,11 @@ class Worker:
             await asyncio.sleep(REPORT_INTERVAL)
 
     def _heartbeat(self) -> Heartbeat:
-        return Heartbeat(
-            totals=self._ledger.totals,
-            streams_in_flight=len(self._exchanges),
-            rtt=self._connection.engine.round_trip_time() if self._connection is not None else 0.0,
-            origin_failures=self._pool.failures,
-        )
+        return Heartbeat(tally=self._ledger.tally, gauges=self._gauges(), origin_failures=self._pool.failures)
+
+    def _gauges(self) -> Gauges:
+        rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0
+        return Gauges(streams_in_flight=len(self._exchanges), rtt=rtt)
 
     async def _keep_alive(self, connection: Connection) -> None:
         while True:
@@ -318,9 +318,13 @@ class Worker:
 
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
-        report = self._ledger.draft()
+        if self._connection is not None:
+            self._ledger.packets_lost = self._connection.engine.packets_lost()
+        report = self._ledger.draft(self._gauges())
         if bus.try_send(self._deltas, encode(report)):
             self._ledger.taken(report)
+        else:
+            self._ledger.refused()
 
     def _say(self, message: Up) -> None:
         """Tell the supervisor. Only one that has stopped reading for minutes makes the queue full."""

@@ -7,7 +7,18 @@ from typing import Final
 
 import msgspec
 
-from actors.messages import GenerationTotals, Know, LifecycleCounts, LifecycleReport, Totals, TunnelTotals
+from actors.events import (
+    ActorRestarted,
+    Connecting,
+    ConnectionEnded,
+    ConnectionRefused,
+    Event,
+    Registered,
+    Unregistered,
+)
+from actors.messages import GenerationTally, Know, LifecycleReport, TunnelTally
+from actors.quic_worker.ends import WorkerEnd
+from actors.tally import Connected, LifecycleCounts, Tally, Totals, add
 
 KEPT_TUNNELS: Final = 16
 """Tunnels that are remembered; a tunnel is replaced only with `--renew`, when the service drops it."""
@@ -18,37 +29,38 @@ class TunnelCounts:
 
     def __init__(self, tunnel_id: str) -> None:
         self.tunnel_id = tunnel_id
-        self._current: dict[int, GenerationTotals] = {}
-        """The newest generation of each slot, with the last totals that it told."""
-        self._ended = Totals()
+        self._current: dict[int, GenerationTally] = {}
+        """The newest generation of each slot, with the last tally that it told."""
+        self._ended = Tally()
         """The sum of all generations before those."""
 
     def spawned(self, slot: int, generation: int) -> None:
         """A worker begins; its slot's earlier one has said all that it had to say."""
         if slot in self._current:
-            self._ended += self._current[slot].totals
-        self._current[slot] = GenerationTotals(slot, generation, Totals())
+            self._ended += self._current[slot].tally
+        self._current[slot] = GenerationTally(slot, generation, Tally())
 
-    def note(self, slot: int, generation: int, totals: Totals) -> None:
-        """A worker told its totals. A late word of an earlier generation changes nothing: its last one came before."""
+    def note(self, slot: int, generation: int, tally: Tally) -> None:
+        """A worker told its tally. A late word of an earlier generation changes nothing: its last one came before."""
         if slot in self._current and self._current[slot].generation == generation:
-            self._current[slot] = GenerationTotals(slot, generation, totals)
+            self._current[slot] = GenerationTally(slot, generation, tally)
 
     @property
     def totals(self) -> Totals:
         """The sum over all generations of all slots."""
-        return sum((entry.totals for entry in self._current.values()), self._ended)
+        return sum((entry.tally.totals for entry in self._current.values()), self._ended.totals)
 
-    def knowledge(self) -> TunnelTotals:
+    def knowledge(self) -> TunnelTally:
         """All of it."""
-        return TunnelTotals(self.tunnel_id, self._ended, list(self._current.values()))
+        return TunnelTally(self.tunnel_id, self._ended, list(self._current.values()))
 
 
 class Counts:
     """The counts of one supervisor."""
 
-    def __init__(self) -> None:
-        self.lifecycle = LifecycleCounts()
+    def __init__(self, started_at: float = 0.0) -> None:
+        """`started_at`: Unix time of the supervisor's start."""
+        self.lifecycle = LifecycleCounts(started_at=started_at)
         self._tunnels: list[TunnelCounts] = []
         self._sequence = 0
         self._reported = 0
@@ -78,6 +90,29 @@ class Counts:
         before = self.lifecycle.reconnects
         ids = [tunnel.tunnel_id for tunnel in self._tunnels]
         self._change(reconnects={name: before.get(name, 0) for name in ids} | {self.tunnel_id: total})
+
+    def happened(self, fact: Event) -> None:
+        """Something was told to the world: count it, if it is one of those that are counted."""
+        before = self.lifecycle
+        match fact:
+            case Registered(slot=slot, generation=generation):
+                connected = [*self._others(slot), Connected(slot, generation)]
+                self._change(registrations=before.registrations + 1, connected=connected)
+            case ConnectionEnded(slot=slot, reason=reason):
+                failures = add(before.connection_failures, {reason: 1})
+                self._change(connected=self._others(slot), connection_failures=failures)
+            case ConnectionRefused(slot=slot):
+                failures = add(before.connection_failures, {WorkerEnd.REFUSED_FOR_GOOD: 1})
+                self._change(connected=self._others(slot), connection_failures=failures)
+            case Connecting(generation=generation) if generation > 1:
+                self._change(actor_restarts=add(before.actor_restarts, {"worker": 1}))
+            case Unregistered(slot=slot):
+                self._change(connected=self._others(slot))
+            case ActorRestarted(actor=actor):
+                self._change(actor_restarts=add(before.actor_restarts, {actor: 1}))
+
+    def _others(self, slot: int) -> list[Connected]:
+        return [connection for connection in self.lifecycle.connected if connection.slot != slot]
 
     def _change(self, **changes: object) -> None:
         self.lifecycle = msgspec.structs.replace(self.lifecycle, **changes)
@@ -112,9 +147,9 @@ class Counts:
         """A worker begins."""
         self._tunnels[-1].spawned(slot, generation)
 
-    def note(self, slot: int, generation: int, totals: Totals) -> None:
-        """A worker told its totals."""
-        self._tunnels[-1].note(slot, generation, totals)
+    def note(self, slot: int, generation: int, tally: Tally) -> None:
+        """A worker told its tally."""
+        self._tunnels[-1].note(slot, generation, tally)
 
     @property
     def totals(self) -> Totals:

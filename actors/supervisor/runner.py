@@ -14,19 +14,7 @@ import zmq
 from actors import __version__, bus, events, lifeline, log, run_folder, trust
 from actors.errors import ExitCode, TunnelError
 from actors.log import Logger
-from actors.messages import (
-    Drain,
-    Heartbeat,
-    HostPort,
-    Origin,
-    Ready,
-    Registered,
-    Stopped,
-    Totals,
-    Unregistered,
-    Up,
-    encode,
-)
+from actors.messages import Drain, Heartbeat, HostPort, Origin, Ready, Registered, Stopped, Unregistered, Up, encode
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import policy, vocabulary
 from actors.supervisor.announcer import Announcer
@@ -48,6 +36,7 @@ from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
+from actors.tally import Totals
 from actors.tasks import Tasks, until_over
 
 STATS_INTERVAL: Final = 1.0
@@ -74,7 +63,7 @@ class Supervisor:
         self._log = logger
         self._rng = random.Random()
         self._tasks = Tasks(self._fault)
-        self._counts = Counts()
+        self._counts = Counts(started_at=time.time())
         self._policy = Policy(
             policy.Limits(
                 settings.connections, settings.timeout, settings.max_reconnect_attempts, settings.renew, settings.spare
@@ -317,6 +306,7 @@ class Supervisor:
             case vocabulary.Renew():
                 self._tasks.start(self._renew(), name="renew")
             case vocabulary.Announce(fact):
+                self._counts.happened(fact)
                 self._announce(fact)
                 if isinstance(fact, events.Registered):
                     self._registered(fact)
@@ -373,7 +363,7 @@ class Supervisor:
                 case Heartbeat():
                     self._handle(vocabulary.HelperBeat(name.actor))
                 case Stopped() if name.actor == "metrics":
-                    self._final_totals = message.totals
+                    self._final_totals = message.tally.totals
 
     def _worker_said(self, slot: int, generation: int, message: Up) -> None:
         match message:
@@ -382,16 +372,17 @@ class Supervisor:
             case Registered():
                 self._handle(vocabulary.WorkerRegistered(slot, generation, message.location, message.connection_id))
             case Heartbeat():
-                self._counts.note(slot, generation, message.totals)
+                self._counts.note(slot, generation, message.tally)
                 self._beats[slot, generation] = message
                 if self._origin_watch is not None:
                     self._origin_watch.failures(slot, generation, message.origin_failures)
                 self._handle(vocabulary.WorkerBeat(slot, generation))
             case Unregistered():
                 fact = events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged)
+                self._counts.happened(fact)
                 self._announce(fact)
             case Stopped():
-                self._counts.note(slot, generation, message.totals)
+                self._counts.note(slot, generation, message.tally)
                 end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
                 self._handle(vocabulary.WorkerStopped(slot, generation, end, message.message, message.retry_after))
 
@@ -423,16 +414,16 @@ class Supervisor:
             await asyncio.sleep(STATS_INTERVAL)
 
     def _stats(self) -> events.Stats:
-        beats = self._beats.values()
+        gauges = [beat.gauges for beat in self._beats.values()]
         return events.Stats(
             url=self._policy.url,
             tunnel_id=self._policy.tunnel_id,
             connections=self._policy.connections,
             slots=len(self._policy.slots),
-            streams_in_flight=sum(beat.streams_in_flight for beat in beats),
+            streams_in_flight=sum(gauge.streams_in_flight for gauge in gauges),
             totals=self._counts.totals,
             reconnects=self._policy.reconnects,
-            rtt=min((beat.rtt for beat in beats if beat.rtt), default=0.0),
+            rtt=min((gauge.rtt for gauge in gauges if gauge.rtt), default=0.0),
             state=self._policy.state,
             serves=self._policy.serves,
             origin_reachable=self._origin_watch is None or self._origin_watch.reachable,

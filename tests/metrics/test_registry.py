@@ -2,25 +2,22 @@
 
 import random
 
-from actors.messages import (
-    GenerationTotals,
-    Know,
-    LifecycleCounts,
-    LifecycleReport,
-    StreamDelta,
-    Totals,
-    TunnelTotals,
-)
+from actors.messages import GenerationTally, Know, LifecycleReport, StreamDelta, TunnelTally
 from actors.metrics.registry import KEPT_GENERATIONS, KEPT_TUNNELS, CounterRegistry
 from actors.quic_worker.ledger import Ledger
+from actors.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 
 
 def report(slot: int, generation: int, sequence: int, totals: Totals) -> StreamDelta:
     return StreamDelta("t", slot, generation, sequence, Totals(), totals)
 
 
-def know(ended: Totals = Totals(), *current: GenerationTotals, sequence: int = 0) -> Know:
-    return Know([TunnelTotals("t", ended, list(current))], LifecycleCounts(starts=1), sequence)
+def known(generation: int, totals: Totals) -> GenerationTally:
+    return GenerationTally(0, generation, Tally(totals))
+
+
+def know(ended: Totals = Totals(), *current: GenerationTally, sequence: int = 0) -> Know:
+    return Know([TunnelTally("t", Tally(ended), list(current))], LifecycleCounts(starts=1), sequence)
 
 
 def test_generations_add_up() -> None:
@@ -58,7 +55,7 @@ def test_old_generations_are_folded() -> None:
 
 def test_successor_knows_what_the_supervisor_knows() -> None:
     registry = CounterRegistry()
-    registry.know(know(Totals(5, 5, 5), GenerationTotals(0, 3, Totals(1, 1, 1))))
+    registry.know(know(Totals(5, 5, 5), known(3, Totals(1, 1, 1))))
     registry.apply(report(0, 2, 7, Totals(4, 4, 4)))  # late, of a generation in the sum
     registry.apply(report(0, 3, 9, Totals(2, 2, 2)))
     assert registry.totals == Totals(7, 7, 7)
@@ -68,14 +65,14 @@ def test_successor_knows_what_the_supervisor_knows() -> None:
 def test_nothing_goes_down_when_the_supervisor_knows_less() -> None:
     registry = CounterRegistry()
     registry.apply(report(0, 1, 1, Totals(3, 3, 3)))
-    registry.know(know(Totals(), GenerationTotals(0, 1, Totals(2, 2, 2))))
+    registry.know(know(Totals(), known(1, Totals(2, 2, 2))))
     assert registry.totals == Totals(3, 3, 3)
 
 
 def test_what_is_reported_after_the_supervisor_spoke_is_counted_once() -> None:
     registry = CounterRegistry()
     registry.apply(report(0, 1, 1, Totals(0, 100, 0)))
-    registry.know(know(Totals(), GenerationTotals(0, 1, Totals(0, 60, 0))))
+    registry.know(know(Totals(), known(1, Totals(0, 60, 0))))
     registry.apply(report(0, 1, 2, Totals(0, 150, 0)))
     assert registry.totals == Totals(0, 150, 0)
 
@@ -95,7 +92,7 @@ def test_tunnels_are_counted_apart_and_the_latest_is_the_present_one() -> None:
     assert (registry.tunnel_id, registry.totals) == ("b", Totals())
     registry.apply(StreamDelta("b", 0, 2, 1, Totals(), Totals(2, 2, 2)))
     registry.apply(StreamDelta("a", 0, 1, 2, Totals(), Totals(3, 3, 3)))
-    assert {name: tunnel.totals.streams for name, tunnel in registry.tunnels.items()} == {"a": 3, "b": 2}
+    assert {name: tunnel.tally.totals.streams for name, tunnel in registry.tunnels.items()} == {"a": 3, "b": 2}
 
 
 def test_number_of_tunnels_is_bounded() -> None:
@@ -115,11 +112,11 @@ def test_any_order_of_losses_and_repeats_ends_in_the_workers_totals() -> None:
             ledger = Ledger(tunnel_id="t", slot=0, generation=generation)
             for _ in range(5):
                 ledger.received(rng.randrange(100))
-                draft = ledger.draft()
+                draft = ledger.draft(Gauges())
                 if rng.random() < 0.7:
                     ledger.taken(draft)
                     reports += [draft] * rng.choice((0, 1, 2))
-            last = ledger.draft()
+            last = ledger.draft(Gauges())
             ledger.taken(last)
             reports.append(last)
             truth += ledger.totals
@@ -129,3 +126,37 @@ def test_any_order_of_losses_and_repeats_ends_in_the_workers_totals() -> None:
             assert registry.totals.bytes_in >= previous.bytes_in
             previous = registry.totals
         assert registry.totals == truth
+
+
+def test_lost_reports_show_as_gaps() -> None:
+    registry = CounterRegistry()
+    for sequence in (5, 6, 9, 9, 7, 10):  # the first is no gap: who was told of it is gone
+        registry.apply(report(0, 1, sequence, Totals()))
+    assert registry.tunnels["t"].gaps == 2
+
+
+def test_gauges_are_those_of_the_generation_that_is_up() -> None:
+    registry = CounterRegistry()
+    for generation in (2, 1):
+        gauges = Gauges(streams_in_flight=generation, rtt=0.1)
+        registry.apply(StreamDelta("t", 0, generation, 1, Totals(), Totals(), gauges=gauges))
+    tunnel = registry.tunnels["t"]
+    assert tunnel.gauges(Connected(0, 2)).streams_in_flight == 2
+    assert tunnel.gauges(Connected(0, 3)) == tunnel.gauges(Connected(1, 1)) == Gauges()
+
+
+def test_details_add_up_over_generations_and_survive_a_new_actor() -> None:
+    ledgers = [Ledger(tunnel_id="t", slot=0, generation=generation) for generation in (1, 2)]
+    for ledger in ledgers:
+        ledger.answered(0.02)
+        ledger.request_ended(200, 0.3)
+        ledger.request_ended(None, 700.0)
+    registry = CounterRegistry()
+    registry.know(
+        Know([TunnelTally("t", ledgers[0].tally, [GenerationTally(0, 2, ledgers[1].tally)])], LifecycleCounts(), 0)
+    )
+    registry.apply(ledgers[1].draft(Gauges()))
+    details = registry.tally.details
+    assert details.responses == {"2xx": 2, "none": 2}
+    assert (details.duration.count, details.duration.buckets[-1], details.first_byte.count) == (4, 2, 2)
+    assert details.duration.seconds == 2 * 700.3

@@ -1,21 +1,24 @@
 """What the supervisor remembers."""
 
-from actors.messages import Totals
+from typing import Any
+
+from actors import events
 from actors.metrics.registry import CounterRegistry
 from actors.supervisor.counts import KEPT_TUNNELS, Counts
+from actors.tally import Connected, Tally, Totals
 
 
 def test_generations_add_up_and_late_words_change_nothing() -> None:
     counts = Counts()
     counts.assigned("t")
     counts.spawned(0, 1)
-    counts.note(0, 1, Totals(1, 1, 1))
-    counts.note(0, 1, Totals(2, 2, 2))
+    counts.note(0, 1, Tally(Totals(1, 1, 1)))
+    counts.note(0, 1, Tally(Totals(2, 2, 2)))
     counts.spawned(0, 2)
-    counts.note(0, 2, Totals(1, 0, 0))
-    counts.note(0, 1, Totals(9, 9, 9))
+    counts.note(0, 2, Tally(Totals(1, 0, 0)))
+    counts.note(0, 1, Tally(Totals(9, 9, 9)))
     counts.spawned(1, 1)
-    counts.note(1, 1, Totals(5, 5, 5))
+    counts.note(1, 1, Tally(Totals(5, 5, 5)))
     assert counts.totals == Totals(8, 7, 7)
 
 
@@ -23,14 +26,14 @@ def test_another_tunnel_begins_at_nothing_and_the_first_is_remembered() -> None:
     counts = Counts()
     counts.assigned("a")
     counts.spawned(0, 1)
-    counts.note(0, 1, Totals(1, 1, 1))
+    counts.note(0, 1, Tally(Totals(1, 1, 1)))
     counts.reconnected(3)
     counts.assigned("b")
-    counts.note(0, 1, Totals(9, 9, 9))  # a late word of the old tunnel's worker
+    counts.note(0, 1, Tally(Totals(9, 9, 9)))  # a late word of the old tunnel's worker
     assert (counts.tunnel_id, counts.totals, counts.reconnects) == ("b", Totals(), 0)
     registry = CounterRegistry()
     registry.know(counts.knowledge())
-    assert registry.tunnels["a"].totals == Totals(1, 1, 1)
+    assert registry.tunnels["a"].tally.totals == Totals(1, 1, 1)
     assert registry.lifecycle.reconnects == {"a": 3, "b": 0}
 
 
@@ -52,7 +55,7 @@ def test_metrics_actor_that_is_told_knows_the_same() -> None:
     counts.stop_asked()
     for generation in (1, 2):
         counts.spawned(0, generation)
-        counts.note(0, generation, Totals(1, 1, 1))
+        counts.note(0, generation, Tally(Totals(1, 1, 1)))
     registry = CounterRegistry()
     registry.know(counts.knowledge())
     assert registry.totals == counts.totals
@@ -69,3 +72,25 @@ def test_report_is_due_until_it_was_taken() -> None:
     counts.taken(counts.report())
     due.append(counts.is_reported)
     assert due == [True, False, True]
+
+
+def test_what_is_told_is_counted() -> None:
+    counts = Counts(started_at=5.0)
+    counts.assigned("t")
+    up: dict[str, Any] = {"url": "", "tunnel_id": "t", "location": "", "connection_id": "", "connections": 1}
+    lost: dict[str, Any] = {"message": "", "was_registered": True, "failures": 1, "retry_in": 0.0, "connections": 0}
+    counts.happened(events.Registered(slot=0, generation=1, **up))
+    counts.happened(events.Registered(slot=1, generation=1, **up))
+    counts.happened(events.ConnectionEnded(slot=0, generation=1, reason="crashed", **lost))
+    counts.happened(events.Connecting(slot=0, generation=2, edge="", attempt=1))
+    counts.happened(events.Registered(slot=0, generation=2, **up))
+    counts.happened(events.ConnectionRefused(slot=1, generation=1, cause="no", connections=1))
+    counts.happened(events.ActorRestarted(actor="metrics", exit_status=1))
+    told = counts.lifecycle
+    assert told.registrations == 3
+    assert told.connected == [Connected(0, 2)]
+    assert told.connection_failures == {"crashed": 1, "refused_for_good": 1}
+    assert told.actor_restarts == {"worker": 1, "metrics": 1}
+    assert told.started_at == 5.0
+    counts.happened(events.Unregistered(slot=0, generation=2, acknowledged=True))
+    assert counts.lifecycle.connected == []
