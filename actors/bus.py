@@ -106,11 +106,10 @@ def try_send(socket: Socket, *frames: bytes) -> bool:
     return sent.exception() is None
 
 
-def check_endpoint(endpoint: str, *, flag: str) -> str:
+def check_endpoint(endpoint: str, *, flag: str, guarded: bool = False) -> str:
     """Return `endpoint` if a socket of ours may bind it.
 
-    `ipc://` paths and `tcp://` on loopback are allowed: there is no encryption or authentication on these sockets,
-    so they are not offered to the network.
+    `ipc://` paths and `tcp://` on loopback are allowed, and any `tcp://` address if it is `guarded` (`curve.py`).
 
     Raises:
         UsageError: with the reason and what to write instead.
@@ -133,10 +132,11 @@ def check_endpoint(endpoint: str, *, flag: str) -> str:
             loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
         except ValueError:
             loopback = host == "localhost"
-        if not loopback:
+        if not loopback and not guarded:
             raise UsageError(
-                f"{flag} {endpoint}: only loopback addresses are offered over tcp, since these sockets are open to "
-                "whoever reaches them. Use tcp://127.0.0.1:PORT and a tunnel of your own, or ipc."
+                f"{flag} {endpoint}: without keys only loopback addresses are offered over tcp, since the socket is "
+                "open to whoever reaches it. Use tcp://127.0.0.1:PORT, or give --curve-key and --curve-clients "
+                "(tunnel-keys makes them)."
             )
         return f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{'*' if port == '0' else port}"
     raise UsageError(f"{flag} {endpoint}: give an ipc:///path or tcp://127.0.0.1:PORT endpoint")

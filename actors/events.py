@@ -185,6 +185,9 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     """Both as in the event `state`."""
     origin_reachable: bool
     """False if nobody was found at the origin's port, at the start or after requests had failed, and since then."""
+    origin: str
+    pid: int
+    version: str
 
 
 class StateFileFailed(Event, frozen=True, kw_only=True, tag="state_file_failed"):

@@ -122,6 +122,18 @@ class HostPort(Message, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Curve(Message, frozen=True):
+    """What guards sockets that are offered to the network: see `curve.py`. The secret shows in no repr."""
+
+    public: bytes
+    secret: bytes
+    clients: str
+    """The folder with the public keys of those who may come in."""
+
+    def __repr__(self) -> str:
+        return f"Curve(public={self.public!r}, secret=…, clients={self.clients!r})"
+
+
 class ChildOrders(Message, frozen=True):
     """What every child needs to know."""
 
@@ -158,6 +170,9 @@ class MetricsOrders(ChildOrders, frozen=True):
     """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
 
     metrics_endpoint: str
+    guarded_endpoint: str | None
+    """Where to serve besides, for clients with a key of `curve`."""
+    curve: Curve | None
     deltas_endpoint: str
     events_endpoint: str
     """Where the supervisor says whether the tunnel serves."""

@@ -70,6 +70,7 @@ TESTED_BY_RUNNING = {
 
 TESTED_WITH = {
     "blocking.py": "test_manager.py",
+    "curve.py": "integration/test_curve.py",
     "errors.py": "test_layout.py",
     "events.py": "test_messages.py",
     "local_edge/certificates.py": "quic_worker/test_connection.py",
@@ -82,6 +83,7 @@ TESTED_WITH = {
     "quic_worker/wire/schema.py": "quic_worker/wire/test_rpc.py",
     "supervisor/lifeline_input.py": "test_manager.py",
     "tally.py": "metrics/test_registry.py",
+    "tools/keys.py": "integration/test_curve.py",
     "supervisor/orders.py": "integration/test_main_job.py",
     "supervisor/renewal.py": "supervisor/test_policy.py",
     "supervisor/publisher.py": "integration/test_main_job.py",

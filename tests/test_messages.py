@@ -31,7 +31,15 @@ def test_messages_survive_the_wire() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"slot": -1}, {"sequence": 2**63}, {"delta": {"streams": -1}}, {"details": {"duration": {"buckets": [1]}}}, {"more": 1}, {"tunnel_id": 5}, {"type": "other"}],
+    [
+        {"slot": -1},
+        {"sequence": 2**63},
+        {"delta": {"streams": -1}},
+        {"details": {"duration": {"buckets": [1]}}},
+        {"more": 1},
+        {"tunnel_id": 5},
+        {"type": "other"},
+    ],
     ids=repr,
 )
 def test_nonsense_is_refused(change: dict[str, object]) -> None:

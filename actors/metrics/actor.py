@@ -11,8 +11,10 @@ import signal
 
 import msgspec
 import zmq
+from zmq.auth.asyncio import AsyncioAuthenticator
 
 from actors import bus, lifeline, log
+from actors.curve import authenticator, guard
 from actors.errors import TunnelError
 from actors.messages import (
     DECODE_ERRORS,
@@ -49,6 +51,11 @@ class MetricsActor:
         deltas = bus.bind(self._reports, orders.deltas_endpoint)
         metrics = bus.bind(self._queries, orders.metrics_endpoint)
         self._endpoints = {"deltas": deltas, "metrics": metrics}
+        self._authenticator: AsyncioAuthenticator | None = None
+        if orders.curve is not None and orders.guarded_endpoint is not None:
+            self._authenticator = authenticator(context, orders.curve)
+            guard(self._queries, orders.curve)
+            self._endpoints["guarded"] = bus.bind(self._queries, orders.guarded_endpoint)
         self._context = context
         self._orders = orders
         self._tasks = Tasks(self._fault)
@@ -79,6 +86,8 @@ class MetricsActor:
             self._tasks.start(work(), name=work.__name__)
         await self.stop.wait()
         await self._tasks.cancel()
+        if self._authenticator is not None:
+            self._authenticator.stop()
         self._say(Stopped(reason="stopped", tally=self._registry.tally))
         for socket in (self._control, self._reports, self._queries):
             socket.close()

@@ -23,7 +23,7 @@ from actors import (
     log,
 )
 from actors.errors import ExitCode, TunnelError, UsageError
-from actors.messages import HostPort, Origin
+from actors.messages import Curve, HostPort, Origin
 from actors.supervisor.discovery import EDGE_PORT
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_MAX_STREAMS, Settings
@@ -312,6 +312,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     around.add_argument("--metrics", metavar="ENDPOINT", help="where metrics are asked for (the same forms)")
     around.add_argument(
+        "--curve-key", type=Path, metavar="FILE", help="secret key for tcp:// endpoints of these two (tunnel-keys)"
+    )
+    around.add_argument("--curve-clients", type=Path, metavar="DIR", help="public keys of all who may connect there")
+    around.add_argument(
         "--metrics-http",
         type=_http_address,
         metavar="HOST:PORT",
@@ -376,11 +380,12 @@ def _settings(given: argparse.Namespace) -> Settings:
         raise UsageError(f"{' and '.join(asked)} exclude each other")
     if given.local_edge and (given.service_url or given.edge or given.edge_ca):
         raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
-    if given.events is not None and given.events == given.metrics:
+    if given.events is not None and given.events == given.metrics and not given.events.endswith((":0", ":*")):
         raise UsageError("--events and --metrics are the same: each needs an endpoint of its own")
+    curve = _curve(given)
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
-            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}"))
+            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve is not None))
     wanted = {
         "local_edge": given.local_edge,
         "connections": given.connections,
@@ -400,6 +405,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "state_folder": (given.state_dir or default_state_folder()).absolute(),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
+        "curve": curve,
         "metrics_http": given.metrics_http,
         "events_format": given.events_format,
         "json": given.json,
@@ -410,6 +416,18 @@ def _settings(given: argparse.Namespace) -> Settings:
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
+
+
+def _curve(given: argparse.Namespace) -> Curve | None:
+    if given.curve_key is None and given.curve_clients is None:
+        return None
+    if given.curve_key is None or given.curve_clients is None:
+        raise UsageError("--curve-key and --curve-clients go together")
+    if not any(endpoint and endpoint.startswith("tcp://") for endpoint in (given.events, given.metrics)):
+        raise UsageError("--curve-key is for --events tcp://… or --metrics tcp://…; neither was given")
+    from actors.curve import read_curve  # here, since few ask for it
+
+    return read_curve(given.curve_key, given.curve_clients)
 
 
 def _origin(given: argparse.Namespace) -> Origin | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from actors.messages import (
     ChildOrders,
     Credentials,
+    Curve,
     HelloWorldOrders,
     HostPort,
     LocalEdgeOrders,
@@ -28,6 +29,8 @@ class OrderBook:
     deltas_endpoint: str
     events_endpoint: str
     metrics_endpoint: str
+    guarded_metrics_endpoint: str | None
+    curve: Curve | None
     metrics_http: HostPort | None
     run_folder: Path
     client_id: bytes
@@ -66,6 +69,8 @@ class OrderBook:
                 return MetricsOrders(
                     *basics,
                     metrics_endpoint=self.metrics_endpoint,
+                    guarded_endpoint=self.guarded_metrics_endpoint,
+                    curve=self.curve,
                     deltas_endpoint=self.deltas_endpoint,
                     events_endpoint=self.events_endpoint,
                     http=self.metrics_http,

@@ -10,8 +10,10 @@ import time
 from typing import Final
 
 import zmq
+from zmq.auth.asyncio import AsyncioAuthenticator
 
 from actors import __version__, bus, events, lifeline, log, run_folder, trust
+from actors.curve import authenticator, guard
 from actors.errors import ExitCode, TunnelError
 from actors.log import Logger
 from actors.messages import Drain, Heartbeat, HostPort, Origin, Ready, Registered, Stopped, Unregistered, Up, encode
@@ -80,6 +82,7 @@ class Supervisor:
         self._service_url = settings.service_url
         self._edges = settings.edges
         self._state = StateFolder(settings.state_folder)
+        self._authenticator: AsyncioAuthenticator | None = None
         self._bound: list[str] = []
         """Endpoints that are ours: one that is another instance's must not be removed at the end."""
         self._stop_asked = False
@@ -99,6 +102,8 @@ class Supervisor:
                 try:
                     return await self._run()
                 finally:
+                    if self._authenticator is not None:
+                        self._authenticator.stop()
                     self._context.destroy(linger=bus.LINGER_MS)
                     for endpoint in self._bound:
                         bus.remove_socket_file(endpoint)
@@ -126,8 +131,14 @@ class Supervisor:
     def _open_sockets(self) -> None:
         settings, folder = self._settings, self._run_folder
         events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
-        self._events_endpoint = bus.bind(events_socket, settings.events_endpoint or f"ipc://{folder}/events")
+        events_here, events_guarded = _split(settings, settings.events_endpoint, f"ipc://{folder}/events")
+        metrics_here, metrics_guarded = _split(settings, settings.metrics_endpoint, f"ipc://{folder}/metrics")
+        self._events_endpoint = bus.bind(events_socket, events_here)
         self._bound.append(self._events_endpoint)
+        if settings.curve is not None and events_guarded is not None:
+            self._authenticator = authenticator(self._context, settings.curve)
+            guard(events_socket, settings.curve)
+            self._log.info("events for clients with a key", endpoint=bus.bind(events_socket, events_guarded))
         deltas_endpoint = f"ipc://{folder}/deltas"
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
         self._deltas.connect(deltas_endpoint)
@@ -162,7 +173,9 @@ class Supervisor:
             control_endpoint=self._children.endpoint,
             deltas_endpoint=deltas_endpoint,
             events_endpoint=self._events_endpoint,
-            metrics_endpoint=settings.metrics_endpoint or f"ipc://{folder}/metrics",
+            metrics_endpoint=metrics_here,
+            guarded_metrics_endpoint=metrics_guarded,
+            curve=settings.curve,
             metrics_http=settings.metrics_http,
             run_folder=folder,
             client_id=secrets.token_bytes(16),
@@ -218,6 +231,9 @@ class Supervisor:
         endpoints = dict(zip(names, ready, strict=True))
         orders = self._orders
         orders.metrics_endpoint = endpoints["metrics"]["metrics"]
+        if (guarded := endpoints["metrics"].get("guarded")) is not None:
+            orders.guarded_metrics_endpoint = guarded
+            self._log.info("metrics for clients with a key", endpoint=guarded)
         if (http := endpoints["metrics"].get("http")) is not None:
             orders.metrics_http = HostPort(http.rpartition(":")[0].strip("[]"), int(http.rpartition(":")[2]))
             self._log.info("metrics over HTTP", address=f"http://{http}/metrics")
@@ -427,6 +443,9 @@ class Supervisor:
             state=self._policy.state,
             serves=self._policy.serves,
             origin_reachable=self._origin_watch is None or self._origin_watch.reachable,
+            origin=str(self._orders.origin),
+            pid=os.getpid(),
+            version=__version__,
         )
 
     # --- end ---
@@ -475,6 +494,13 @@ class Supervisor:
         """A background task failed."""
         self._log.error("internal fault", exc_info=error)
         self._finish(_Internal("an internal fault ended the tunnel; the log has the traceback"))
+
+
+def _split(settings: Settings, wanted: str | None, usual: str) -> tuple[str, str | None]:
+    """What is bound for programs of this machine, and what besides for clients with a key."""
+    if settings.curve is not None and wanted is not None and wanted.startswith("tcp://"):
+        return usual, wanted
+    return wanted or usual, None
 
 
 def supervise(settings: Settings, logger: Logger) -> ExitCode:

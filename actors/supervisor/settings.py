@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
-from actors.messages import HostPort, Origin
+from actors.messages import Curve, HostPort, Origin
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
@@ -44,6 +44,8 @@ class Settings:
     """End with stdin: it is held by the program that started this one."""
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None
+    curve: Curve | None = None
+    """Guards the tcp:// ones of these two; programs of this machine get ipc endpoints then."""
     metrics_http: HostPort | None = None
     events_format: EventsFormat = "msgpack"
     json: bool = False

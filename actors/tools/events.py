@@ -9,17 +9,17 @@ import msgspec
 from actors import bus
 from actors.messages import DECODE_ERRORS
 from actors.tools.catalogue import kinds, schema, topic
-from actors.tools.running import Failed, Status, find, make_parser, run, state_folder, subscribe
+from actors.tools.running import Door, Failed, Status, add_endpoint, door, make_parser, run, subscribe
 
 NAME = "tunnel-events"
 
 TYPES: Final = sorted(topic(kind) for kind in kinds())
 
 
-async def _follow(endpoint: str, topics: list[str]) -> None:
+async def _follow(where: Door, topics: list[str]) -> None:
     context = bus.make_context()
     try:
-        socket = subscribe(context, endpoint, *topics, "stopped")
+        socket = subscribe(context, where, *topics, "stopped")
         while True:
             kind, payload = await socket.recv_multipart()
             try:
@@ -38,13 +38,14 @@ def _work() -> int:
     parser = make_parser(NAME, "What happens to the tunnel that runs on this machine, until it ends.")
     parser.add_argument("types", nargs="*", metavar="TYPE", help=f"only these: {', '.join(TYPES)}")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of all events instead")
+    add_endpoint(parser)
     given = parser.parse_args()
     if given.schema:
         print(msgspec.json.format(msgspec.json.encode(schema())).decode())
         return 0
     if unknown := [name for name in given.types if name not in TYPES]:
         raise Failed(Status.USAGE, f"{unknown[0]} is no type of event; there are {', '.join(TYPES)}")
-    asyncio.run(_follow(find(state_folder(given)).events_endpoint, given.types))
+    asyncio.run(_follow(door(given, lambda state: state.events_endpoint), given.types))
     return 0
 
 

@@ -6,22 +6,22 @@ import sys
 import zmq
 
 from actors import bus
-from actors.tools.running import ANSWER_TIMEOUT, Failed, Status, find, make_parser, run, state_folder
+from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run
 
 NAME = "tunnel-metrics"
 
 
-async def _ask(endpoint: str, query: bytes) -> str:
+async def _ask(where: Door, query: bytes) -> str:
     context = bus.make_context()
     try:
         socket = bus.make_socket(context, zmq.SocketType.REQ)
-        socket.connect(endpoint)
+        where.connect(socket)
         bus.try_send(socket, query)
         async with asyncio.timeout(ANSWER_TIMEOUT):
             answer: bytes = await socket.recv()
         return answer.decode()
     except TimeoutError:
-        raise Failed(Status.SILENT, f"no answer from {endpoint} within {ANSWER_TIMEOUT:g} s") from None
+        raise Failed(Status.SILENT, f"no answer from {where.endpoint} within {ANSWER_TIMEOUT:g} s") from None
     finally:
         context.destroy(linger=0)
 
@@ -29,9 +29,10 @@ async def _ask(endpoint: str, query: bytes) -> str:
 def _work() -> int:
     parser = make_parser(NAME, "The counters of the tunnel that runs on this machine.")
     parser.add_argument("--json", action="store_true", help="a snapshot as JSON, not Prometheus text")
+    add_endpoint(parser)
     given = parser.parse_args()
-    endpoint = find(state_folder(given)).metrics_endpoint
-    print(asyncio.run(_ask(endpoint, b"snapshot" if given.json else b"prometheus")).rstrip("\n"))
+    where = door(given, lambda state: state.metrics_endpoint)
+    print(asyncio.run(_ask(where, b"snapshot" if given.json else b"prometheus")).rstrip("\n"))
     return 0
 
 

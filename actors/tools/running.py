@@ -1,20 +1,26 @@
 """Which tunnel a tool is about, and how to talk to it."""
 
 import argparse
+import asyncio
 import enum
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import zmq
+from zmq.auth import load_certificate
 
 from actors import __version__, bus
-from actors.errors import LocalSetupError
+from actors.curve import authenticate, read_keys
+from actors.errors import LocalSetupError, UsageError
+from actors.messages import DECODE_ERRORS
 from actors.supervisor.state_folder import TunnelState, read_state
 from actors.url_file import default_state_folder
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 ANSWER_TIMEOUT: Final = 3.0
 """Seconds for an answer, or for a sign of life: the supervisor publishes one every second."""
@@ -56,6 +62,52 @@ def make_parser(name: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_endpoint(parser: argparse.ArgumentParser) -> None:
+    """Flags for a tunnel that is not to be found by its state folder."""
+    parser.add_argument("--endpoint", metavar="ENDPOINT", help="where it is, not by its state folder: ipc:// or tcp://")
+    parser.add_argument("--curve-key", type=Path, metavar="FILE", help="your secret key, if that endpoint wants one")
+    parser.add_argument("--curve-server-key", type=Path, metavar="FILE", help="its public key: server.key")
+
+
+class Door(NamedTuple):
+    """Where to connect to, and with which keys."""
+
+    endpoint: str
+    own: tuple[bytes, bytes] | None = None
+    server: bytes = b""
+
+    def connect(self, socket: bus.Socket) -> None:
+        """Connect `socket` to it.
+
+        Raises:
+            Failed: it is no endpoint.
+        """
+        if self.own is not None:
+            authenticate(socket, self.own, self.server)
+        try:
+            socket.connect(self.endpoint)
+        except zmq.ZMQError as error:
+            raise Failed(Status.USAGE, f"cannot connect to {self.endpoint}: {error.strerror}") from None
+
+
+def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
+    """The endpoint that was named, or else `of` what runs in the state folder.
+
+    Raises:
+        Failed: none was named and nothing runs there, or the keys cannot be used.
+    """
+    if given.endpoint is None:
+        return Door(of(find(state_folder(given))))
+    if given.curve_key is None and given.curve_server_key is None:
+        return Door(given.endpoint)
+    if given.curve_key is None or given.curve_server_key is None:
+        raise Failed(Status.USAGE, "--curve-key and --curve-server-key go together")
+    try:
+        return Door(given.endpoint, read_keys(given.curve_key), load_certificate(given.curve_server_key)[0])
+    except (UsageError, OSError, ValueError) as error:
+        raise Failed(Status.USAGE, f"cannot use the keys: {error}") from None
+
+
 def state_folder(given: argparse.Namespace) -> Path:
     """The state folder that was named, by flag or by environment, or the usual one.
 
@@ -84,13 +136,28 @@ def find(folder: Path) -> TunnelState:
     return state
 
 
-def subscribe(context: bus.Context, endpoint: str, *topics: str) -> bus.Socket:
+def subscribe(context: bus.Context, where: Door, *topics: str) -> bus.Socket:
     """A socket that hears events of these types; all, if none is named."""
     socket = bus.make_socket(context, zmq.SocketType.SUB)
     for topic in topics or ("",):
         socket.subscribe(topic.encode())
-    socket.connect(endpoint)
+    where.connect(socket)
     return socket
+
+
+async def next_event(where: Door, topic: str, kind: type[T], timeout: float = ANSWER_TIMEOUT) -> T | None:
+    """The next event of a type; None if there is none within `timeout` seconds."""
+    context = bus.make_context()
+    try:
+        socket = subscribe(context, where, topic)
+        async with asyncio.timeout(timeout):
+            payload = (await socket.recv_multipart())[-1]
+        decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
+        return decode(payload, type=kind)
+    except (TimeoutError, *DECODE_ERRORS):
+        return None
+    finally:
+        context.destroy(linger=0)
 
 
 def run(name: str, work: Callable[[], int]) -> int:

@@ -2,23 +2,37 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
-import zmq
 
-from actors import bus
-from actors.messages import DECODE_ERRORS
 from actors.supervisor.state_folder import TunnelState
-from actors.tools.running import ANSWER_TIMEOUT, Failed, Status, find, make_parser, run, state_folder, subscribe
+from actors.tools.running import (
+    ANSWER_TIMEOUT,
+    Door,
+    Failed,
+    Status,
+    add_endpoint,
+    door,
+    find,
+    make_parser,
+    next_event,
+    run,
+    state_folder,
+)
 
 NAME = "tunnel-status"
+
+HOME: Final = "\x1b[H\x1b[2J"
+"""Clears a terminal (ECMA-48: CUP, ED)."""
 
 
 class Stats(msgspec.Struct):
     """What is read of the event `stats`; the rest is of no concern here."""
 
+    url: str
     state: str
     serves: bool
     connections: int
@@ -27,14 +41,18 @@ class Stats(msgspec.Struct):
     reconnects: int
     rtt: float
     origin_reachable: bool
+    origin: str
+    pid: int
+    version: str
 
 
 class Look(NamedTuple):
     """What was found."""
 
     status: Status
-    state: TunnelState | None
-    stats: Stats | None
+    state: TunnelState | None = None
+    """What `tunnel.json` says; None if there is none, or if an endpoint was asked."""
+    stats: Stats | None = None
 
 
 async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
@@ -42,50 +60,41 @@ async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
     try:
         state = find(folder)
     except Failed as failure:
-        return Look(failure.status, None, None)
-    stats = await _next_stats(state.events_endpoint, timeout)
+        return Look(failure.status)
+    return (await ask(Door(state.events_endpoint), timeout=timeout))._replace(state=state)
+
+
+async def ask(where: Door, *, timeout: float = ANSWER_TIMEOUT) -> Look:
+    """Look at the tunnel that publishes its events there."""
+    stats = await next_event(where, "stats", Stats, timeout)
     if stats is None:
-        return Look(Status.SILENT, state, None)
+        return Look(Status.SILENT)
     serves = stats.serves and stats.origin_reachable
-    return Look(Status.SERVES if serves else Status.DOES_NOT_SERVE, state, stats)
+    return Look(Status.SERVES if serves else Status.DOES_NOT_SERVE, stats=stats)
 
 
-async def _next_stats(endpoint: str, timeout: float) -> Stats | None:
-    context = bus.make_context()
-    try:
-        socket = subscribe(context, endpoint, "stats")
-        async with asyncio.timeout(timeout):
-            payload = (await socket.recv_multipart())[-1]
-        decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
-        return decode(payload, type=Stats)
-    except (TimeoutError, zmq.ZMQError, *DECODE_ERRORS):
-        return None
-    finally:
-        context.destroy(linger=0)
-
-
-def in_words(found: Look, folder: Path) -> str:
+def in_words(found: Look, where: object) -> str:
     """For people."""
     state, stats = found.state, found.stats
-    if state is None:
-        return f"no tunnel runs in {folder}"
-    if stats is None:
+    if stats is not None:
+        lines = [
+            stats.url or "there is no tunnel yet",
+            f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
+            f"connections  {stats.connections} of {stats.slots}"
+            + (f", {stats.rtt * 1000:.0f} ms round trip" if stats.rtt else ""),
+            f"requests     {stats.streams_in_flight} in flight",
+            f"reconnects   {stats.reconnects}",
+            f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),
+            f"process      {stats.pid}, version {stats.version}",
+        ]
+        return "\n".join(lines)
+    if state is not None:
         return (
             f"{state.url}\n"
             f"the supervisor (process {state.pid}) does not answer; its last word was: {state.state}\n"
             f"if it was stopped by a signal, `kill -CONT {state.pid}` lets it go on"
         )
-    lines = [
-        state.url,
-        f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
-        f"connections  {stats.connections} of {stats.slots}"
-        + (f", {stats.rtt * 1000:.0f} ms round trip" if stats.rtt else ""),
-        f"requests     {stats.streams_in_flight} in flight",
-        f"reconnects   {stats.reconnects}",
-        f"origin       {state.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),
-        f"process      {state.pid}, version {state.version}",
-    ]
-    return "\n".join(lines)
+    return f"no tunnel runs in {where}" if found.status is Status.NOT_RUNNING else f"nothing is heard from {where}"
 
 
 def as_json(found: Look) -> str:
@@ -98,14 +107,40 @@ def as_json(found: Look) -> str:
     return msgspec.json.encode(told).decode()
 
 
+async def _watch(next_look: Callable[[], Awaitable[Look]], show: Callable[[Look], None]) -> Look:
+    """Look again with every word of the supervisor's, which speaks each second, until there is nothing to see."""
+    while True:
+        found = await next_look()
+        show(found)
+        if found.status is Status.NOT_RUNNING or (found.state is None and found.status is Status.SILENT):
+            return found
+
+
 def _work() -> int:
     parser = make_parser(NAME, "One look at the tunnel that runs on this machine.")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parser.add_argument("--watch", action="store_true", help="look every second, until it ends")
+    add_endpoint(parser)
     given = parser.parse_args()
-    folder = state_folder(given)
-    found = asyncio.run(look(folder))
-    print(as_json(found) if given.json else in_words(found, folder))
-    return int(found.status)
+    folder = None if given.endpoint else state_folder(given)
+    where = None if folder else door(given, lambda state: state.events_endpoint)
+
+    async def next_look() -> Look:
+        if folder is not None:
+            return await look(folder)
+        assert where is not None
+        return await ask(where)
+
+    def show(found: Look) -> None:
+        begin = HOME if given.watch and not given.json and sys.stdout.isatty() else ""
+        print(begin + (as_json(found) if given.json else in_words(found, folder or given.endpoint)), flush=True)
+
+    async def look_once() -> Look:
+        found = await next_look()
+        show(found)
+        return found
+
+    return int(asyncio.run(_watch(next_look, show) if given.watch else look_once()).status)
 
 
 def main() -> int:

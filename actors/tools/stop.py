@@ -1,16 +1,20 @@
 """`bin/tunnel-stop`: stop the tunnel of a state folder in order, and wait for its end."""
 
+import asyncio
 import contextlib
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+import msgspec
 
 from actors import DEFAULT_GRACE_PERIOD
 from actors.supervisor.state_folder import is_held
-from actors.tools.running import Failed, Status, find, make_parser, run, state_folder
+from actors.tools.running import Door, Failed, Status, find, make_parser, next_event, run, state_folder
 
 NAME = "tunnel-stop"
 
@@ -21,38 +25,76 @@ PATIENCE: Final = DEFAULT_GRACE_PERIOD + 15.0
 """Seconds for it to end: its grace period, unless that is longer, and what it does after that."""
 
 
+class _Stats(msgspec.Struct):
+    """What is read of the event `stats`."""
+
+    url: str
+    pid: int
+
+
+class _Running(NamedTuple):
+    """The tunnel to stop."""
+
+    url: str
+    pid: int
+    lives: Callable[[], bool]
+
+
+def _in_folder(folder: Path) -> _Running:
+    state = find(folder)
+    return _Running(state.url, state.pid, lambda: _holds(folder))
+
+
+def _holds(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return is_held(folder)
+    return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _at(endpoint: str) -> _Running:
+    """The tunnel with this events endpoint. Only an ipc one is surely of this machine: its number is ours to signal."""
+    if not endpoint.startswith("ipc://"):
+        raise Failed(Status.USAGE, f"--endpoint {endpoint}: a tunnel is stopped on its own machine; give an ipc:// one")
+    stats = asyncio.run(next_event(Door(endpoint), "stats", _Stats))
+    if stats is None:
+        raise Failed(Status.SILENT, f"nothing is heard from {endpoint}")
+    return _Running(stats.url, stats.pid, lambda: _exists(stats.pid))
+
+
 def _work() -> int:
     parser = make_parser(NAME, "Stop the tunnel that runs on this machine: requests in flight may finish.")
     parser.add_argument("--now", action="store_true", help="end it at once")
     parser.add_argument(
         "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help=f"to wait for its end ({PATIENCE:g})"
     )
+    parser.add_argument("--endpoint", metavar="ENDPOINT", help="its events endpoint, not its state folder: ipc://…")
     given = parser.parse_args()
-    folder = state_folder(given)
-    state = find(folder)
+    running = _at(given.endpoint) if given.endpoint else _in_folder(state_folder(given))
     with contextlib.suppress(ProcessLookupError):  # it ends by itself at this very moment
-        os.kill(state.pid, signal.SIGTERM)
+        os.kill(running.pid, signal.SIGTERM)
         if given.now:
-            os.kill(state.pid, signal.SIGTERM)  # a second one does not wait for anything
-    if not _ends(folder, given.timeout):
-        raise Failed(Status.SILENT, f"process {state.pid} was told to stop and still runs after {given.timeout:g} s")
-    print(f"stopped {state.url}")
+            os.kill(running.pid, signal.SIGTERM)  # a second one does not wait for anything
+    if not _ends(running, given.timeout):
+        raise Failed(Status.SILENT, f"process {running.pid} was told to stop and still runs after {given.timeout:g} s")
+    print(f"stopped {running.url}")
     return 0
 
 
-def _ends(folder: Path, patience: float) -> bool:
+def _ends(running: _Running, patience: float) -> bool:
     deadline = time.monotonic() + patience
-    while _holds_its_folder(folder):
+    while running.lives():
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_INTERVAL)
     return True
-
-
-def _holds_its_folder(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return is_held(folder)
-    return False
 
 
 def main() -> int:

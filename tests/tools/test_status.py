@@ -11,6 +11,7 @@ from actors.tools.status import Look, Stats, as_json, in_words, look
 from tests.supervisor.test_state_folder import STATE
 
 STATS = Stats(
+    url=STATE.url,
     state="degraded",
     serves=True,
     connections=1,
@@ -19,6 +20,9 @@ STATS = Stats(
     reconnects=4,
     rtt=0.012,
     origin_reachable=True,
+    origin=STATE.origin,
+    pid=1,
+    version="0",
 )
 
 
@@ -32,8 +36,9 @@ def test_words_for_a_tunnel_that_serves() -> None:
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (Look(Status.NOT_RUNNING, None, None), "no tunnel runs in x"),
-        (Look(Status.SILENT, STATE, None), "kill -CONT 1"),
+        (Look(Status.NOT_RUNNING), "no tunnel runs in x"),
+        (Look(Status.SILENT, STATE), "kill -CONT 1"),
+        (Look(Status.SILENT), "nothing is heard from x"),
     ],
 )
 def test_words_where_there_is_nothing_to_see(found: Look, text: str) -> None:

@@ -12,8 +12,12 @@ from tests.kit.tunnel import tunnel
 pytestmark = pytest.mark.slow
 
 
-async def run(tool: str, state: Path, *arguments: str) -> tuple[int, list[str], list[str]]:
-    async with running(python(f"actors.tools.{tool}", "--state-dir", state, *arguments)) as process:
+async def run(tool: str, state: Path, *arguments: str | Path) -> tuple[int, list[str], list[str]]:
+    return await run_bare(tool, "--state-dir", state, *arguments)
+
+
+async def run_bare(tool: str, *arguments: str | Path) -> tuple[int, list[str], list[str]]:
+    async with running(python(f"actors.tools.{tool}", *arguments)) as process:
         return await process.wait(), process.stdout, process.stderr
 
 
@@ -52,3 +56,34 @@ async def test_unknown_type_of_event(state: Path) -> None:
     code, _, stderr = await run("events", state, "earthquake")
     assert code == 2
     assert "there are actor_restarted, assigned" in stderr[0]
+
+
+async def test_tunnel_is_found_by_its_endpoints_too(state: Path) -> None:
+    async with tunnel(None, state) as made:
+        about = json.loads((state / "tunnel.json").read_text())
+        events, metrics = ("--endpoint", about["events_endpoint"]), ("--endpoint", about["metrics_endpoint"])
+        code, stdout, _ = await run_bare("status", *events)
+        assert code == 0
+        assert stdout[0] == made.url
+        assert (await run_bare("metrics", *metrics, "--json"))[0] == 0
+        code, _, stderr = await run_bare("stop", "--endpoint", "tcp://127.0.0.1:1")
+        assert code == 2
+        assert "on its own machine" in stderr[0]
+        watch = python("actors.tools.status", "--watch", *events)
+        async with running(watch) as watching:
+            assert await watching.first_line() == made.url
+            code, stdout, _ = await run_bare("stop", *events)
+            assert (code, stdout) == (0, [f"stopped {made.url}"])
+            await made.process.wait()
+            assert await watching.wait() == 4
+            assert watching.stdout.count(made.url) >= 1
+            assert watching.stdout[-1].startswith("nothing is heard from ipc://")
+
+
+async def test_watch_ends_with_the_tunnel(state: Path) -> None:
+    watch = python("actors.tools.status", "--watch", "--json", "--state-dir", state)
+    async with tunnel(None, state) as made, running(watch) as watching:
+        assert json.loads(await watching.first_line())["status"] == "serves"
+        assert await made.process.stop() == 0
+        assert await watching.wait() == 3
+        assert json.loads(watching.stdout[-1])["stats"] is None
