@@ -31,7 +31,8 @@ from actors import events as facts
 from actors.errors import BY_REASON, ExitCode, PermanentFailure, RateLimited, TunnelError, of_exit_code
 from actors.messages import DECODE_ERRORS, Drain
 from actors.metrics import process_wide
-from actors.supervisor.cli import ENVIRONMENT_PREFIX, read_settings
+from actors.supervisor.cli import read_settings
+from actors.supervisor.flags import ENVIRONMENT_PREFIX
 from actors.tally import Totals
 from actors.tasks import Tasks
 

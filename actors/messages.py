@@ -160,6 +160,7 @@ class WorkerOrders(ChildOrders, frozen=True):
     origin: Origin
     max_streams: Annotated[int, msgspec.Meta(ge=1)]
     deltas_endpoint: str
+    log_requests: bool
 
 
 class SpareOrders(ChildOrders, frozen=True):

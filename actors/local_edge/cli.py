@@ -20,7 +20,8 @@ def _host_port(text: str) -> HostPort:
     return host.strip("[]") or ANY_PORT[0], int(port)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Its flags."""
     parser = argparse.ArgumentParser(
         prog="local-edge",
         description="A stand-in for Cloudflare's edge on loopback. When it is ready it prints one line of JSON: "
@@ -56,7 +57,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run until a signal ends it; return the exit status."""
-    arguments = _parser().parse_args()
+    arguments = make_parser().parse_args()
     try:
         asyncio.run(_run(arguments))
     except TunnelError as error:

@@ -10,6 +10,7 @@ import http
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from actors.log import Logger
 from actors.quic_worker.connection import Stream
 from actors.quic_worker.http1 import (
     LAST_CHUNK,
@@ -30,6 +31,9 @@ from actors.tasks import Tasks
 HALF_CLOSED_TIMEOUT: Final = 5.0
 """Seconds that a raw tunnel lives on after the origin has closed its side."""
 
+MAX_LOGGED_PATH: Final = 200
+"""Characters of a path in the log of requests."""
+
 _RAW_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
 """What is sent ahead on a raw TCP tunnel: nothing."""
 
@@ -44,6 +48,8 @@ class Surroundings(NamedTuple):
     """Whether as many exchanges run as may."""
     ended: Callable[["Exchange"], None]
     """Called once, when an exchange needs nothing any more."""
+    log: Logger | None
+    """Where each request is logged; None: nowhere."""
 
 
 class Exchange:
@@ -52,7 +58,7 @@ class Exchange:
     def __init__(self, stream: Stream, request: ConnectRequest, surroundings: Surroundings) -> None:
         self._stream = stream
         self._request = request
-        self._pool, self._ledger, self._tasks, self._is_full, self._on_ended = surroundings
+        self._pool, self._ledger, self._tasks, self._is_full, self._on_ended, self._log = surroundings
         self._origin: OriginConnection | None = None
         self._head = _RAW_HEAD
         self._left = 0
@@ -275,6 +281,11 @@ class Exchange:
         self._stream.write(encode_response(ConnectResponse("", error_metadata(status, len(page)))) + body, fin=True)
         self._end()
 
+    def _log_request(self, log: Logger, seconds: float) -> None:
+        # Without the query: it may hold a secret.
+        path = "/" + self._request.dest.partition("://")[2].partition("/")[2].partition("?")[0][:MAX_LOGGED_PATH]
+        log.info("request", method=self._head.method, path=path, status=self._status, ms=round(seconds * 1000, 1))
+
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -292,7 +303,10 @@ class Exchange:
             return
         self._ended = True
         if self._request.type is not ConnectionType.TCP:
-            self._ledger.request_ended(self._status, self._now() - self._begun_at)
+            seconds = self._now() - self._begun_at
+            self._ledger.request_ended(self._status, seconds)
+            if self._log is not None:
+                self._log_request(self._log, seconds)
         self._early.clear()
         self._stream.stop()
         self._cancel_deadline()

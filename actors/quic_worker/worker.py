@@ -7,16 +7,14 @@ It never reconnects: whatever ends the connection ends the worker, which says wh
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import signal
-import socket
 import uuid
 from typing import Final, NoReturn
 
 import zmq
 
-from actors import bus, lifeline, log, trust
+from actors import bus, lifeline, log
 from actors.errors import EdgeProtocolError
 from actors.messages import (
     DECODE_ERRORS,
@@ -32,16 +30,16 @@ from actors.messages import (
     decode_down,
     encode,
 )
-from actors.quic_worker.aioquic_engine import AioquicEngine, client_configuration
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.control import ControlStream
+from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
-from actors.quic_worker.engine import Address, Closed, Datagram
+from actors.quic_worker.engine import Closed, Datagram
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.proxy import Exchange, Surroundings
 from actors.quic_worker.streams import IncomingStream
-from actors.quic_worker.udp import ANY_ADDRESS, UdpSocket
+from actors.quic_worker.udp import UdpSocket
 from actors.quic_worker.wire.registration import Refusal, Registration, local_configuration, read_result
 from actors.tally import Gauges
 from actors.tasks import Tasks, until_over
@@ -94,6 +92,7 @@ class Worker:
             self._tasks,
             lambda: len(self._exchanges) > orders.max_streams,
             self._exchange_ended,
+            logger if orders.log_requests else None,
         )
         self._idle = asyncio.Event()
         self._handshake = asyncio.Event()
@@ -140,27 +139,19 @@ class Worker:
 
     async def _dial(self) -> Connection:
         edge = self._orders.edge
-        family = socket.AF_INET6 if ipaddress.ip_address(edge.host).version == 6 else socket.AF_INET
-        address: Address = (edge.host, edge.port) if family == socket.AF_INET else (edge.host, edge.port, 0, 0)
-        configuration = client_configuration(
-            server_name=trust.EDGE_SERVER_NAME,
-            alpn=trust.ALPN,
-            ca_file=self._orders.edge_ca_file or trust.system_roots(),
-            ca_data=None if self._orders.edge_ca_file else trust.edge_roots(),
-        )
         try:
-            udp = UdpSocket(ANY_ADDRESS[family], family, self._receive)
+            udp, connection = open_connection(
+                edge,
+                self._orders.edge_ca_file,
+                receive=self._receive,
+                accept=self._accept,
+                on_handshake=self._handshake.set,
+                on_closed=self._closed,
+            )
         except OSError as error:
             raise _End(WorkerEnd.DIAL_FAILED, f"cannot open a UDP socket: {error.strerror}") from error
-        self._udp = udp
-        connection = self._connection = Connection(
-            AioquicEngine.client(configuration),
-            udp.send,
-            accept=self._accept,
-            on_handshake=self._handshake.set,
-            on_closed=self._closed,
-        )
-        connection.connect(address)
+        self._udp, self._connection = udp, connection
+        connection.connect(address_of(edge))
         if udp.last_error is not None:
             # No route, or not allowed: there is nothing to wait for.
             end = WorkerEnd.NO_ROUTE if udp.last_error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED

@@ -8,10 +8,12 @@ import msgspec
 
 from actors import events
 from actors.log import Logger
-from actors.supervisor.publisher import Publisher, StdoutWriter
+from actors.supervisor.output import OutputWriter
+from actors.supervisor.publisher import Publisher
 from actors.supervisor.readiness import State
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.state_folder import StateFolder, TunnelState
+from actors.supervisor.terminal import Terminal
 
 _SAYS: Final = {
     State.STARTING: "asking for a tunnel",
@@ -32,15 +34,17 @@ class Announcer:
         log: Logger,
         folder: StateFolder,
         manager: ServiceManager,
-        stdout: StdoutWriter | None,
+        stdout: OutputWriter | None,
+        terminal: Terminal | None,
         about: TunnelState,
     ) -> None:
-        """`stdout`: where the URL goes. `about`: what `tunnel.json` says, before there is a tunnel."""
+        """`stdout`: where the URL goes. `terminal`: where a person looks. `about`: `tunnel.json`, to begin with."""
         self._publisher = publisher
         self._log = log
         self._folder = folder
         self._manager = manager
         self._stdout = stdout
+        self._terminal = terminal
         self._about = about
         self._given_url = ""
         self._files_fail = self._closed = False
@@ -50,6 +54,8 @@ class Announcer:
         self._write_log(fact)
         self._note(fact)
         self._publisher.publish(fact)
+        if self._terminal is not None:
+            self._terminal(fact)
 
     def _note(self, fact: events.Event) -> None:
         match fact:
@@ -84,7 +90,7 @@ class Announcer:
                 self._manager.ready()
             self._given_url = fact.url
             if self._stdout is not None:
-                self._stdout.line(fact.url)
+                self._stdout.write(fact.url + "\n")
 
     def _is_news(self, fact: events.StateChanged) -> bool:
         """Whether no other line of the log says the same."""

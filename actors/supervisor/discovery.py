@@ -30,31 +30,40 @@ async def discover(ip_version: IpVersion, *, service: str = EDGE_SERVICE) -> lis
     Raises:
         DiscoveryError: neither resolver knows any.
     """
-    import dns.asyncresolver
-    import dns.exception
-    import dns.nameserver
-
     failures = []
     for over_tls in (False, True):
         try:
-            if over_tls:
-                resolver = dns.asyncresolver.Resolver(configure=False)
-                resolver.nameservers = [dns.nameserver.DoTNameserver(*DNS_OVER_TLS)]
-                resolver.lifetime = DNS_OVER_TLS_TIMEOUT
-            else:
-                resolver = dns.asyncresolver.Resolver()
-                resolver.lifetime = LOOKUP_TIMEOUT
-            addresses = await _ask(resolver, service, ip_version)
-        except (dns.exception.DNSException, OSError) as error:
-            failures.append(f"{'over TLS' if over_tls else 'by the system'}: {str(error) or type(error).__name__}")
-            continue
-        if addresses:
-            return addresses
-        failures.append("no address of the wanted IP version" if ip_version != "auto" else "no address")
+            return await lookup(service, ip_version, over_tls=over_tls)
+        except DiscoveryError as error:
+            failures.append(f"{'over TLS' if over_tls else 'by the system'}: {error}")
     raise DiscoveryError(
         f"cannot find Cloudflare's edge ({service}): {'; '.join(failures)}. "
         "Is DNS working on this machine? With --edge HOST:PORT no lookup is needed."
     )
+
+
+async def lookup(service: str, ip_version: IpVersion, *, over_tls: bool) -> list[EdgeAddress]:
+    """Ask the system's resolver, or the other one over TLS.
+
+    Raises:
+        DiscoveryError: it does not answer, or knows no address.
+    """
+    import dns.asyncresolver
+    import dns.exception
+    import dns.nameserver
+
+    try:
+        resolver = dns.asyncresolver.Resolver(configure=not over_tls)
+        resolver.lifetime = LOOKUP_TIMEOUT
+        if over_tls:
+            resolver.nameservers = [dns.nameserver.DoTNameserver(*DNS_OVER_TLS)]
+            resolver.lifetime = DNS_OVER_TLS_TIMEOUT
+        addresses = await _ask(resolver, service, ip_version)
+    except (dns.exception.DNSException, OSError) as error:
+        raise DiscoveryError(str(error) or type(error).__name__) from error
+    if not addresses:
+        raise DiscoveryError("no address of the wanted IP version" if ip_version != "auto" else "no address")
+    return addresses
 
 
 async def _ask(resolver: Any, service: str, ip_version: IpVersion) -> list[EdgeAddress]:

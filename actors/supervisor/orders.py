@@ -36,6 +36,7 @@ class OrderBook:
     client_id: bytes
     """One per supervisor: the edge tells connectors apart by it."""
     max_streams: int
+    log_requests: bool
     log_level: str
     log_json: bool
     edge_ca: str | None
@@ -59,6 +60,7 @@ class OrderBook:
             origin=self.origin,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
+            log_requests=self.log_requests,
         )
 
     def helper(self, name: Name) -> ChildOrders:

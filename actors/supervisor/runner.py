@@ -28,9 +28,10 @@ from actors.supervisor.lifeline_input import LifelineInput
 from actors.supervisor.lookout import Lookout
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
+from actors.supervisor.output import OutputWriter
 from actors.supervisor.policy import Policy
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
-from actors.supervisor.publisher import Publisher, StdoutWriter
+from actors.supervisor.publisher import Publisher
 from actors.supervisor.rate_limit import RateLimitMemory
 from actors.supervisor.readiness import State, Visibility
 from actors.supervisor.restart import SPARE
@@ -38,6 +39,7 @@ from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
+from actors.supervisor.terminal import Terminal
 from actors.tally import Totals
 from actors.tasks import Tasks, until_over
 
@@ -142,7 +144,10 @@ class Supervisor:
         deltas_endpoint = f"ipc://{folder}/deltas"
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
         self._deltas.connect(deltas_endpoint)
-        self._stdout = StdoutWriter()
+        self._stdout = OutputWriter("stdout")
+        # With --json stdout may be the same terminal: a program reads it there.
+        at_terminal = not settings.log_json and not settings.json
+        self._terminal = Terminal(with_code=settings.qr, on_this_machine=settings.local_edge) if at_terminal else None
         self._manager = ServiceManager(os.environ, os.getpid())
         self._announce = Announcer(
             Publisher(events_socket, payload=settings.events_format, stdout=self._stdout if settings.json else None),
@@ -150,6 +155,7 @@ class Supervisor:
             self._state,
             self._manager,
             None if settings.json else self._stdout,
+            self._terminal,
             TunnelState(
                 url="",
                 tunnel_id="",
@@ -180,6 +186,7 @@ class Supervisor:
             run_folder=folder,
             client_id=secrets.token_bytes(16),
             max_streams=settings.max_streams,
+            log_requests=settings.log_requests,
             log_level=settings.log_level,
             log_json=settings.log_json,
             edge_ca=str(settings.edge_ca) if settings.edge_ca else None,
@@ -479,6 +486,8 @@ class Supervisor:
         )
         await self._tasks.cancel()
         self._stdout.close()
+        if self._terminal is not None:
+            self._terminal.close()
         return code
 
     def _failed(self, error: TunnelError) -> None:

@@ -49,5 +49,8 @@ class Settings:
     metrics_http: HostPort | None = None
     events_format: EventsFormat = "msgpack"
     json: bool = False
+    qr: bool = False
+    """On a terminal, show the URL as a QR code too."""
+    log_requests: bool = False
     log_level: str = "info"
     log_json: bool = False

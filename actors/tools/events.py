@@ -1,5 +1,6 @@
 """`bin/tunnel-events`: what happens to the tunnel of a state folder, as it happens, one line of JSON each."""
 
+import argparse
 import asyncio
 import sys
 from typing import Final
@@ -34,12 +35,17 @@ async def _follow(where: Door, topics: list[str]) -> None:
         context.destroy(linger=0)
 
 
+def parser() -> argparse.ArgumentParser:
+    """Its flags."""
+    made = make_parser(NAME, "What happens to the tunnel that runs on this machine, until it ends.")
+    made.add_argument("types", nargs="*", metavar="TYPE", help=f"only these: {', '.join(TYPES)}")
+    made.add_argument("--schema", action="store_true", help="print the JSON Schema of all events instead")
+    add_endpoint(made)
+    return made
+
+
 def _work() -> int:
-    parser = make_parser(NAME, "What happens to the tunnel that runs on this machine, until it ends.")
-    parser.add_argument("types", nargs="*", metavar="TYPE", help=f"only these: {', '.join(TYPES)}")
-    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of all events instead")
-    add_endpoint(parser)
-    given = parser.parse_args()
+    given = parser().parse_args()
     if given.schema:
         print(msgspec.json.format(msgspec.json.encode(schema())).decode())
         return 0

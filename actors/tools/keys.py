@@ -42,16 +42,21 @@ def make_keys(folder: Path, names: list[str]) -> list[Path]:
         os.umask(before)
 
 
-def _work() -> int:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Its flags."""
+    made = argparse.ArgumentParser(
         prog=NAME,
         description="Make CURVE keys: the tunnel's own (server.key_secret), and a pair for each client. The public "
         "keys in DIR/clients are the allow-list. A client needs its own .key_secret, and server.key.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="where the keys go; what is there is kept")
-    parser.add_argument("clients", nargs="+", metavar="CLIENT", help="names of clients that may connect")
-    given = parser.parse_args()
+    made.add_argument("folder", type=Path, metavar="DIR", help="where the keys go; what is there is kept")
+    made.add_argument("clients", nargs="+", metavar="CLIENT", help="names of clients that may connect")
+    return made
+
+
+def _work() -> int:
+    given = parser().parse_args()
     if bad := [name for name in given.clients if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name == SERVER]:
         raise Failed(Status.USAGE, f"{bad[0]!r} cannot be a client's name: letters, digits, - and _; not {SERVER}")
     try:

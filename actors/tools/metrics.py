@@ -1,5 +1,6 @@
 """`bin/tunnel-metrics`: the counters of the tunnel of a state folder, as Prometheus text or as JSON."""
 
+import argparse
 import asyncio
 import sys
 
@@ -26,11 +27,16 @@ async def _ask(where: Door, query: bytes) -> str:
         context.destroy(linger=0)
 
 
+def parser() -> argparse.ArgumentParser:
+    """Its flags."""
+    made = make_parser(NAME, "The counters of the tunnel that runs on this machine.")
+    made.add_argument("--json", action="store_true", help="a snapshot as JSON, not Prometheus text")
+    add_endpoint(made)
+    return made
+
+
 def _work() -> int:
-    parser = make_parser(NAME, "The counters of the tunnel that runs on this machine.")
-    parser.add_argument("--json", action="store_true", help="a snapshot as JSON, not Prometheus text")
-    add_endpoint(parser)
-    given = parser.parse_args()
+    given = parser().parse_args()
     where = door(given, lambda state: state.metrics_endpoint)
     print(asyncio.run(_ask(where, b"snapshot" if given.json else b"prometheus")).rstrip("\n"))
     return 0

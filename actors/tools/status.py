@@ -1,5 +1,6 @@
 """`bin/tunnel-status`: one look at the tunnel of a state folder. Exit code 0 only if it serves."""
 
+import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
@@ -116,12 +117,17 @@ async def _watch(next_look: Callable[[], Awaitable[Look]], show: Callable[[Look]
             return found
 
 
+def parser() -> argparse.ArgumentParser:
+    """Its flags."""
+    made = make_parser(NAME, "One look at the tunnel that runs on this machine.")
+    made.add_argument("--json", action="store_true", help="one line of JSON")
+    made.add_argument("--watch", action="store_true", help="look every second, until it ends")
+    add_endpoint(made)
+    return made
+
+
 def _work() -> int:
-    parser = make_parser(NAME, "One look at the tunnel that runs on this machine.")
-    parser.add_argument("--json", action="store_true", help="one line of JSON")
-    parser.add_argument("--watch", action="store_true", help="look every second, until it ends")
-    add_endpoint(parser)
-    given = parser.parse_args()
+    given = parser().parse_args()
     folder = None if given.endpoint else state_folder(given)
     where = None if folder else door(given, lambda state: state.events_endpoint)
 

@@ -1,5 +1,6 @@
 """`bin/tunnel-stop`: stop the tunnel of a state folder in order, and wait for its end."""
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -69,14 +70,19 @@ def _at(endpoint: str) -> _Running:
     return _Running(stats.url, stats.pid, lambda: _exists(stats.pid))
 
 
-def _work() -> int:
-    parser = make_parser(NAME, "Stop the tunnel that runs on this machine: requests in flight may finish.")
-    parser.add_argument("--now", action="store_true", help="end it at once")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Its flags."""
+    made = make_parser(NAME, "Stop the tunnel that runs on this machine: requests in flight may finish.")
+    made.add_argument("--now", action="store_true", help="end it at once")
+    made.add_argument(
         "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help=f"to wait for its end ({PATIENCE:g})"
     )
-    parser.add_argument("--endpoint", metavar="ENDPOINT", help="its events endpoint, not its state folder: ipc://…")
-    given = parser.parse_args()
+    made.add_argument("--endpoint", metavar="ENDPOINT", help="its events endpoint, not its state folder: ipc://…")
+    return made
+
+
+def _work() -> int:
+    given = parser().parse_args()
     running = _at(given.endpoint) if given.endpoint else _in_folder(state_folder(given))
     with contextlib.suppress(ProcessLookupError):  # it ends by itself at this very moment
         os.kill(running.pid, signal.SIGTERM)

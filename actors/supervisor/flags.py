@@ -1,0 +1,329 @@
+"""The flags: what there is, and what makes sense for each of them."""
+
+import argparse
+import os
+import re
+import ssl
+import urllib.parse
+from pathlib import Path
+from typing import Final, Literal, NoReturn
+
+from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__, bus, log
+from actors.errors import ExitCode, UsageError
+from actors.messages import HostPort, Origin
+from actors.supervisor.discovery import EDGE_PORT
+from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
+from actors.supervisor.settings import DEFAULT_MAX_STREAMS
+
+ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
+"""Not TUNNEL_, which the Go client reads."""
+
+MAX_SECONDS: Final = 24 * 3600.0
+"""No timeout or grace period is longer than a day."""
+
+MAX_CONNECTIONS: Final = 4
+"""What the edge takes for one tunnel."""
+
+EXIT_CODES: Final = {
+    ExitCode.STOPPED: "stopped, as asked",
+    ExitCode.INTERNAL: "an internal fault",
+    ExitCode.USAGE: "a flag, a variable or a line of the configuration makes no sense",
+    ExitCode.RATE_LIMITED: "rate limited by the tunnel API, five times in a row",
+    ExitCode.PROVISIONING: "the tunnel API gave no tunnel",
+    ExitCode.DISCOVERY: "no address of the edge was found",
+    ExitCode.NO_CONNECTION: "no connection was registered within --timeout",
+    ExitCode.REFUSED: "the edge refused the tunnel for good",
+    ExitCode.PERMANENT_FAILURE: "the connection was lost, and --max-reconnect-attempts failed",
+    ExitCode.ALREADY_RUNNING: "another instance holds the state folder",
+    ExitCode.LOCAL_SETUP: "something on this machine: a folder, an endpoint, a process",
+}
+
+_LINES = "\n".join(f"  {code.value:>3}  {text}" for code, text in EXIT_CODES.items())
+
+_EPILOG = f"""\
+Every flag but --config can be given as an environment variable: {ENVIRONMENT_PREFIX} and its name in capitals, with _
+for - (--edge-ca is {ENVIRONMENT_PREFIX}EDGE_CA; a switch takes 1 or 0; several --edge are separated by commas); or in
+the file of --config, by its name. A flag wins over a variable, and that over the file.
+
+exit codes:
+{_LINES}
+  128+N  ended at once by a second signal N
+
+The URL is printed on stdout, once it works; everything else goes to stderr.
+"""
+
+
+def port(text: str) -> int:
+    """A port.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= 65535):
+        hint = "; Kubernetes sets such a variable for a service of this name: set enableServiceLinks: false"
+        hint = hint if text.startswith("tcp://") else ""
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no port (1 to 65535){hint}")
+    return int(text)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    """HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address."""
+    match = re.fullmatch(r"\[([0-9a-fA-F:.%]+)\](?::(\d+))?|([^:\[\]\s]+)(?::(\d+))?", text)
+    if match:
+        return match[1] or match[3], port(match[2] or match[4] or str(EDGE_PORT))
+    if re.fullmatch(r"[0-9a-fA-F:.]+", text):
+        return text, EDGE_PORT
+    raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
+
+
+def _http_address(text: str) -> HostPort:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\[\]\s]+)):(\d{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no HOST:PORT, as in 127.0.0.1:20241")
+    return HostPort(match[1] or match[2], int(match[3]))
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds (0 to {MAX_SECONDS:.0f})")
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0.0:
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if (value := _count(text)) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _connections(text: str) -> int:
+    value = _count(text)
+    if not 1 <= value <= MAX_CONNECTIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {MAX_CONNECTIONS}")
+    return value
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no http:// or https:// URL")
+    return text
+
+
+def _origin_url(text: str) -> Origin:
+    """http://host:port, https://host:port or unix:/path.sock."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:").removeprefix("//")
+        if not path.startswith("/") or len(os.fsencode(path)) > bus.MAX_IPC_PATH:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: give an absolute path of at most {bus.MAX_IPC_PATH} bytes, as in unix:/run/app.sock"
+            )
+        return Origin(scheme="unix", path=path)
+    try:
+        parts = urllib.parse.urlsplit(text)
+        port = parts.port
+        (parts.hostname or "").encode("idna")  # or no resolver takes it
+    except ValueError:
+        parts, port = urllib.parse.urlsplit(""), 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.username is not None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http://HOST:PORT, https://HOST:PORT or unix:/PATH")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(f"{text!r}: leave the path out; each request brings its own")
+    scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+    return Origin(scheme=scheme, host=parts.hostname, port=port or (443 if scheme == "https" else 80))
+
+
+def _host_header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST or HOST:PORT, nor the word rewrite")
+    return text
+
+
+def _user_agent(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?", text):
+        raise argparse.ArgumentTypeError("give 1 to 200 printable ASCII characters")
+    return text
+
+
+def _certificates(text: str) -> Path:
+    path = Path(text)
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError(f"there is no file {text[:200]}") from None
+    except ssl.SSLError:
+        raise argparse.ArgumentTypeError(f"{text} holds no certificate in PEM form") from None
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text[:200]}: {error}") from None
+    return path.absolute()
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def add_edge_flags(group: argparse._ActionsContainer) -> None:
+    """Where the tunnel API and the edge are."""
+    group.add_argument(
+        "--service-url", type=_url, metavar="URL", help=f"the tunnel API (default: {DEFAULT_SERVICE_URL})"
+    )
+    group.add_argument(
+        "--edge",
+        type=_host_port,
+        action="append",
+        metavar="HOST:PORT",
+        help="an address of the edge, not those that DNS knows; may be repeated",
+    )
+    group.add_argument("--edge-ip-version", choices=("auto", "4", "6"), help="towards the edge (default: auto)")
+    group.add_argument("--edge-ca", type=_certificates, metavar="FILE", help="PEM file with other trust roots")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser. No flag has a default here: what was not given may come from the environment."""
+    parser = _Parser(
+        prog="tunnel-supervisor",
+        description="Gives a local port a public https://….trycloudflare.com address.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=None,
+    )
+    what = parser.add_argument_group("what to show")
+    what.add_argument("--port", type=port, metavar="PORT", help="the local port that requests are forwarded to")
+    what.add_argument(
+        "--url", type=_origin_url, metavar="URL", help="instead: http://HOST:PORT, https://HOST:PORT or unix:/PATH"
+    )
+    what.add_argument("--hello-world", action="store_true", default=None, help="instead: serve a small page of its own")
+    what.add_argument(
+        "--local-edge",
+        action="store_true",
+        default=None,
+        help="use an edge on this machine instead of Cloudflare: offline, for demos and tests",
+    )
+    origin = parser.add_argument_group("how requests are forwarded")
+    origin.add_argument(
+        "--host-header",
+        type=_host_header,
+        metavar="HOST|rewrite",
+        help="Host that the origin gets (rewrite: its own), for servers that refuse unknown ones",
+    )
+    origin.add_argument("--no-tls-verify", action="store_true", default=None, help="take any certificate of the origin")
+    origin.add_argument("--origin-ca", type=_certificates, metavar="FILE", help="PEM file with the origin's roots")
+    origin.add_argument("--origin-server-name", metavar="NAME", help="the name in the origin's certificate")
+    origin.add_argument(
+        "--origin-response-timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="for the head of a response, then 504 (default: 0, as long as it takes)",
+    )
+    origin.add_argument(
+        "--max-streams",
+        type=_positive,
+        metavar="N",
+        help=f"requests at once on one connection, then 503 (default: {DEFAULT_MAX_STREAMS})",
+    )
+    edge = parser.add_argument_group("the tunnel")
+    edge.add_argument("--connections", type=_connections, metavar="N", help="connections, 1 to 4 (default: 2)")
+    edge.add_argument(
+        "--timeout",
+        type=_positive_seconds,
+        metavar="SECONDS",
+        help=f"until the first connection is registered (default: {DEFAULT_HANDSHAKE_TIMEOUT:g})",
+    )
+    edge.add_argument(
+        "--grace-period",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"for requests in flight when it is stopped (default: {DEFAULT_GRACE_PERIOD:g})",
+    )
+    edge.add_argument(
+        "--max-reconnect-attempts",
+        type=_count,
+        metavar="N",
+        help=f"consecutive failures before it gives up; 0: never (default: {MAX_RECONNECT_ATTEMPTS})",
+    )
+    edge.add_argument(
+        "--spare",
+        action=argparse.BooleanOptionalAction,
+        help="keep a worker ready that takes over a lost connection (default: yes)",
+    )
+    edge.add_argument(
+        "--renew",
+        action="store_true",
+        default=None,
+        help="ask for another tunnel, with another URL, when the service drops this one",
+    )
+    edge.add_argument(
+        "--probe",
+        action="store_true",
+        default=None,
+        help="fetch the public URL once a minute, to know that it leads here",
+    )
+    edge.add_argument(
+        "--user-agent", type=_user_agent, metavar="TEXT", help="towards the tunnel API (default: this program's name)"
+    )
+    add_edge_flags(edge)
+    around = parser.add_argument_group("around it")
+    around.add_argument(
+        "--state-dir",
+        type=_folder,
+        metavar="DIR",
+        help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state)",
+    )
+    around.add_argument(
+        "--events", metavar="ENDPOINT", help="where events are published: ipc:///PATH or tcp://127.0.0.1:PORT"
+    )
+    around.add_argument("--metrics", metavar="ENDPOINT", help="where metrics are asked for (the same forms)")
+    around.add_argument(
+        "--curve-key", type=Path, metavar="FILE", help="secret key for tcp:// endpoints of these two (tunnel-keys)"
+    )
+    around.add_argument("--curve-clients", type=Path, metavar="DIR", help="public keys of all who may connect there")
+    around.add_argument(
+        "--metrics-http",
+        type=_http_address,
+        metavar="HOST:PORT",
+        help="answer /metrics, /ready, /healthcheck and /quicktunnel there, over HTTP (default: nowhere)",
+    )
+    around.add_argument("--events-format", choices=("msgpack", "json"), help="payload of events (default: msgpack)")
+    around.add_argument("--json", action="store_true", default=None, help="every event as a line of JSON on stdout")
+    around.add_argument(
+        "--lifeline",
+        action="store_true",
+        default=None,
+        help='end when stdin ends; a line {"type":"drain","grace":5} there stops in order',
+    )
+    around.add_argument("--qr", action="store_true", default=None, help="on a terminal: the URL as a QR code too")
+    around.add_argument(
+        "--log-requests", action="store_true", default=None, help="log each request when it has ended, at level info"
+    )
+    around.add_argument("--log-level", choices=log.LEVELS, help="on stderr (default: info)")
+    around.add_argument("--config", type=Path, metavar="FILE", help="TOML: flags by their names, as in port = 8080")
+    parser.add_argument("--version", action="version", version=f"tunnel-supervisor {__version__}")
+    return parser

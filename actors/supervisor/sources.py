@@ -1,0 +1,93 @@
+"""Where settings come from: flags first, then the environment, then the file of --config. Each speaks in text."""
+
+import argparse
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from actors.errors import UsageError
+from actors.supervisor.flags import ENVIRONMENT_PREFIX
+
+WHAT: Final = ("port", "url", "hello_world")
+"""The flags that say what to show; one of them."""
+
+_FLAGS_ONLY: Final = ("help", "version", "config")
+
+
+def fill(given: argparse.Namespace, parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    """Add to the flags in `given` what environment and file say of the others.
+
+    Raises:
+        UsageError: a variable, or a line of the file, makes no sense.
+    """
+    actions = {
+        action.option_strings[0].removeprefix("--"): action  # a second one, if there is one, is its --no-… form
+        for action in parser._actions
+        if action.dest not in _FLAGS_ONLY
+    }
+    variables = {name: ENVIRONMENT_PREFIX + name.replace("-", "_").upper() for name in actions}
+    set_ones = {name: text for name, variable in variables.items() if (text := environment.get(variable, ""))}
+    _add(given, actions, {name: _read(variables[name], text, actions[name]) for name, text in set_ones.items()})
+    if given.config is not None:
+        _add(given, actions, _read_file(given.config, actions))
+
+
+def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], values: Mapping[str, Any]) -> None:
+    # What to show is one decision: a source that made it makes the others' moot.
+    decided = any(getattr(given, name) for name in WHAT)
+    for name, value in values.items():
+        dest = actions[name].dest
+        if getattr(given, dest) is None and not (decided and dest in WHAT):
+            setattr(given, dest, value)
+
+
+def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: is no TOML: {error}") from None
+    values = {}
+    for name, value in content.items():
+        if name not in actions:
+            close = difflib.get_close_matches(name, actions, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "; see --help for those that there are"
+            raise UsageError(f"--config {path}: there is no setting {name[:100]!r}{hint}")
+        values[name] = _read_value(f"--config {path}: {name}", value, actions[name])
+    return values
+
+
+def _read_value(name: str, value: Any, action: argparse.Action) -> Any:
+    """A value of the file: as TOML has it, where that fits, else as the flag would take it."""
+    if isinstance(value, bool) and _is_switch(action):
+        return value
+    if isinstance(value, list) and isinstance(action, argparse._AppendAction):
+        return [part for entry in value for part in _read(name, str(entry), action)]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{name}: a {type(value).__name__} makes no sense here")
+    return _read(name, str(value), action)
+
+
+def _is_switch(action: argparse.Action) -> bool:
+    return action.nargs == 0
+
+
+def _read(name: str, text: str, action: argparse.Action) -> Any:
+    if _is_switch(action):
+        if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
+            raise UsageError(f"{name}={text[:100]!r}: give 1 or 0")
+        return text.lower() in ("1", "true", "yes")
+    if action.choices is not None and text not in action.choices:
+        raise UsageError(f"{name}={text[:100]!r}: give one of {', '.join(action.choices)}")
+    convert = action.type if callable(action.type) else str
+    try:
+        if isinstance(action, argparse._AppendAction):
+            return [convert(part.strip()) for part in text.split(",")]
+        return convert(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{name}: {error}") from None
+    except ValueError:
+        raise UsageError(f"{name}={text[:100]!r} makes no sense") from None

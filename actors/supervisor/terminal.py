@@ -1,0 +1,136 @@
+"""What a person at a terminal sees besides the log: the URL in a box, a QR code, and one line that lives.
+
+The line is drawn without a newline, and whoever logs erases it first (`log.py`); it comes back with the next `stats`.
+"""
+
+import io
+import os
+import sys
+import urllib.parse
+from typing import Final
+
+from actors import events, log
+from actors.supervisor.output import OutputWriter
+
+BLACK_ON_WHITE: Final = "\x1b[38;5;231m\x1b[48;5;16m"
+"""The blocks of the code are its light parts: white on black whatever the terminal's own colours, or it is inverted."""
+
+RESET: Final = "\x1b[0m"
+
+QUIET_ZONE: Final = 2
+"""Modules of light around the code: the standard wants 4, readers do with 2, and screens are small."""
+
+UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+DEFAULT_WIDTH: Final = 80
+"""Columns, where the terminal does not say."""
+
+
+class Terminal:
+    """Shows the tunnel on stderr, which is a terminal."""
+
+    def __init__(self, *, with_code: bool, on_this_machine: bool) -> None:
+        """`with_code`: a QR code too. `on_this_machine`: the URL is the local edge's, not the world's."""
+        self._writer = OutputWriter("stderr")
+        self._with_code = with_code
+        self._warning = (
+            "on this machine only: the edge is the local one"
+            if on_this_machine
+            else "public: whoever knows the address can use it"
+        )
+        self._origin = ""
+        self._shown_url = ""
+
+    def __call__(self, fact: events.Event) -> None:
+        """Show what is news to a person."""
+        match fact:
+            case events.Starting():
+                self._origin = fact.origin
+            case events.StateChanged() if fact.serves and fact.url != self._shown_url:
+                self._shown_url = fact.url
+                self._show_url(fact.url)
+            case events.Stats() if log.is_lively() and _is_in_front() and not self._writer.is_behind:
+                self._writer.write(f"{log.ERASE_LINE}{live_line(fact, _width() - 1)}\r")
+
+    def _show_url(self, url: str) -> None:
+        plain = "utf" not in (sys.stderr.encoding or "").lower()
+        text = box([url, f"→ {self._origin}", self._warning], _width(), ascii_only=plain)
+        if self._with_code:
+            text += (
+                "no QR code: this terminal's encoding has no blocks (set LANG to a UTF-8 one)\n"
+                if plain
+                else qr_code(url, colors=log.has_colors())
+            )
+        self._writer.write((log.ERASE_LINE if log.is_lively() else "") + text)
+
+    def close(self) -> None:
+        """The last line stays the log's."""
+        if log.is_lively():
+            self._writer.write(log.ERASE_LINE)
+        self._writer.close()
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or DEFAULT_WIDTH
+    except (AttributeError, OSError, ValueError):
+        return DEFAULT_WIDTH
+
+
+def _is_in_front() -> bool:
+    """Whether this is the terminal's foreground job: one in the background is not to draw over another's work."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def box(lines: list[str], width: int, *, ascii_only: bool = False) -> str:
+    """Lines in a frame; without one where the terminal is too narrow for it."""
+    if ascii_only:
+        lines = [line.replace("→", "->") for line in lines]
+    inner = max(map(len, lines)) + 2
+    if inner + 2 > width:
+        return "\n".join(lines) + "\n"
+    corners, across, down = ("++++", "-", "|") if ascii_only else ("┌┐└┘", "─", "│")
+    rows = [f"{down} {line.ljust(inner - 2)} {down}" for line in lines]
+    top, bottom = corners[0] + across * inner + corners[1], corners[2] + across * inner + corners[3]
+    return "\n".join([top, *rows, bottom]) + "\n"
+
+
+def qr_code(url: str, *, colors: bool) -> str:
+    """The URL as a QR code of half blocks."""
+    import segno  # here, since few ask for it
+
+    out = io.StringIO()
+    segno.make(url, error="l", micro=False).terminal(out=out, compact=True, border=QUIET_ZONE)
+    rows = out.getvalue().rstrip("\n").splitlines()
+    return "".join(f"{BLACK_ON_WHITE}{row}{RESET}\n" if colors else f"{row}\n" for row in rows)
+
+
+def live_line(stats: events.Stats, width: int) -> str:
+    """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
+    parts = [
+        (urllib.parse.urlsplit(stats.url).hostname or "no tunnel") + ("" if stats.serves else f" ({stats.state})"),
+        f"{stats.connections}/{stats.slots} connections",
+        f"{stats.totals.streams} requests",
+        f"{stats.streams_in_flight} in flight",
+        f"in {in_units(stats.totals.bytes_in)}",
+        f"out {in_units(stats.totals.bytes_out)}",
+        *([f"{stats.rtt * 1000:.0f} ms"] if stats.rtt else []),
+    ]
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + len(part) + 2 > width:
+            break
+        line += f", {part}"
+    return line[:width]
+
+
+def in_units(count: int) -> str:
+    """Bytes for people: three digits and an SI unit."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(UNITS) - 1:
+        value /= 1000
+        unit += 1
+    return f"{value:.3g} {UNITS[unit]}"

@@ -1,0 +1,249 @@
+"""What `bin/tunnel-doctor` looks at. Each check says what it found and, where something is wrong, what to do."""
+
+import asyncio
+import enum
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import zmq
+
+from actors import __version__, trust
+from actors.errors import DiscoveryError
+from actors.messages import EdgeAddress
+from actors.quic_worker.dial import address_of, open_connection
+from actors.quic_worker.engine import Datagram
+from actors.quic_worker.udp import SOCKET_BUFFER
+from actors.supervisor.discovery import EDGE_SERVICE, IpVersion, lookup
+from actors.supervisor.network import sources
+
+PATIENCE: Final = 5.0
+"""Seconds for each answer from the network: what a worker gives the edge."""
+
+CLOCK_WARN: Final = 60.0
+CLOCK_FAIL: Final = 3600.0
+"""Seconds by which this clock may differ from the API's: certificates and tokens are dated."""
+
+PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+class Verdict(enum.StrEnum):
+    """What a finding means for a tunnel."""
+
+    PASS = "PASS"
+    WARN = "WARN"
+    """It works without, or not as well."""
+    FAIL = "FAIL"
+
+
+class Finding(NamedTuple):
+    """One line."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+    """What to do; empty with PASS."""
+
+
+def versions() -> list[Finding]:
+    """What runs here."""
+    names = ("aioquic", "pycapnp", "msgspec", "httptools")
+    parts = [f"tunnel-supervisor {__version__}", f"Python {platform.python_version()}", f"libzmq {zmq.zmq_version()}"]
+    parts += [f"{name} {importlib.metadata.version(name)}" for name in names]
+    found = [Finding("versions", Verdict.PASS, ", ".join(parts))]
+    if (warning := trust.expiry_warning(date.today())) is not None:
+        found.append(Finding("trust", Verdict.WARN, warning, "update tunnel-supervisor"))
+    return found
+
+
+def engine() -> Finding:
+    """The QUIC engine, and what makes its sockets fast."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        offloads = []
+        for name, option in (("GSO", 103), ("GRO", 104)):
+            try:
+                probe.setsockopt(17, option, 0)
+            except OSError:
+                continue
+            offloads.append(name)
+    found = f"aioquic, {' and '.join(offloads) or 'no offloads'}"
+    if len(offloads) == 2:
+        return Finding("engine", Verdict.PASS, found)
+    return Finding("engine", Verdict.WARN, found, "nothing to do: slower, since this system sends UDP one by one")
+
+
+def udp_buffers() -> Finding:
+    """How much the kernel lets a UDP socket hold."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        got = probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    if sys.platform == "linux":
+        got //= 2  # it doubles what it is asked for, for its own bookkeeping: socket(7)
+    found = f"{got // 1024} KiB of the {SOCKET_BUFFER // 1024} KiB that are asked for"
+    if got >= SOCKET_BUFFER:
+        return Finding("UDP buffers", Verdict.PASS, found)
+    return Finding(
+        "UDP buffers",
+        Verdict.WARN,
+        found,
+        f"for high rates: sysctl -w net.core.rmem_max={SOCKET_BUFFER} net.core.wmem_max={SOCKET_BUFFER}",
+    )
+
+
+def proxies() -> Finding:
+    """What is in the environment."""
+    given = [name for name in PROXIES if os.environ.get(name)]
+    if not given:
+        return Finding("proxies", Verdict.PASS, "none")
+    return Finding(
+        "proxies",
+        Verdict.WARN,
+        f"{given[0]} is set",
+        "nothing, if UDP to port 7844 is allowed: the API is asked through the proxy, QUIC never is",
+    )
+
+
+async def api(url: str) -> list[Finding]:
+    """Whether the tunnel API answers, and what time it thinks it is. No tunnel is asked for."""
+    import httpx  # here, since it takes its time
+
+    begun = time.monotonic()
+    try:
+        async with asyncio.timeout(PATIENCE), httpx.AsyncClient() as client:
+            response = await client.get(url)
+    except (httpx.HTTPError, TimeoutError) as error:
+        why = str(error) or type(error).__name__
+        return [Finding("API", Verdict.FAIL, f"{url} does not answer: {why}", "allow HTTPS to it, or set HTTPS_PROXY")]
+    took = f"{(time.monotonic() - begun) * 1000:.0f} ms"
+    answered = Finding("API", Verdict.PASS, f"{url} answers ({response.status_code}) in {took}")
+    return [answered, *clock(response.headers.get("date"), datetime.now(UTC))]
+
+
+def clock(told: str | None, now: datetime) -> list[Finding]:
+    """This clock against the Date of an answer."""
+    try:
+        theirs = parsedate_to_datetime(told or "")
+    except ValueError:
+        return []  # nothing to compare with
+    off = (now - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
+    found = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the API's"
+    if abs(off) < CLOCK_WARN:
+        return [Finding("clock", Verdict.PASS, found)]
+    verdict = Verdict.WARN if abs(off) < CLOCK_FAIL else Verdict.FAIL
+    return [Finding("clock", verdict, found, "set it (timedatectl set-ntp true): certificates are dated")]
+
+
+async def dns(ip_version: IpVersion) -> tuple[list[Finding], list[EdgeAddress]]:
+    """The edge's addresses, by the system's resolver and over TLS; what either found."""
+    findings: list[Finding] = []
+    found: list[EdgeAddress] = []
+    for over_tls, name in ((False, "DNS"), (True, "DNS over TLS")):
+        try:
+            addresses = await lookup(EDGE_SERVICE, ip_version, over_tls=over_tls)
+        except DiscoveryError as error:
+            advice = "one of the two ways is enough; or give --edge HOST:PORT"
+            findings.append(Finding(name, Verdict.WARN, str(error), advice))
+            continue
+        regions = len({address.region for address in addresses})
+        findings.append(Finding(name, Verdict.PASS, f"{EDGE_SERVICE}: {len(addresses)} addresses in {regions} regions"))
+        found = found or addresses
+    if not found:
+        findings = [f._replace(verdict=Verdict.FAIL, advice="mend DNS, or give --edge HOST:PORT") for f in findings]
+    return findings, found
+
+
+def choose(addresses: Iterable[EdgeAddress]) -> list[EdgeAddress]:
+    """The first of each region and family."""
+    chosen: dict[tuple[str, bool], EdgeAddress] = {}
+    for address in addresses:
+        chosen.setdefault((address.region, ":" in address.host), address)
+    return list(chosen.values())
+
+
+async def quic(address: EdgeAddress, ca_file: str | None) -> Finding:
+    """A real handshake with the edge, as a worker makes it; nothing is registered."""
+    check = f"QUIC {address}"
+    if not sources([address]):
+        is_ipv6 = ":" in address.host
+        verdict = Verdict.WARN if is_ipv6 else Verdict.FAIL
+        advice = "nothing, if IPv4 works" if is_ipv6 else "connect this machine to a network"
+        return Finding(check, verdict, "there is no route to it", advice)
+    begun = time.monotonic()
+    over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def end(why: str) -> None:
+        if not over.done():
+            over.set_result(why)
+
+    def receive(batch: list[Datagram]) -> None:
+        connection.receive(batch)
+
+    udp, connection = open_connection(
+        address,
+        ca_file,
+        receive=receive,
+        accept=lambda stream: stream.reset(),
+        on_handshake=lambda: end(""),
+        on_closed=lambda why: end(why.reason or f"error {why.error_code:#x}"),
+    )
+    try:
+        connection.connect(address_of(address))
+        async with asyncio.timeout(PATIENCE):
+            refused = await over
+    except TimeoutError:
+        hint = f" ({udp.last_error.strerror})" if udp.last_error else ""
+        advice = f"allow UDP to port {address.port} on the way out: firewall, VPN or guest network"
+        return Finding(check, Verdict.FAIL, f"no answer within {PATIENCE:.0f} s{hint}", advice)
+    finally:
+        connection.close(0, "")
+        udp.close()
+    if refused:
+        advice = "is something between here and the edge opening TLS? Its root would go to --edge-ca"
+        return Finding(check, Verdict.FAIL, f"the handshake failed: {refused}", advice)
+    took = (time.monotonic() - begun) * 1000
+    return Finding(check, Verdict.PASS, f"{trust.EDGE_SERVER_NAME}, {trust.ALPN}: in {took:.0f} ms")
+
+
+async def tcp(address: EdgeAddress) -> Finding:
+    """The same port over TCP: not used, but it tells a firewall for UDP from no way at all."""
+    check = f"TCP {address}"
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except (OSError, TimeoutError) as error:
+        why = getattr(error, "strerror", None) or "no answer"
+        return Finding(check, Verdict.WARN, why, "nothing, if QUIC works: TCP is not used")
+    writer.close()
+    return Finding(check, Verdict.PASS, "connects (not used: it tells what a firewall does)")
+
+
+async def origin(port: int) -> Finding:
+    """Whether anything listens where requests would go."""
+    for host in ("127.0.0.1", "::1"):
+        try:
+            async with asyncio.timeout(PATIENCE):
+                _, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError):
+            continue
+        writer.close()
+        return Finding("origin", Verdict.PASS, f"something listens on port {port}")
+    return Finding("origin", Verdict.WARN, f"nothing listens on port {port}", "start it: visitors get 502 until then")
+
+
+def state_folder(folder: Path) -> Finding:
+    """Whether the files can be written there."""
+    parent = folder
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if os.access(parent, os.W_OK | os.X_OK):
+        return Finding("state folder", Verdict.PASS, str(folder))
+    return Finding("state folder", Verdict.WARN, f"{folder} cannot be written to", "name another with --state-dir")

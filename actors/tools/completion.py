@@ -1,0 +1,50 @@
+"""`bin/tunnel-completion`: completion of all our programs' flags, for bash, zsh and fish."""
+
+import argparse
+import sys
+from typing import Final
+
+import shtab
+
+from actors.tools.running import run
+
+NAME: Final = "tunnel-completion"
+
+SHELLS: Final = ("bash", "zsh", "fish")
+
+_USE: Final = """\
+bash: eval "$(tunnel-completion bash)" in ~/.bashrc
+zsh:  eval "$(tunnel-completion zsh)" in ~/.zshrc, after compinit
+fish: tunnel-completion fish | source, in ~/.config/fish/config.fish
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its flags."""
+    made = argparse.ArgumentParser(
+        prog=NAME,
+        description="Print the completion of the flags of all programs of tunnel-supervisor for a shell.",
+        epilog=_USE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("shell", choices=SHELLS)
+    return made
+
+
+def _work() -> int:
+    from actors.tools.programs import PARSERS  # here: this program is one of them
+
+    shell = parser().parse_args().shell
+    for make in PARSERS:
+        print(shtab.complete(make(), shell))
+    return 0
+
+
+def main() -> int:
+    """Run the program; return its exit status."""
+    return run(NAME, _work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""All programs of the project with their flags: for docs/cli.md and for the completion of shells."""
+
+import argparse
+from collections.abc import Callable
+from typing import Final
+
+from actors.local_edge import cli as local_edge
+from actors.supervisor import flags
+from actors.tools import completion, doctor, events, keys, metrics, status, stop
+
+PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (
+    flags.make_parser,
+    status.parser,
+    stop.parser,
+    events.parser,
+    metrics.parser,
+    doctor.parser,
+    keys.parser,
+    completion.parser,
+    local_edge.make_parser,
+)

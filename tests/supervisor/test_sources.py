@@ -1,0 +1,87 @@
+"""Flags, environment and file: who wins, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.errors import UsageError
+from actors.supervisor.cli import read_settings
+from actors.supervisor.settings import Settings
+
+
+def read(path: Path, content: str, *flags: str, **variables: str) -> Settings:
+    path.write_text(content)
+    environment = {f"TUNNEL_SUPERVISOR_{name.upper()}": value for name, value in variables.items()}
+    return read_settings(["--config", str(path), *flags], environment)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tunnel.toml"
+
+
+def test_flag_wins_over_variable_and_that_over_the_file(path: Path) -> None:
+    content = 'port = 81\nconnections = 1\ntimeout = 1.5\nrenew = true\nlog-level = "debug"\n'
+    settings = read(path, content, "--connections", "3", connections="2", timeout="5")
+    assert settings.origin is not None
+    assert settings.origin.port == 81
+    assert (settings.connections, settings.timeout) == (3, 5.0)
+    assert (settings.renew, settings.log_level) == (True, "debug")
+
+
+def test_values_as_toml_has_them(path: Path) -> None:
+    content = 'port = 81\nedge = ["192.0.2.1", "192.0.2.2:99"]\nspare = false\nmax-reconnect-attempts = 0\n'
+    settings = read(path, content)
+    assert settings.edges == (("192.0.2.1", 7844), ("192.0.2.2", 99))
+    assert (settings.spare, settings.max_reconnect_attempts) == (False, 0)
+
+
+def test_what_to_show_is_one_decision(path: Path) -> None:
+    for flags, variables in ((("--url", "http://a:5"), {}), ((), {"url": "http://a:5"})):
+        origin = read(path, "port = 81\n", *flags, **variables).origin
+        assert origin is not None
+        assert origin.port == 5
+    with pytest.raises(UsageError, match="exclude each other"):
+        read(path, 'port = 81\nurl = "http://a:5"\n')
+    with pytest.raises(UsageError, match="exclude each other"):
+        read(path, "", port="81", url="http://a:5")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("prot = 81", "there is no setting 'prot'; did you mean port?"),
+        ("[tunnel]\nport = 81", "there is no setting 'tunnel'"),
+        ("config = 'x'", "there is no setting 'config'"),
+        ("version = true", "there is no setting 'version'"),
+        ("port = ", "is no TOML"),
+        ("port = 81\nport = 82", "is no TOML"),
+        ("port = 0", "port: '0' is no port"),
+        ("port = 80.5", "port: '80.5' is no port"),
+        ("port = true", "port: a bool makes no sense here"),
+        ("port = [1]", "port: a list makes no sense here"),
+        ("port = 1979-05-27", "port: a date makes no sense here"),
+        ("renew = 5", "renew='5': give 1 or 0"),
+        ("log-level = 'loud'", "give one of debug, info"),
+        ("edge = ['']", "is no HOST:PORT"),
+    ],
+)
+def test_nonsense_is_named(path: Path, content: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read(path, content)
+    assert complaint in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_file_that_cannot_be_read(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="is no TOML"):
+        read_settings(["--config", str(path)], {})
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_settings(["--config", str(path.parent / "none")], {})
+
+
+def test_file_is_named_by_the_flag_only(path: Path) -> None:
+    path.write_text("port = 81\n")
+    with pytest.raises(UsageError, match="give --port"):
+        read_settings([], {"TUNNEL_SUPERVISOR_CONFIG": str(path)})

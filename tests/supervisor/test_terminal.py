@@ -1,0 +1,136 @@
+"""What a person sees: boxes, codes and lines that fit, as a program at a terminal draws them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zxingcpp
+from PIL import Image
+
+from actors import events
+from actors.supervisor.terminal import box, in_units, live_line, qr_code
+from actors.tally import Totals
+from tests.kit.processes import running
+from tests.kit.terminal import Screen, at_terminal
+
+URL = "https://four-random-words-here.trycloudflare.com"
+
+STATS = events.Stats(
+    url=URL,
+    tunnel_id="t",
+    connections=2,
+    slots=2,
+    streams_in_flight=3,
+    totals=Totals(1234, 1_500_000, 999_999),
+    reconnects=0,
+    rtt=0.0123,
+    state="registered",
+    serves=True,
+    origin_reachable=True,
+    origin="localhost:8080",
+    pid=1,
+    version="0",
+)
+
+BLOCKS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
+"""Which half of a character is light."""
+
+
+def read_code(rows: list[str]) -> str:
+    """What a camera would read."""
+    pixels = []
+    for row in rows:
+        pixels += [[255 * BLOCKS[character][half] for character in row] for half in (0, 1)]
+    image = Image.new("L", (len(pixels[0]), len(pixels)))
+    image.putdata([pixel for row in pixels for pixel in row])
+    result: Any = zxingcpp.read_barcode(image.resize((image.width * 8, image.height * 8), Image.Resampling.NEAREST))
+    return str(result.text)
+
+
+def test_code_is_read_by_another_library() -> None:
+    assert read_code(qr_code(URL, colors=False).splitlines()) == URL
+
+
+def test_code_has_its_own_colours_where_there_are_any() -> None:
+    assert all(line.startswith("\x1b[38;5;231m\x1b[48;5;16m") for line in qr_code(URL, colors=True).splitlines())
+
+
+@pytest.mark.parametrize("width", [20, 52, 53, 80, 120])
+def test_box_fits_or_is_left_out(width: int) -> None:
+    lines = box([URL, "→ localhost:8080"], width).splitlines()
+    framed = lines[0].startswith("┌")
+    assert framed is (width >= len(URL) + 4)
+    if framed:
+        assert {len(line) for line in lines} == {len(URL) + 4}
+    assert box([URL, "→ x"], 120, ascii_only=True).isascii()
+
+
+@pytest.mark.parametrize("width", [10, 40, 79, 119])
+def test_line_is_never_wider_than_the_terminal(width: int) -> None:
+    assert len(live_line(STATS, width)) <= width
+
+
+def test_line_says_it_all_where_there_is_room() -> None:
+    line = live_line(STATS, 200)
+    for text in ("random-words-here", "2/2 connections", "1234 requests", "3 in flight", "1.5 MB", "1 MB", "12 ms"):
+        assert text in line
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_499, "999 kB"), (10**18, "1e+06 TB")]
+)
+def test_units(count: int, text: str) -> None:
+    assert in_units(count) == text
+
+
+def command(state: Path, *arguments: str) -> list[str | Path]:
+    begin: list[str | Path] = [sys.executable, "-P", "-m", "actors.supervisor", "--state-dir", state]
+    return [*begin, "--hello-world", "--local-edge", "--connections", "1", *arguments]
+
+
+def has(screen: Screen, text: str) -> bool:
+    return any(text in line for line in screen.lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_terminal(state: Path, columns: int) -> None:
+    async with at_terminal(command(state, "--qr", "--log-requests"), columns=columns) as screen:
+        await screen.until(lambda: has(screen, "1/1 connections"))
+        url = next(line.strip("│ ") for line in screen.lines if line.startswith("│ http"))
+        assert has(screen, "on this machine only")
+        code = [line for line in screen.lines if line.startswith("█")]
+        bottom = next(line for line in screen.lines if line and set(line) == {"▀"})
+        assert read_code([*code, bottom]) == url
+        async with running(["curl", "-s", "-o", "/dev/null", f"{url}/uptime?secret=1"]) as visiting:
+            assert await visiting.wait() == 0
+        await screen.until(lambda: has(screen, "path=/uptime") and has(screen, "1 requests"))
+        assert b"secret=1" not in screen.raw
+    assert screen.process.returncode == 0
+    assert "exit_code=0" in "".join([line for line in screen.lines if line][-2:]), "the log has the last word"
+
+
+@pytest.mark.slow
+async def test_terminal_that_can_do_nothing(state: Path) -> None:
+    env = {"TERM": "dumb", "PYTHONIOENCODING": "ascii"}
+    async with at_terminal(command(state, "--qr"), columns=40, env=env) as screen:
+        await screen.until(lambda: has(screen, "no QR code"))
+    assert b"\x1b" not in screen.raw
+
+
+@pytest.mark.slow
+async def test_no_colours_where_they_are_not_wanted(state: Path) -> None:
+    async with at_terminal(command(state, "--qr"), columns=80, env={"NO_COLOR": "1"}) as screen:
+        await screen.until(lambda: has(screen, "1/1 connections"))
+    assert b"\x1b[3" not in screen.raw
+    assert b"\x1b[4" not in screen.raw
+
+
+@pytest.mark.slow
+async def test_none_of_it_when_piped(state: Path) -> None:
+    async with running(command(state, "--qr", "--log-requests")) as process:
+        await process.first_line()
+        assert await process.stop() == 0
+        assert len(process.stdout) == 1
+        assert all(line.startswith("{") for line in process.stderr)

@@ -1,0 +1,47 @@
+"""The document of all flags, and their completion."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from actors.tools.completion import SHELLS
+from actors.tools.programs import PARSERS
+from actors.tools.reference import markdown
+from tests.kit.processes import python, running
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_document_is_what_the_parsers_say() -> None:
+    again = "run .venv/bin/python -m actors.tools.reference > docs/cli.md"
+    assert (ROOT / "docs" / "cli.md").read_text() == markdown(), again
+
+
+def test_every_program_is_in_it() -> None:
+    programs = {path.name for path in (ROOT / "bin").glob("tunnel-*")} | {"local-edge"}
+    assert {make().prog for make in PARSERS} == programs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_completion(shell: str, tmp_path: Path) -> None:
+    async with running(python("actors.tools.completion", shell)) as process:
+        assert await process.wait() == 0
+        script = tmp_path / f"completion.{shell}"
+        script.write_text("\n".join(process.stdout))
+    for make in PARSERS:
+        parser = make()
+        assert parser.prog in script.read_text()
+    if (program := shutil.which(shell)) is None:
+        pytest.skip(f"there is no {shell} here")
+    if shell == "bash":
+        words = "COMP_WORDS=(tunnel-supervisor --conn) COMP_CWORD=1"
+        ask = f"source {script}; {words}; _shtab_tunnel_supervisor; echo ${{COMPREPLY[@]}}"
+        async with running([program, "-c", ask]) as process:
+            assert await process.wait() == 0
+            assert process.stdout == ["--connections"]
+    else:
+        async with running([program, "--no-execute", script]) as process:
+            assert await process.wait() == 0
+            assert process.stderr == []
