@@ -1,14 +1,19 @@
 """What the documents show works: every block of Python runs, every command and every link exists."""
 
+import asyncio
 import re
 import shlex
+import signal
 import sys
+import urllib.parse
 from pathlib import Path
 
+import httpx
 import pytest
 
 from actors.supervisor.cli import read_settings
-from tests.kit.processes import ROOT, running
+from tests.kit.origins import free_port
+from tests.kit.processes import PATIENCE, ROOT, running
 from tests.kit.tunnel import tunnel
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
@@ -44,9 +49,16 @@ asyncio.run(served())
 """What is done with a block that only defines something."""
 
 
+async def until_gone(run_folders: Path) -> None:
+    """Wait for a tunnel that was started and not shut down: it ends just after its program."""
+    async with asyncio.timeout(PATIENCE):
+        while list(run_folders.glob("tunnel-supervisor-*")):
+            await asyncio.sleep(0.02)  # it is no child of ours: there is only its folder to look for
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", blocks("python"))
-async def test_python_runs_beside_a_tunnel_and_says_something(text: str, tmp_path: Path) -> None:
+async def test_python_runs_beside_a_tunnel_and_says_something(text: str, tmp_path: Path, run_folders: Path) -> None:
     program = offline(text) + "".join(call for defined, call in CALLS.items() if defined in text)
     state = tmp_path / ".nexo" / "state"
     async with (
@@ -57,6 +69,76 @@ async def test_python_runs_beside_a_tunnel_and_says_something(text: str, tmp_pat
         if "while True" not in text:
             assert await process.wait() == 0
         assert "Traceback" not in "\n".join(process.stderr)
+    await until_gone(run_folders)
+
+
+APPLICATIONS = {
+    "flask": (
+        "Tunnel(5000).start()",
+        """
+from flask import Flask, request
+app = Flask("ours")
+@app.post("/webhook")
+def webhook():
+    print("paid:", request.json["paid"])
+    return {"seen": request.json}
+app.run(port=5000)
+""",
+    ),
+    "fastapi": (
+        "def lifespan(app)",
+        """
+import uvicorn
+from fastapi import FastAPI
+app = FastAPI(lifespan=lifespan)
+@app.post("/webhook")
+async def webhook(told: dict[str, int]):
+    print("paid:", told["paid"])
+    return {"seen": told}
+uvicorn.run(app, port=8000)
+""",
+    ),
+    "starlette": (
+        "def lifespan(app)",
+        """
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+async def webhook(request):
+    told = await request.json()
+    print("paid:", told["paid"])
+    return JSONResponse({"seen": told})
+app = Starlette(lifespan=lifespan, routes=[Route("/webhook", webhook, methods=["POST"])])
+uvicorn.run(app, port=8000)
+""",
+    ),
+}
+"""Framework → what is in the README's block for it, and an application that comes after that block."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", APPLICATIONS)
+async def test_webhook_reaches_an_application_that_is_shown_as_the_readme_says(
+    framework: str, tmp_path: Path, run_folders: Path
+) -> None:
+    mark, application = APPLICATIONS[framework]
+    (text,) = [text for name, _, text in BLOCKS if name.startswith("README") and mark in text]
+    program = offline(text) + application
+    program = re.sub(r"\b[58]000\b", str(free_port()), program)
+    async with running([sys.executable, "-W", "error", "-u", "-c", program], cwd=tmp_path) as process:
+        url = await process.first_line()
+        public = urllib.parse.urlsplit(url)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{public.port}", timeout=PATIENCE) as visitor:
+            # Both print the address before the application listens.
+            await process.until(lambda: "running on http://" in "\n".join(process.stderr).lower())
+            answer = await visitor.post("/webhook", json={"paid": 42}, headers={"Host": public.netloc})
+        assert answer.json() == {"seen": {"paid": 42}}
+        await process.until(lambda: "paid: 42" in process.stdout)
+        process.send(signal.SIGINT)  # Ctrl-C
+        await process.wait()
+        assert "Traceback" not in "\n".join(process.stderr)
+    await until_gone(run_folders)
 
 
 @pytest.mark.parametrize("text", blocks("sh"))

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +16,7 @@ import pytest
 from tests.kit.origins import (
     BLOCK,
     answer,
+    free_port,
     http_server_origin,
     nginx_origin,
     read_head,
@@ -118,12 +118,6 @@ async def compare(port: int, state: Path, *, bodies: bool) -> None:
 
         compared = await asyncio.gather(*(one(case) for case in made_cases))
     assert [entry for entry in compared if entry[1] != entry[2]] == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

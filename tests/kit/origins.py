@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -24,6 +25,13 @@ def pattern_hash(size: int) -> str:
         digest.update(BLOCK)
     digest.update(BLOCK[: size % len(BLOCK)])
     return digest.hexdigest()
+
+
+def free_port() -> int:
+    """A port for a server that cannot be asked which one it got."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
