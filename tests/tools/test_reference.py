@@ -34,7 +34,7 @@ async def test_completion(shell: str, tmp_path: Path) -> None:
         parser = make()
         assert parser.prog in script.read_text()
     if (program := shutil.which(shell)) is None:
-        pytest.skip(f"there is no {shell} here")
+        pytest.skip(f"{shell} is not installed")
     if shell == "bash":
         words = "COMP_WORDS=(tunnel-supervisor --conn) COMP_CWORD=1"
         ask = f"source {script}; {words}; _shtab_tunnel_supervisor; echo ${{COMPREPLY[@]}}"
