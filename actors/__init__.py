@@ -11,7 +11,9 @@ The map of the system. Each folder is one actor, a process of its own:
 beside them `tools/`, the programs that look at a running tunnel; and what they share:
 
     messages.py   the schema of everything that passes between processes
+    tally.py      what is counted
     bus.py        endpoints and the one place where ZeroMQ sockets are made
+    curve.py      keys for sockets that are offered to the network
     lifeline.py   how a child is started, gets its orders, and ends with its parent
     tasks.py      asyncio tasks that are held, and whose failures are seen
     errors.py     every error a user can meet, with its reason label and exit code
@@ -26,6 +28,7 @@ and the Python API, whose names are importable from here:
 
     manager.py    TunnelManager and its handle
     blocking.py   Tunnel, the same without `await`
+    asgi.py       lifespan, for FastAPI, Starlette and the like
     pytest_plugin.py  a fixture for tests of webhooks
     compat/       other names of the same
 
@@ -35,6 +38,7 @@ docs/design.md has the picture.
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from actors.asgi import lifespan
     from actors.blocking import Tunnel
     from actors.errors import PermanentFailure, RateLimited, TunnelError
     from actors.manager import TunnelHandle, TunnelManager, TunnelMetrics
@@ -53,6 +57,7 @@ MAX_RECONNECT_ATTEMPTS: Final = 10
 
 _HOMES: Final = {
     "Tunnel": "blocking",
+    "lifespan": "asgi",
     "TunnelHandle": "manager",
     "TunnelManager": "manager",
     "TunnelMetrics": "manager",
@@ -78,6 +83,7 @@ __all__ = [
     "TunnelMetrics",
     "__version__",
     "clear_url_file",
+    "lifespan",
     "read_url_file",
     "write_url_file",
 ]

@@ -13,15 +13,14 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 import zmq
@@ -168,13 +167,55 @@ class TunnelManager:
         return arguments
 
 
+class Lifeline:
+    """A pipe to the supervisor's stdin, which ends with this program, and with no copy of it."""
+
+    _all: ClassVar[weakref.WeakSet["Lifeline"]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self._far, self._near = os.pipe()
+        os.set_blocking(self._near, False)
+        self._all.add(self)
+
+    @contextlib.contextmanager
+    def far_end(self) -> Iterator[int]:
+        """What becomes the supervisor's stdin, and is its own after the block."""
+        try:
+            yield self._far
+        except BaseException:
+            self.cut()
+            raise
+        finally:
+            os.close(self._far)
+
+    def say(self, line: bytes) -> None:
+        """Give an order. A supervisor that has ended hears none, and one that reads nothing is killed in the end."""
+        with contextlib.suppress(OSError):
+            os.write(self._near, line)
+
+    def cut(self) -> None:
+        """Let go."""
+        if self._near >= 0:
+            os.close(self._near)
+            self._near = -1
+
+    @classmethod
+    def forked(cls) -> None:
+        """In a child that was forked: it holds copies, and could outlive the program."""
+        for lifeline in cls._all:
+            lifeline.cut()
+
+
+os.register_at_fork(after_in_child=Lifeline.forked)
+
+
 class TunnelHandle:
     """A tunnel that serves, and its end."""
 
     def __init__(self) -> None:
         self._tasks = Tasks(self._fault)
         self._process: asyncio.subprocess.Process | None = None
-        self._folder: Path | None = None
+        self._lifeline: Lifeline | None = None
         self._state = facts.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
         self._tunnel_id = self._location = self._metrics_endpoint = ""
         self._stopped: facts.Stopped | None = None
@@ -293,30 +334,27 @@ class TunnelHandle:
             await self._over.wait()
 
     def _tell(self, order: Drain) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        if self._lifeline is not None:
+            self._lifeline.say(msgspec.json.encode(order) + b"\n")
 
     # --- the process ---
 
     async def _start(self, arguments: list[str]) -> None:
         read_settings(arguments, {})  # a mistake is best explained here
-        if not any(argument.startswith("--state-dir=") for argument in arguments):
-            self._folder = Path(tempfile.mkdtemp(prefix="tunnel-state-"))
-            arguments = [*arguments, f"--state-dir={self._folder}"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
         # However this program found `actors`, its processes find it too.
         places = [str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "actors.supervisor", "--json", "--lifeline", *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            limit=MAX_EVENT_LINE,
-            env=environment,
-        )
+        self._lifeline = Lifeline()
+        with self._lifeline.far_end() as stdin:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "actors.supervisor", "--json", "--lifeline", *arguments),
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                limit=MAX_EVENT_LINE,
+                env=environment,
+            )
         self._tasks.start(self._listen(self._process), name="tunnel events")
         try:
             await asyncio.shield(self._up)
@@ -333,11 +371,9 @@ class TunnelHandle:
                     self._take(msgspec.json.decode(line, type=facts.AnyEvent))
                 except DECODE_ERRORS:
                     continue  # of a newer version than this one
-        except asyncio.CancelledError:  # the event loop ends, and the tunnel with it
-            assert process.stdin is not None
-            process.stdin.close()
-            raise
-        finally:
+        finally:  # cancelled: the event loop ends, and the tunnel with it
+            assert self._lifeline is not None
+            self._lifeline.cut()
             self._ended(await process.wait())
 
     def _take(self, event: facts.AnyEvent) -> None:
@@ -380,13 +416,12 @@ class TunnelHandle:
         if not self._up.done():
             self._up.set_exception(self._error or TunnelError("the tunnel was stopped while it started"))
         self._up.exception()  # seen here, in case nobody waits for it
+        self._state = msgspec.structs.replace(self._state, state="stopped", serves=False, connections=0)
         self._over.set()
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(None)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _fault(self, error: BaseException) -> None:
         if not self._up.done():

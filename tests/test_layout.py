@@ -71,6 +71,7 @@ TESTED_BY_RUNNING = {
 """I/O: shown to work by tests/integration, with the real processes around them."""
 
 TESTED_WITH = {
+    "asgi.py": "test_documents.py",
     "blocking.py": "test_manager.py",
     "curve.py": "integration/test_curve.py",
     "errors.py": "test_layout.py",

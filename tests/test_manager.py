@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -293,3 +295,91 @@ def test_names_are_importable_from_the_package() -> None:
         _ = actors.nothing
     assert issubclass(PermanentFailure, TunnelError)
     assert TunnelHandle is actors.TunnelHandle
+
+
+# --- what programs do to it ---
+
+
+def test_it_may_be_started_again() -> None:
+    tunnel = Tunnel(LOCAL.with_connections(1))
+    with tunnel:
+        first = tunnel.url
+    assert (tunnel.state, tunnel.serves) == ("stopped", False)
+    with tunnel:
+        assert tunnel.url != first
+        assert visit(tunnel.url).status_code == 200
+        assert tunnel.start().url == tunnel.url, "one that serves is left alone"
+    assert processes() == []
+
+
+def test_threads_may_start_ask_and_shut_down_at_once() -> None:
+    tunnel = Tunnel(LOCAL.with_connections(1))
+
+    def ask_until_the_end() -> None:
+        while tunnel.state != "stopped":
+            assert tunnel.metrics().streams_total == 0
+
+    with ThreadPoolExecutor(8) as threads, tunnel:
+        list(threads.map(lambda _: tunnel.start(), range(4)))
+        assert len([child for child in psutil.Process().children() if child.is_running()]) == 1
+        asking = [threads.submit(ask_until_the_end) for _ in range(3)]
+        hearing = threads.submit(lambda: list(tunnel.events()))
+        ending = [threads.submit(tunnel.shutdown) for _ in range(3)]
+        for future in (*asking, *ending):
+            future.result(PATIENCE)
+        hearing.result(PATIENCE)
+    assert processes() == []
+    assert tunnel.metrics() == TunnelMetrics()
+
+
+def test_interrupted_start_leaves_nothing() -> None:
+    program = "from actors import Tunnel, TunnelManager\n" + (
+        "try:\n"
+        "    Tunnel(TunnelManager(1).with_service_url('http://127.0.0.1:1')).start()\n"
+        "except KeyboardInterrupt:\n"
+        "    import psutil; print(psutil.Process().children(recursive=True))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not psutil.Process(process.pid).children(recursive=True):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=PATIENCE)[0].strip() == "[]"
+
+
+FORKS = """
+import os, signal
+from actors import Tunnel, TunnelManager
+tunnel = Tunnel(TunnelManager().with_local_edge().with_connections(1)).start()
+if os.fork() == 0:
+    try:
+        tunnel.metrics()
+    except RuntimeError as error:
+        os.write(1, f"{os.getpid()} {tunnel._last._process.pid} {error}\\n".encode())
+signal.pause()
+"""
+
+
+def test_fork_of_the_program_does_not_keep_the_tunnel(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    ) as process:
+        assert process.stdout is not None
+        fork, supervisor, *words = process.stdout.readline().split()
+        try:
+            process.kill()
+            psutil.Process(int(supervisor)).wait(PATIENCE)
+            assert psutil.Process(int(fork)).is_running()
+            assert " ".join(words).endswith("of which this one is a fork")
+        finally:
+            os.kill(int(fork), signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while left := list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline, left
+
+
+async def test_private_files_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    async with LOCAL.with_connections(1) as tunnel:
+        assert tunnel.serves
+    assert list(tmp_path.iterdir()) == []

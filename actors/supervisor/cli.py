@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -63,7 +64,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         "spare": given.spare,
         "renew": given.renew,
         "probe": given.probe,
-        "state_folder": (given.state_dir or default_state_folder()).absolute(),
+        # A program that starts this one learns the URL from its events; the usual folder is the command line's.
+        "state_folder": None if given.lifeline and not given.state_dir else _state_folder(given),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
         "curve": curve,
@@ -79,6 +81,10 @@ def _settings(given: argparse.Namespace) -> Settings:
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
+
+
+def _state_folder(given: argparse.Namespace) -> Path:
+    return Path(given.state_dir or default_state_folder()).absolute()
 
 
 def _curve(given: argparse.Namespace) -> Curve | None:

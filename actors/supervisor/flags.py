@@ -317,7 +317,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--lifeline",
         action="store_true",
         default=None,
-        help='end when stdin ends; a line {"type":"drain","grace":5} there stops in order',
+        help='end when stdin ends; a line {"type":"drain","grace":5} there stops in order; '
+        "without --state-dir the state files are private",
     )
     around.add_argument("--qr", action="store_true", default=None, help="on a terminal: the URL as a QR code too")
     around.add_argument(

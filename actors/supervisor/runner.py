@@ -83,7 +83,6 @@ class Supervisor:
         self._origin_watch: OriginWatch | None = None
         self._service_url = settings.service_url
         self._edges = settings.edges
-        self._state = StateFolder(settings.state_folder)
         self._authenticator: AsyncioAuthenticator | None = None
         self._bound: list[str] = []
         """Endpoints that are ours: one that is another instance's must not be removed at the end."""
@@ -97,9 +96,10 @@ class Supervisor:
         Raises:
             TunnelError: it could not even begin (a held state folder, an endpoint that is taken).
         """
-        self._state.acquire()
-        try:
-            with run_folder.private() as self._run_folder:
+        with run_folder.private() as self._run_folder:
+            self._state = StateFolder(self._settings.state_folder or self._run_folder / "state")
+            self._state.acquire()
+            try:
                 self._context = bus.make_context()
                 try:
                     return await self._run()
@@ -109,8 +109,8 @@ class Supervisor:
                     self._context.destroy(linger=bus.LINGER_MS)
                     for endpoint in self._bound:
                         bus.remove_socket_file(endpoint)
-        finally:
-            self._state.release()
+            finally:
+                self._state.release()
 
     async def _run(self) -> ExitCode:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -279,7 +279,7 @@ class Supervisor:
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
-        memory = RateLimitMemory(self._settings.state_folder, self._service_url)
+        memory = RateLimitMemory(self._state.path, self._service_url)
         self._log.info("asking for a tunnel", service=self._service_url)
         credentials = self._orders.credentials = await obtain_credentials(
             self._service_url, self._settings.user_agent, memory, self._announce, self._log, rng=self._rng
@@ -317,7 +317,7 @@ class Supervisor:
             case vocabulary.SpawnWorker():
                 self._start_worker(command)
             case vocabulary.KillWorker(slot, generation):
-                self._log.warning("killing a worker that does not answer", slot=slot, generation=generation)
+                self._log.debug("killing a worker", slot=slot, generation=generation)
                 self._children.kill(Name("worker", slot, generation))
             case vocabulary.DrainWorker(slot, generation, grace):
                 self._children.tell(Name("worker", slot, generation), Drain(grace))

@@ -1,6 +1,6 @@
 """What was asked for, checked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,6 @@ from actors.messages import Curve, HostPort, Origin
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
-from actors.url_file import default_state_folder
 
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
@@ -38,7 +37,8 @@ class Settings:
     """Fetch the public URL now and then."""
     spare: bool = True
     """Keep a worker ready that takes over a lost connection."""
-    state_folder: Path = field(default_factory=default_state_folder)
+    state_folder: Path | None = None
+    """Of the state files; None: a private one, which goes with the run folder."""
     user_agent: str = USER_AGENT
     lifeline: bool = False
     """End with stdin: it is held by the program that started this one."""
