@@ -11,7 +11,7 @@ from actors.supervisor.cli import read_settings
 from tests.kit.processes import ROOT, running
 from tests.kit.tunnel import tunnel
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 BLOCKS = [
     (f"{path.name}-{number}", language, text)
     for path in DOCUMENTS
