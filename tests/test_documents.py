@@ -16,7 +16,7 @@ from tests.kit.origins import free_port
 from tests.kit.processes import PATIENCE, ROOT, running
 from tests.kit.tunnel import tunnel
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 BLOCKS = [
     (f"{path.name}-{number}", language, text)
     for path in DOCUMENTS
