@@ -116,8 +116,10 @@ class Details(Message, frozen=True):
     """From a request's head to the end of its exchange, both directions."""
     first_byte: Histogram = Histogram()
     """From a request's head to the head of the origin's response."""
+    packets_sent: Count = 0
+    """QUIC packets of ours."""
     packets_lost: Count = 0
-    """QUIC packets of ours that count as lost."""
+    """Those of them that count as lost."""
     reports_refused: Count = 0
     """Reports that the full queue to the metrics actor did not take; the next one made up for each."""
 
@@ -126,6 +128,7 @@ class Details(Message, frozen=True):
             responses=add(self.responses, other.responses),
             duration=self.duration + other.duration,
             first_byte=self.first_byte + other.first_byte,
+            packets_sent=self.packets_sent + other.packets_sent,
             packets_lost=self.packets_lost + other.packets_lost,
             reports_refused=self.reports_refused + other.reports_refused,
         )
@@ -137,6 +140,7 @@ class Details(Message, frozen=True):
             responses={name: max(self.responses.get(name, 0), other.responses.get(name, 0)) for name in names},
             duration=self.duration.highest(other.duration),
             first_byte=self.first_byte.highest(other.first_byte),
+            packets_sent=max(self.packets_sent, other.packets_sent),
             packets_lost=max(self.packets_lost, other.packets_lost),
             reports_refused=max(self.reports_refused, other.reports_refused),
         )
@@ -186,6 +190,11 @@ class LifecycleCounts(Message, frozen=True):
     """By actor, workers included."""
     connected: list[Connected] = []
     """Those that are registered now."""
+    slots: Count = 0
+    """Connections that are wanted, and not refused for good."""
+    serves: bool = False
+    """Whether a visitor gets an answer now."""
+    origin_reachable: bool = True
     started_at: Seconds = 0.0
     """When the supervisor started: Unix time."""
 

@@ -90,6 +90,7 @@ TESTED_WITH = {
     "tools/checks.py": "tools/test_doctor.py",
     "tools/completion.py": "tools/test_reference.py",
     "tools/keys.py": "integration/test_curve.py",
+    "tools/metrics_reference.py": "tools/test_reference.py",
     "tools/programs.py": "tools/test_reference.py",
     "supervisor/orders.py": "integration/test_main_job.py",
     "supervisor/renewal.py": "supervisor/test_policy.py",

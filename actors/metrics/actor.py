@@ -77,8 +77,11 @@ class MetricsActor:
 
         readiness = http.Readiness()
         self._tasks.start(readiness.follow(self._context, self._orders.events_endpoint), name="readiness")
-        app = http.make_app(lambda: exposition(self._registry), readiness, self._orders.connector_id)
+        app = http.make_app(self._exposition, readiness, self._orders.connector_id)
         return http.serving(app, address)
+
+    def _exposition(self) -> str | None:
+        return exposition(self._registry) if self._knows.is_set() else None
 
     async def _serve(self) -> None:
         self._say(Ready(self._endpoints))

@@ -1,4 +1,4 @@
-"""The metrics: which there are, as Prometheus text and as JSON. Pure. docs/metrics.md is made from this."""
+"""The metrics: which there are, as Prometheus text and as JSON. Pure. docs/metrics.md is made from it."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -10,12 +10,18 @@ from actors import __version__
 from actors.errors import START_FAILURE_REASONS
 from actors.metrics.prometheus import Family, Sample, histogram, render
 from actors.metrics.registry import CounterRegistry, TunnelCounters
-from actors.tally import Details, Histogram, LifecycleCounts, Totals
+from actors.quic_worker.ends import WorkerEnd
+from actors.tally import NO_RESPONSE, Details, Histogram, LifecycleCounts, Totals
 
 MAX_REASONS: Final = 16
 """Values that the label `reason` may take; what goes beyond them is counted as `other`."""
 
 OTHER: Final = "other"
+
+# What a label may be is there from the start, as 0: a rate does not see the first of a series that begins with 1.
+STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", NO_RESPONSE)
+FAILURES: Final = tuple(end for end in WorkerEnd if end is not WorkerEnd.DRAINED)
+ACTORS: Final = ("worker", "spare", "metrics")
 
 
 def families(lifecycle: LifecycleCounts, tunnels: Mapping[str, Totals]) -> list[Family]:
@@ -49,8 +55,8 @@ def further_families(registry: CounterRegistry) -> list[Family]:
         *_of_requests(tunnels),
         Family(
             "tunnel_actor_restarts_total",
-            "Processes that ended unasked and were started again, by actor.",
-            _labelled("actor", lifecycle.actor_restarts),
+            "Actors that were started again, by kind; worker: further tries to connect.",
+            _labelled("actor", dict.fromkeys(ACTORS, 0) | lifecycle.actor_restarts),
         ),
         _counter(
             "tunnel_reports_refused_total",
@@ -85,7 +91,19 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
     present = tunnels.get(registry.tunnel_id, TunnelCounters())
     now = [(str(connection.slot), present.gauges(connection)) for connection in lifecycle.connected]
     return [
+        Family(
+            "tunnel_serves", "1 while a visitor gets an answer, else 0.", [Sample({}, int(lifecycle.serves))], "gauge"
+        ),
+        Family(
+            "tunnel_origin_reachable",
+            "0 from when nothing was found at the origin's port until something is, else 1.",
+            [Sample({}, int(lifecycle.origin_reachable))],
+            "gauge",
+        ),
         Family("tunnel_connections", "Connections that are registered now.", [Sample({}, len(now))], "gauge"),
+        Family(
+            "tunnel_connections_wanted", "Connections that there should be.", [Sample({}, lifecycle.slots)], "gauge"
+        ),
         Family(
             "tunnel_registrations_total",
             "Registrations that the edge took.",
@@ -94,7 +112,7 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         Family(
             "tunnel_connection_failures_total",
             "Connections that failed or were lost, by reason.",
-            _labelled("reason", cap_reasons(lifecycle.connection_failures)),
+            _labelled("reason", cap_reasons(lifecycle.connection_failures, FAILURES)),
         ),
         Family(
             "tunnel_streams_in_flight",
@@ -107,6 +125,12 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
             "Smoothed round-trip time to the edge.",
             [Sample({**here, "slot": slot}, gauges.rtt) for slot, gauges in now if gauges.rtt],
             "gauge",
+        ),
+        _counter(
+            "tunnel_packets_sent_total",
+            "QUIC packets of ours.",
+            tunnels,
+            lambda tunnel: tunnel.tally.details.packets_sent,
         ),
         _counter(
             "tunnel_packets_lost_total",
@@ -132,7 +156,7 @@ def _of_requests(tunnels: Mapping[str, TunnelCounters]) -> list[Family]:
             [
                 Sample({"tunnel_id": tunnel_id, "status": status}, count)
                 for tunnel_id, tunnel in tunnels.items()
-                for status, count in sorted(tunnel.tally.details.responses.items())
+                for status, count in (dict.fromkeys(STATUSES, 0) | tunnel.tally.details.responses).items()
             ],
         ),
         Family(

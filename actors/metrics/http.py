@@ -2,7 +2,7 @@
 
 GET /metrics      the counters, for Prometheus
 GET /ready        200 while a visitor would be served, else 503; {"status", "readyConnections", "connectorId"}
-GET /healthcheck  200 OK: this process lives
+GET /healthcheck  200 OK, unless nothing was heard from the supervisor for half a minute: then 503
 GET /quicktunnel  {"hostname": …}
 """
 
@@ -24,6 +24,9 @@ from actors.metrics.prometheus import CONTENT_TYPE
 FRESH: Final = 3.5
 """Seconds for which a word of the supervisor's holds: it speaks every second, and a dead one is not ready."""
 
+SILENT: Final = 30.0
+"""Seconds without a word after which the supervisor counts as stuck: far more than a busy machine takes."""
+
 STOP_TIMEOUT: Final = 0.2
 """Seconds for requests in flight at the end."""
 
@@ -43,11 +46,17 @@ class Readiness:
         self._loop = asyncio.get_running_loop()
         self._said = _Stats("", False, 0)
         self._at = float("-inf")
+        self._begun = self._loop.time()
 
     @property
     def latest(self) -> _Stats:
         """What it said; nothing any more, if that was too long ago."""
         return self._said if self._loop.time() - self._at <= FRESH else _Stats(self._said.url, False, 0)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has said nothing for so long that it must be stuck."""
+        return self._loop.time() - max(self._at, self._begun) > SILENT
 
     async def follow(self, context: bus.Context, endpoint: str) -> None:
         """Listen to it, for as long as this process lives."""
@@ -61,11 +70,13 @@ class Readiness:
                 self._said, self._at = decode(payload, type=_Stats), self._loop.time()
 
 
-def make_app(exposition: Callable[[], str], readiness: Readiness, connector_id: str) -> web.Application:
-    """The endpoints. `exposition` gives the text for Prometheus."""
+def make_app(exposition: Callable[[], str | None], readiness: Readiness, connector_id: str) -> web.Application:
+    """The endpoints. `exposition` gives the text for Prometheus; None while what was counted before is not known."""
 
     async def metrics(request: web.Request) -> web.Response:
-        return web.Response(text=exposition(), headers={"Content-Type": CONTENT_TYPE})
+        if (text := exposition()) is None:  # counters that went back to 0 for a moment would be counted again
+            return web.Response(status=503, text="starting\n")
+        return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
     async def ready(request: web.Request) -> web.Response:
         said = readiness.latest
@@ -74,6 +85,8 @@ def make_app(exposition: Callable[[], str], readiness: Readiness, connector_id: 
         return web.json_response(body, status=status)
 
     async def healthcheck(request: web.Request) -> web.Response:
+        if readiness.is_silent:
+            return web.Response(status=503, text="nothing is heard from the supervisor\n")
         return web.Response(text="OK\n")
 
     async def quicktunnel(request: web.Request) -> web.Response:

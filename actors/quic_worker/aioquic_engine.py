@@ -201,6 +201,11 @@ class CreditedConnection(QuicConnection):
         return _closed(self._close_event)
 
     @property
+    def packets_sent(self) -> int:
+        """Packets of ours: one sequence of numbers serves all packet number spaces."""
+        return self._packet_number
+
+    @property
     def packets_lost(self) -> int:
         """Packets of ours that were declared lost."""
         control = self._loss._cc
@@ -389,6 +394,9 @@ class AioquicEngine:
 
     def round_trip_time(self) -> float:
         return self._connection.smoothed_rtt
+
+    def packets_sent(self) -> int:
+        return self._connection.packets_sent
 
     def packets_lost(self) -> int:
         return self._connection.packets_lost

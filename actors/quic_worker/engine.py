@@ -83,6 +83,9 @@ class Engine(Protocol):
     def round_trip_time(self) -> float:
         """The smoothed estimate in seconds; 0 before the first sample."""
 
+    def packets_sent(self) -> int:
+        """Packets of ours so far."""
+
     def packets_lost(self) -> int:
         """Packets of ours that were declared lost (RFC 9002 section 6)."""
 

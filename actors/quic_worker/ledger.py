@@ -22,7 +22,7 @@ class Ledger:
         self._duration = HistogramMeter()
         self._first_byte = HistogramMeter()
         self._reports_refused = 0
-        self.packets_lost = 0
+        self.packets_sent = self.packets_lost = 0
         """Set from outside, by who knows."""
         self._reported = Tally()
         self._sequence = 0
@@ -61,6 +61,7 @@ class Ledger:
             responses=self._responses.copy(),
             duration=self._duration.histogram,
             first_byte=self._first_byte.histogram,
+            packets_sent=self.packets_sent,
             packets_lost=self.packets_lost,
             reports_refused=self._reports_refused,
         )
@@ -68,8 +69,9 @@ class Ledger:
 
     @property
     def is_reported(self) -> bool:
-        """Whether nothing was counted since the last report that was taken."""
-        return self.tally == self._reported
+        """Whether nothing passed since the last report that was taken. Packets alone are no news: there are PINGs."""
+        before = self._reported
+        return self.totals == before.totals and self._responses == before.details.responses
 
     def draft(self, gauges: Gauges) -> StreamDelta:
         """The report that is due."""

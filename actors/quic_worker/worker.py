@@ -310,7 +310,8 @@ class Worker:
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
         if self._connection is not None:
-            self._ledger.packets_lost = self._connection.engine.packets_lost()
+            engine = self._connection.engine
+            self._ledger.packets_sent, self._ledger.packets_lost = engine.packets_sent(), engine.packets_lost()
         report = self._ledger.draft(self._gauges())
         if bus.try_send(self._deltas, encode(report)):
             self._ledger.taken(report)

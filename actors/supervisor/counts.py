@@ -13,7 +13,10 @@ from actors.events import (
     ConnectionEnded,
     ConnectionRefused,
     Event,
+    OriginReachable,
+    OriginUnreachable,
     Registered,
+    StateChanged,
     Unregistered,
 )
 from actors.messages import GenerationTally, Know, LifecycleReport, TunnelTally
@@ -108,6 +111,10 @@ class Counts:
                 self._change(actor_restarts=add(before.actor_restarts, {"worker": 1}))
             case Unregistered(slot=slot):
                 self._change(connected=self._others(slot))
+            case StateChanged(slots=slots, serves=serves):
+                self._change(slots=slots, serves=serves)
+            case OriginUnreachable() | OriginReachable():
+                self._change(origin_reachable=isinstance(fact, OriginReachable))
             case ActorRestarted(actor=actor):
                 self._change(actor_restarts=add(before.actor_restarts, {actor: 1}))
 

@@ -254,7 +254,7 @@ class Supervisor:
                 metrics_endpoint=orders.metrics_endpoint,
             )
         )
-        self._origin_watch = OriginWatch(origin, self._announce)
+        self._origin_watch = OriginWatch(origin, self._tell)
         self._tasks.start(self._origin_watch.run(), name="origin")
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -329,12 +329,16 @@ class Supervisor:
             case vocabulary.Renew():
                 self._tasks.start(self._renew(), name="renew")
             case vocabulary.Announce(fact):
-                self._counts.happened(fact)
-                self._announce(fact)
+                self._tell(fact)
                 if isinstance(fact, events.Registered):
                     self._registered(fact)
             case vocabulary.Finish(error):
                 self._finish(error)
+
+    def _tell(self, fact: events.Event) -> None:
+        """Count it and pass it on."""
+        self._counts.happened(fact)
+        self._announce(fact)
 
     def _finish(self, error: TunnelError | None) -> None:
         self._policy.finished = True  # whoever decided it: nothing is to be mended any more
@@ -402,8 +406,7 @@ class Supervisor:
                 self._handle(vocabulary.WorkerBeat(slot, generation))
             case Unregistered():
                 fact = events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged)
-                self._counts.happened(fact)
-                self._announce(fact)
+                self._tell(fact)
             case Stopped():
                 self._counts.note(slot, generation, message.tally)
                 end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED

@@ -1,5 +1,6 @@
 """Metrics and readiness over HTTP, with a living tunnel."""
 
+import asyncio
 import uuid
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.messages import HostPort
+from actors.metrics import http
 from tests.kit.processes import PATIENCE, Process, supervisor
 from tests.kit.tunnel import tunnel
 
@@ -58,3 +61,23 @@ async def test_address_that_is_taken_is_explained(state: Path, tmp_path: Path) -
             assert await second.wait() == 10
             assert f"cannot bind --metrics-http {taken}" in "\n".join(second.stderr)
         assert await first.stop() == 0
+
+
+async def test_supervisor_that_says_nothing_is_noticed_and_counters_wait_until_they_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readiness = http.Readiness()
+    known: list[str] = []
+    app = http.make_app(lambda: known[0] if known else None, readiness, "id")
+    async with (
+        http.serving(app, HostPort("127.0.0.1", 0)) as address,
+        httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as client,
+    ):
+        assert (await client.get("/healthcheck")).status_code == 200
+        assert (await client.get("/metrics")).status_code == 503
+        known.append("tunnel_starts_total 1\n")
+        assert (await client.get("/metrics")).text == known[0]
+        now = asyncio.get_running_loop().time()
+        monkeypatch.setattr(readiness, "_begun", now - http.SILENT - 1)
+        assert (await client.get("/healthcheck")).status_code == 503
+        assert (await client.get("/ready")).status_code == 503

@@ -92,5 +92,11 @@ def test_what_is_told_is_counted() -> None:
     assert told.connection_failures == {"crashed": 1, "refused_for_good": 1}
     assert told.actor_restarts == {"worker": 1, "metrics": 1}
     assert told.started_at == 5.0
+    counts.happened(events.StateChanged(state="registered", serves=True, url="", connections=1, slots=2))
+    counts.happened(events.OriginUnreachable(origin="", message=""))
+    told = counts.lifecycle
+    assert (told.serves, told.slots, told.origin_reachable) == (True, 2, False)
+    counts.happened(events.OriginReachable(origin=""))
+    assert counts.lifecycle.origin_reachable
     counts.happened(events.Unregistered(slot=0, generation=2, acknowledged=True))
     assert counts.lifecycle.connected == []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.tools import metrics_reference
 from actors.tools.completion import SHELLS
 from actors.tools.programs import PARSERS
 from actors.tools.reference import markdown
@@ -12,10 +13,26 @@ from tests.kit.processes import python, running
 
 ROOT = Path(__file__).parents[2]
 
+TRIALS = {
+    "bash": "source {script}; COMP_WORDS=(tunnel-supervisor --conn) COMP_CWORD=1; _shtab_tunnel_supervisor; "
+    "echo ${{COMPREPLY[@]}}",
+    "zsh": 'autoload -U compinit; compinit -u -D; eval "$(cat {script})"; functions $_comps[tunnel-supervisor]; '
+    "print $_shtab_tunnel_supervisor_options",
+    "fish": "source {script}; complete --do-complete 'tunnel-supervisor --conn'",
+}
+"""What shows that the completion is there, and knows a flag."""
+
+NO_STARTUP_FILES = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
+
 
 def test_document_is_what_the_parsers_say() -> None:
     again = "run .venv/bin/python -m actors.tools.reference > docs/cli.md"
     assert (ROOT / "docs" / "cli.md").read_text() == markdown(), again
+
+
+def test_document_of_metrics_is_what_is_rendered() -> None:
+    again = "run .venv/bin/python -m actors.tools.metrics_reference > docs/metrics.md"
+    assert (ROOT / "docs" / "metrics.md").read_text() == metrics_reference.markdown(), again
 
 
 def test_every_program_is_in_it() -> None:
@@ -35,13 +52,8 @@ async def test_completion(shell: str, tmp_path: Path) -> None:
         assert parser.prog in script.read_text()
     if (program := shutil.which(shell)) is None:
         pytest.skip(f"{shell} is not installed")
-    if shell == "bash":
-        words = "COMP_WORDS=(tunnel-supervisor --conn) COMP_CWORD=1"
-        ask = f"source {script}; {words}; _shtab_tunnel_supervisor; echo ${{COMPREPLY[@]}}"
-        async with running([program, "-c", ask]) as process:
-            assert await process.wait() == 0
-            assert process.stdout == ["--connections"]
-    else:
-        async with running([program, "--no-execute", script]) as process:
-            assert await process.wait() == 0
-            assert process.stderr == []
+    ask = TRIALS[shell].format(script=script)
+    async with running([program, *NO_STARTUP_FILES[shell], "-c", ask]) as process:
+        assert await process.wait() == 0
+        assert process.stderr == []
+        assert "--connections" in "".join(process.stdout)
