@@ -52,7 +52,14 @@ def configure(*, level: str, as_json: bool, **bound: Any) -> Logger:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(default=str)
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=has_colors(), exception_formatter=structlog.dev.plain_traceback)
+        else structlog.dev.ConsoleRenderer(
+            # Without the padding a line fits on 80 columns.
+            colors=has_colors(),
+            exception_formatter=structlog.dev.plain_traceback,
+            pad_event_to=0,
+            pad_level=False,
+            sort_keys=False,
+        )
     )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,

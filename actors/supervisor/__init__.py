@@ -1,6 +1,8 @@
 """The supervisor: owns the tunnel, starts the other actors, judges their failures.
 
-cli.py           the command line: flags, environment, exit codes
+cli.py           the command line: from settings to a supervisor
+flags.py         the flags, and what makes sense for each
+sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
 runner.py        the process: children, sockets, signals (the only I/O on the bus)
 policy.py        its judgement: events in, commands out (pure)
@@ -24,5 +26,7 @@ provisioning.py  the tunnel API
 rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout
+terminal.py      what a person at a terminal sees
+output.py        text to stdout and to a terminal, without waiting for its reader
 state_folder.py  the lock, the URL file, tunnel.json
 """
