@@ -19,6 +19,11 @@ LEFT_OUT = ("9.*", "12.*", "13.*")
 """Cases that measure speed with messages of megabytes, and compression at the same sizes."""
 
 
+FAULT_AFTER_MESSAGE = ("3.", "4.")
+"""Cases with a good message, then reserved bits or opcodes. A server that reads both at once may fail before it echoes
+(NON-STRICT, which passes), one that reads them one by one echoes first (OK): that is the server's timing."""
+
+
 async def echo(connection: ServerConnection) -> None:
     async for message in connection:
         await connection.send(message)
@@ -33,7 +38,12 @@ async def verdicts(address: str, folder: Path) -> dict[str, Any]:
         async with asyncio.timeout(500):
             await process.process.wait()
     (cases,) = json.loads((folder / "index.json").read_text()).values()
-    return {name: (case["behavior"], case["behaviorClose"], case["remoteCloseCode"]) for name, case in cases.items()}
+    return {name: (_behavior(name, case), case["behaviorClose"], case["remoteCloseCode"]) for name, case in cases.items()}
+
+
+def _behavior(name: str, case: dict[str, Any]) -> str:
+    told = str(case["behavior"])
+    return "OK" if told == "NON-STRICT" and name.startswith(FAULT_AFTER_MESSAGE) else told
 
 
 async def test_cases_have_the_same_verdict_through_the_tunnel(state: Path, tmp_path: Path) -> None:

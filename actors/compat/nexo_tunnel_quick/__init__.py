@@ -15,6 +15,7 @@ from actors import (
     TunnelMetrics,
     __version__,
     clear_url_file,
+    lifespan,
     read_url_file,
     write_url_file,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "TunnelMetrics",
     "__version__",
     "clear_url_file",
+    "lifespan",
     "metrics",
     "read_url_file",
     "write_url_file",
