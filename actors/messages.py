@@ -122,6 +122,9 @@ class HostPort(Message, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+CongestionControl = Literal["bbr", "cubic", "reno"]
+
+
 class Curve(Message, frozen=True):
     """What guards sockets that are offered to the network: see `curve.py`. The secret shows in no repr."""
 
@@ -161,6 +164,7 @@ class WorkerOrders(ChildOrders, frozen=True):
     max_streams: Annotated[int, msgspec.Meta(ge=1)]
     deltas_endpoint: str
     log_requests: bool
+    congestion_control: CongestionControl
 
 
 class SpareOrders(ChildOrders, frozen=True):

@@ -2,7 +2,7 @@
 
 aioquic grants credit for what it received, so that a peer can fill the memory of an application that reads nothing
 (both limits double at half use, for ever). `_CreditedConnection` grants it for what the application consumed. It
-overrides four private methods and calls one (`_send_probe`), which is why pyproject.toml pins the minor version.
+overrides five private methods and calls one (`_send_probe`), which is why pyproject.toml pins the minor version.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,15 @@ from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.congestion.base import register_congestion_control
 from aioquic.quic.congestion.cubic import CubicCongestionControl
+from aioquic.quic.congestion.reno import RenoCongestionControl
 from aioquic.quic.connection import Limit, QuicConnection, QuicConnectionState
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.stream import QuicStream, QuicStreamSender
 from aioquic.tls import AlertDescription
 
+from actors.messages import CongestionControl
+from actors.quic_worker.aioquic_bbr import BbrCongestionControl, ModelPacer
 from actors.quic_worker.engine import Address, Closed, Datagram, EngineListener
 
 STREAM_WINDOW: Final = 128 * 1024
@@ -53,10 +56,7 @@ class CountingCubic(CubicCongestionControl):
     """aioquic's CUBIC, which also says how many packets were lost."""
 
     NAME: Final = "counting-cubic"
-
-    def __init__(self, *, max_datagram_size: int) -> None:
-        super().__init__(max_datagram_size=max_datagram_size)
-        self.packets_lost = 0
+    packets_lost = 0
 
     def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
         lost = list(packets)
@@ -64,7 +64,26 @@ class CountingCubic(CubicCongestionControl):
         super().on_packets_lost(now=now, packets=lost)
 
 
-register_congestion_control(CountingCubic.NAME, CountingCubic)
+class CountingReno(RenoCongestionControl):
+    """The same of its Reno."""
+
+    NAME: Final = "counting-reno"
+    packets_lost = 0
+
+    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
+        lost = list(packets)
+        self.packets_lost += len(lost)
+        super().on_packets_lost(now=now, packets=lost)
+
+
+_CONTROLLERS: Final[dict[CongestionControl, type[BbrCongestionControl | CountingCubic | CountingReno]]] = {
+    "bbr": BbrCongestionControl,
+    "cubic": CountingCubic,
+    "reno": CountingReno,
+}
+
+for _controller in _CONTROLLERS.values():
+    register_congestion_control(_controller.NAME, _controller)
 
 
 class _Window:
@@ -84,9 +103,22 @@ class CreditedConnection(QuicConnection):
         super().__init__(**arguments)
         self.now = 0.0
         """The time of the latest call from outside."""
+        self._bbr: BbrCongestionControl | None = None
         self._windows: dict[int, _Window] = {}
         self._grown = 0
         """Bytes of all windows beyond their first size; together they stay within the connection's window."""
+
+    def _handle_ack_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
+        super()._handle_ack_frame(context, frame_type, buf)
+        if self._bbr is not None:
+            self._bbr.ack_ended(context.time)
+
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
+        """What is to be sent now. What the window would take and nobody has is to be known to BBR."""
+        datagrams: list[Datagram] = super().datagrams_to_send(now)
+        if self._bbr is not None and self._pacing_at is None and self._bbr.has_room:
+            self._bbr.app_limited()
+        return datagrams
 
     def _write_connection_limits(self, builder: Any, space: Any) -> None:
         for limit, size in ((self._local_max_data, CONNECTION_WINDOW), (self._local_max_streams_bidi, MAX_STREAMS)):
@@ -154,9 +186,12 @@ class CreditedConnection(QuicConnection):
 
     # --- what the engine needs to know of the inside ---
 
-    def prepare_limits(self) -> None:
-        """Raise the number of streams that the peer may open, before the handshake announces it."""
+    def prepare(self) -> None:
+        """Raise the number of streams that the peer may open, before the handshake announces it; pace by the model."""
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = MAX_STREAMS
+        if isinstance(self._loss._cc, BbrCongestionControl):
+            self._bbr = self._loss._cc
+            self._loss._pacer = ModelPacer(self._bbr.model)  # type: ignore[assignment]
 
     def grant(self, stream_id: int, count: int) -> None:
         """Allow the peer `count` more bytes on a stream and on the connection."""
@@ -209,7 +244,7 @@ class CreditedConnection(QuicConnection):
     def packets_lost(self) -> int:
         """Packets of ours that were declared lost."""
         control = self._loss._cc
-        assert isinstance(control, CountingCubic)
+        assert isinstance(control, BbrCongestionControl | CountingCubic | CountingReno)
         return control.packets_lost
 
     @property
@@ -218,7 +253,7 @@ class CreditedConnection(QuicConnection):
 
 
 def client_configuration(
-    *, server_name: str, alpn: str, ca_file: str | None, ca_data: bytes | None
+    *, server_name: str, alpn: str, ca_file: str | None, ca_data: bytes | None, congestion_control: CongestionControl
 ) -> QuicConfiguration:
     """The configuration of a client that trusts `ca_file` and `ca_data` and nothing else."""
     return QuicConfiguration(
@@ -227,6 +262,7 @@ def client_configuration(
         server_name=server_name,
         cafile=ca_file,
         cadata=ca_data,
+        congestion_control_algorithm=_CONTROLLERS[congestion_control].NAME,
         **_COMMON,
     )
 
@@ -234,7 +270,12 @@ def client_configuration(
 def server_configuration(*, alpn: str, certificate: Any, private_key: Any) -> QuicConfiguration:
     """The configuration of a server with one certificate."""
     return QuicConfiguration(
-        is_client=False, alpn_protocols=[alpn], certificate=certificate, private_key=private_key, **_COMMON
+        is_client=False,
+        alpn_protocols=[alpn],
+        certificate=certificate,
+        private_key=private_key,
+        congestion_control_algorithm=CountingCubic.NAME,
+        **_COMMON,
     )
 
 
@@ -246,7 +287,6 @@ _COMMON: Final[dict[str, Any]] = {
     # RFC 9221 is negotiated, as peers expect; nobody sends any on a quick tunnel.
     "max_datagram_frame_size": 65535,
     "supported_versions": [QuicProtocolVersion.VERSION_1],
-    "congestion_control_algorithm": CountingCubic.NAME,
 }
 
 
@@ -271,7 +311,7 @@ class AioquicEngine:
     """An `Engine` on a `CreditedConnection`."""
 
     def __init__(self, connection: CreditedConnection) -> None:
-        connection.prepare_limits()
+        connection.prepare()
         self._connection = connection
         self._delivered: dict[int, int] = {}
         self._held: dict[int, int] = {}

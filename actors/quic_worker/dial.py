@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 
 from actors import trust
-from actors.messages import EdgeAddress
+from actors.messages import CongestionControl, EdgeAddress
 from actors.quic_worker.aioquic_engine import AioquicEngine, client_configuration
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.engine import Address, Closed
@@ -15,6 +15,7 @@ from actors.quic_worker.udp import ANY_ADDRESS, Receiver, UdpSocket
 def open_connection(
     edge: EdgeAddress,
     ca_file: str | None,
+    congestion_control: CongestionControl,
     *,
     receive: Receiver,
     accept: Callable[[Stream], None],
@@ -32,6 +33,7 @@ def open_connection(
         alpn=trust.ALPN,
         ca_file=ca_file or trust.system_roots(),
         ca_data=None if ca_file else trust.edge_roots(),
+        congestion_control=congestion_control,
     )
     engine = AioquicEngine.client(configuration)
     return udp, Connection(engine, udp.send, accept=accept, on_handshake=on_handshake, on_closed=on_closed)

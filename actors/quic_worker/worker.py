@@ -143,6 +143,7 @@ class Worker:
             udp, connection = open_connection(
                 edge,
                 self._orders.edge_ca_file,
+                self._orders.congestion_control,
                 receive=self._receive,
                 accept=self._accept,
                 on_handshake=self._handshake.set,

@@ -60,6 +60,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "timeout": given.timeout,
         "grace_period": given.grace_period,
         "max_streams": given.max_streams,
+        "congestion_control": given.congestion_control,
         "max_reconnect_attempts": given.max_reconnect_attempts,
         "spare": given.spare,
         "renew": given.renew,

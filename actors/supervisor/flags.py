@@ -287,6 +287,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="fetch the public URL once a minute, to know that it leads here",
     )
     edge.add_argument(
+        "--congestion-control",
+        choices=("bbr", "cubic", "reno"),
+        help="what sets the pace towards the edge (default: bbr, which fills lines that lose packets by chance)",
+    )
+    edge.add_argument(
         "--user-agent", type=_user_agent, metavar="TEXT", help="towards the tunnel API (default: this program's name)"
     )
     add_edge_flags(edge)

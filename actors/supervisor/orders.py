@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actors.messages import (
     ChildOrders,
+    CongestionControl,
     Credentials,
     Curve,
     HelloWorldOrders,
@@ -37,6 +38,7 @@ class OrderBook:
     """One per supervisor: the edge tells connectors apart by it."""
     max_streams: int
     log_requests: bool
+    congestion_control: CongestionControl
     log_level: str
     log_json: bool
     edge_ca: str | None
@@ -61,6 +63,7 @@ class OrderBook:
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,
+            congestion_control=self.congestion_control,
         )
 
     def helper(self, name: Name) -> ChildOrders:

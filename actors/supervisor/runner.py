@@ -187,6 +187,7 @@ class Supervisor:
             client_id=secrets.token_bytes(16),
             max_streams=settings.max_streams,
             log_requests=settings.log_requests,
+            congestion_control=settings.congestion_control,
             log_level=settings.log_level,
             log_json=settings.log_json,
             edge_ca=str(settings.edge_ca) if settings.edge_ca else None,

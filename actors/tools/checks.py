@@ -190,6 +190,7 @@ async def quic(address: EdgeAddress, ca_file: str | None) -> Finding:
     udp, connection = open_connection(
         address,
         ca_file,
+        "bbr",
         receive=receive,
         accept=lambda stream: stream.reset(),
         on_handshake=lambda: end(""),

@@ -38,7 +38,9 @@ async def verdicts(address: str, folder: Path) -> dict[str, Any]:
         async with asyncio.timeout(500):
             await process.process.wait()
     (cases,) = json.loads((folder / "index.json").read_text()).values()
-    return {name: (_behavior(name, case), case["behaviorClose"], case["remoteCloseCode"]) for name, case in cases.items()}
+    return {
+        name: (_behavior(name, case), case["behaviorClose"], case["remoteCloseCode"]) for name, case in cases.items()
+    }
 
 
 def _behavior(name: str, case: dict[str, Any]) -> str:

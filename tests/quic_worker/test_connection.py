@@ -91,6 +91,7 @@ class Pair:
             alpn=trust.ALPN,
             ca_file=None,
             ca_data=CERTIFICATES.authority_pem,
+            congestion_control="bbr",
         )
         engine = AioquicEngine.client(configuration)
         quic = EdgeConnection(

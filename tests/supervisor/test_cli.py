@@ -61,6 +61,7 @@ def test_every_flag_has_its_variable() -> None:
         "lifeline": "1",
         "curve_key": "",
         "curve_clients": "",
+        "congestion_control": "cubic",
         "qr": "1",
         "log_requests": "1",
     }
@@ -90,6 +91,7 @@ def test_every_flag_has_its_variable() -> None:
         metrics_endpoint="tcp://127.0.0.1:55",
         metrics_http=HostPort("::1", 9090),
         events_format="json",
+        congestion_control="cubic",
         json=True,
         qr=True,
         log_requests=True,

@@ -1,0 +1,9 @@
+"""BBR, version 3: a congestion controller that models the path (draft-ietf-ccwg-bbr). Pure; times are passed in.
+
+    rate_sample.py  delivery rate, per acknowledgement (section 4.1 of the draft)
+    filters.py      windowed maxima
+    parameters.py   the draft's constants, and where this differs from them
+    model.py        the state machine and what comes of it: a window, a pacing rate
+
+It knows nothing of QUIC: packets are sizes and times. `aioquic_bbr.py` beside this folder plugs it into aioquic.
+"""

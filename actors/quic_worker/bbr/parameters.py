@@ -1,0 +1,89 @@
+"""The constants of the draft by its own names (section 2), and two that it does not have."""
+
+from typing import Final
+
+STARTUP_PACING_GAIN: Final = 2.77
+"""4 ln 2: what doubles the delivery rate each round."""
+
+DRAIN_PACING_GAIN: Final = 0.5
+"""Takes out in a round what Startup has put into the queue."""
+
+DEFAULT_CWND_GAIN: Final = 2.0
+"""Bandwidth-delay products that may be in flight: one of data, one of acknowledgements that come late."""
+
+PROBE_UP_CWND_GAIN: Final = 2.25
+
+PROBE_DOWN_PACING_GAIN: Final = 0.9
+PROBE_UP_PACING_GAIN: Final = 1.25
+
+PACING_MARGIN: Final = 0.01
+"""Share by which pacing stays below the estimate, so that the queue drains."""
+
+LOSS_THRESH: Final = 0.02
+"""Share of lost bytes in a round trip that is too much."""
+
+BETA: Final = 0.7
+"""What a bound is multiplied by when there was too much."""
+
+HEADROOM: Final = 0.15
+"""Share of the inflight bound that is left free for others."""
+
+MIN_PIPE_PACKETS: Final = 4
+"""The least window: enough for acknowledgements of every second packet to keep coming."""
+
+INITIAL_PACKETS: Final = 10
+"""The first window (RFC 6928, RFC 9002 section 7.2)."""
+
+INITIAL_RTT: Final = 0.001
+"""Seconds that stand for the round trip in the first pacing rate (section 4.6.2: before there is a sample)."""
+
+SHORTEST_RTT: Final = 1e-6
+"""Seconds: a clock may not have moved between a packet and its acknowledgement."""
+
+MAX_BW_FILTER_CYCLES: Final = 2
+"""Probing cycles over which the bandwidth estimate is a maximum."""
+
+EXTRA_ACKED_FILTER_ROUNDS: Final = 10
+MIN_RTT_FILTER_SECONDS: Final = 10.0
+PROBE_RTT_INTERVAL: Final = 5.0
+"""Seconds after which the least round trip is looked for again."""
+
+PROBE_RTT_DURATION: Final = 0.2
+"""Seconds with a small window, so that the queue is empty at least once."""
+
+PROBE_RTT_CWND_GAIN: Final = 0.5
+
+STARTUP_FULL_BW_GROWTH: Final = 1.25
+STARTUP_FULL_BW_ROUNDS: Final = 3
+"""Rounds without that growth after which the pipe counts as full."""
+
+STARTUP_FULL_LOSSES: Final = 6
+"""Packets lost in a round of Startup before its share of losses counts."""
+
+MAX_RENO_ROUNDS: Final = 63
+"""Rounds between two probes at most, where Reno would have grown by a window (section 4.3.3.5.3)."""
+
+PROBE_WAIT: Final = 2.0
+PROBE_WAIT_SPREAD: Final = 1.0
+"""Seconds between two probes: two to three."""
+
+MAX_SEND_QUANTUM: Final = 64 * 1024
+SEND_QUANTUM_SECONDS: Final = 0.001
+"""What may leave in one go: a millisecond's worth."""
+
+# --- deviations from the draft ---
+
+NOISE_THRESH: Final = 0.10
+"""Share of lost bytes that is too much while nothing queues.
+
+Wi-Fi and mobile links lose packets by chance: at 3 % the draft's threshold gives up most of the line, though nothing is
+overloaded. While round trips show no queue, only a share that chance does not make counts: that of a policer, which
+drops a fifth of what a probe sends above its rate.
+"""
+
+QUEUE_RTT: Final = 1.2
+"""Round trips so much longer than the least one mean that something queues; then the draft's threshold holds."""
+
+LOSSY_ROUNDS: Final = 2
+"""Rounds in a row that must lose too much before the short-term bounds come down: the first one after a probe is still
+the probe's. (The draft takes a single loss in a single round.)"""
