@@ -5,15 +5,21 @@ of ours is bound to anything but this machine.
 """
 
 import stat
+import struct
 from pathlib import Path
 from typing import Final
 
 import zmq.asyncio
-from zmq.auth import load_certificate, load_certificates
+from zmq.auth import load_certificate
 from zmq.auth.asyncio import AsyncioAuthenticator
+from zmq.utils import z85
 
 from actors.errors import UsageError
 from actors.messages import Curve
+
+KEY_CHARACTERS: Final = 40
+KEY_BYTES: Final = 32
+"""Of a key, in Z85 and as it is."""
 
 DOMAIN: Final = "tunnel-supervisor"
 """Names our sockets to the authenticator: libzmq asks it about those with a name only (RFC 27)."""
@@ -33,38 +39,75 @@ def read_keys(secret_file: Path) -> tuple[bytes, bytes]:
         raise UsageError(f"cannot read the key in {secret_file}: {error.strerror or 'no such file'}") from None
     except ValueError:
         public, secret = b"", None
-    if not public or secret is None:
+    if secret is None or not (_is_key(public) and _is_key(secret)):
         raise UsageError(f"{secret_file} holds no secret key: give the .key_secret file that tunnel-keys made")
     return public, secret
 
 
 def read_curve(secret_file: Path, clients: Path) -> Curve:
-    """What guards the sockets: our own key, and the folder with the public keys of all who may come in.
+    """What guards the sockets: our own key, and the public keys in the folder of all who may come in, as they are now.
 
     Raises:
         UsageError: one of the two cannot be used.
     """
     public, secret = read_keys(secret_file)
     try:
-        allowed = load_certificates(clients)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the allowed clients' keys in {clients}: {error}") from None
+        files = sorted(clients.glob("*.key"))
+        allowed = [read_public_key(path) for path in files] if clients.is_dir() else []
+    except OSError as error:
+        raise UsageError(f"cannot read the allowed clients' keys in {clients}: {error.strerror}") from None
     if not allowed:
         raise UsageError(f"there is no .key file in {clients}: nobody could come in; tunnel-keys makes them")
-    return Curve(public, secret, str(clients.absolute()))
+    return Curve(public, secret, allowed)
+
+
+def read_public_key(path: Path) -> bytes:
+    """The public key in a file that `tunnel-keys` made.
+
+    Raises:
+        UsageError: it holds none, or cannot be read.
+    """
+    try:
+        public = load_certificate(path)[0]
+    except OSError as error:
+        raise UsageError(f"cannot read the key in {path}: {error.strerror or 'no such file'}") from None
+    except ValueError:
+        public = b""
+    if not _is_key(public):
+        raise UsageError(f"{path} holds no public key: give the .key file that tunnel-keys made")
+    return public
+
+
+def _is_key(text: bytes | None) -> bool:
+    """Whether it is 32 bytes in Z85 (RFC 32/Z85), as libzmq takes them."""
+    try:
+        return text is not None and len(text) == KEY_CHARACTERS and len(z85.decode(text)) == KEY_BYTES
+    except (KeyError, ValueError, struct.error):
+        return False
+
+
+class _Allowed:
+    """Asked by the authenticator about each client."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        self._keys = frozenset(keys)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return key in self._keys
 
 
 def authenticator(context: zmq.asyncio.Context, curve: Curve) -> AsyncioAuthenticator:
-    """Begin to judge who may come in, for all guarded sockets of a context; call `stop` at the end."""
+    """Begin to judge who may come in, for all guarded sockets of a context; call `stop` when they are closed."""
     made = AsyncioAuthenticator(context)
     made.start()
-    made.configure_curve(domain=DOMAIN, location=curve.clients)
+    made.configure_curve_callback(domain=DOMAIN, credentials_provider=_Allowed(curve.clients))
     return made
 
 
 def guard(socket: zmq.asyncio.Socket, curve: Curve) -> None:
     """What `socket` binds from here on is for clients of the allow-list."""
     socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN.encode())
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without anybody to judge, nobody comes in
     socket.setsockopt(zmq.CURVE_SERVER, 1)
     socket.setsockopt(zmq.CURVE_PUBLICKEY, curve.public)
     socket.setsockopt(zmq.CURVE_SECRETKEY, curve.secret)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import select
 import sys
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 
 Logger = structlog.typing.FilteringBoundLogger
 
+
+PIPE_BUF: Final = select.PIPE_BUF
+"""Bytes that a pipe takes as a whole (pipe(7)): 4096 on Linux."""
 
 ERASE_LINE: Final = "\r\x1b[2K"
 """Back to the first column, and clear the line (ECMA-48: EL)."""
@@ -37,10 +41,11 @@ def _over_the_live_line(logger: Any, method: str, line: Any) -> str:
 
 def _without_controls(logger: Any, method: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """What others said must not steer the terminal; a JSON line escapes it anyway."""
-    return {name: _printable(value) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Without what a terminal would obey."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -93,16 +98,36 @@ def watch(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
 
 
 class _Stderr:
-    """stderr as it is at each write; a closed or broken one loses the line, never the tunnel."""
+    """stderr as it is at each write. One that is closed, or that nobody reads, loses the line, never the tunnel.
+
+    A write would wait for a full pipe or a terminal that was stopped (Ctrl-S), and with it all that this process does.
+    """
+
+    def __init__(self) -> None:
+        self._lost = 0
 
     def write(self, text: str) -> int:
         try:
-            return sys.stderr.write(text)
+            descriptor, encoding = sys.stderr.fileno(), sys.stderr.encoding or "utf-8"
+            if self._lost and _takes(descriptor):
+                text = f"({self._lost} lines of the log were lost: stderr was not read)\n{text}"
+            data = text.encode(encoding, errors="backslashreplace")
+            for start in range(0, len(data), PIPE_BUF):
+                if not _takes(descriptor):
+                    self._lost += 1
+                    return 0
+                os.write(descriptor, data[start : start + PIPE_BUF])
+            self._lost = 0
         except (AttributeError, OSError, ValueError):
             return 0
+        return len(text)
 
     def flush(self) -> None:
-        try:
-            sys.stderr.flush()
-        except (AttributeError, OSError, ValueError):
-            return
+        """Nothing is held back."""
+
+
+def _takes(descriptor: int) -> bool:
+    """Whether `PIPE_BUF` bytes can be written without waiting, which is what POLLOUT says (pipe(7))."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(events & select.POLLOUT for _, events in poll.poll(0))

@@ -20,7 +20,7 @@ SCHEMA_VERSION: Final = 1
 """Raised when a message changes so that an older reader would misread it."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The largest message any of our sockets takes: the biggest of ours is below 2 KiB."""
+"""The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
 
 
 class GenerationTally(Message, frozen=True):
@@ -130,8 +130,8 @@ class Curve(Message, frozen=True):
 
     public: bytes
     secret: bytes
-    clients: str
-    """The folder with the public keys of those who may come in."""
+    clients: list[bytes]
+    """The public keys of those who may come in."""
 
     def __repr__(self) -> str:
         return f"Curve(public={self.public!r}, secret=…, clients={self.clients!r})"

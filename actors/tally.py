@@ -193,7 +193,7 @@ class LifecycleCounts(Message, frozen=True):
     slots: Count = 0
     """Connections that are wanted, and not refused for good."""
     serves: bool = False
-    """Whether a visitor gets an answer now."""
+    """Whether a visitor gets an answer now, if only that the origin is down."""
     origin_reachable: bool = True
     started_at: Seconds = 0.0
     """When the supervisor started: Unix time."""

@@ -8,16 +8,22 @@ from hypothesis import strategies as st
 from actors import events
 from actors.messages import (
     DECODE_ERRORS,
+    MAX_MESSAGE_BYTES,
     Credentials,
+    GenerationTally,
     Heartbeat,
+    Know,
     Ready,
     StreamDelta,
+    TunnelTally,
     decode_down,
     decode_report,
     decode_up,
     encode,
 )
-from actors.tally import Gauges, Tally, Totals
+from actors.metrics.exposition import STATUSES
+from actors.supervisor.counts import KEPT_TUNNELS
+from actors.tally import BOUNDS, Details, Gauges, Histogram, LifecycleCounts, Tally, Totals
 
 DELTA = StreamDelta("t", 0, 1, 1, Totals(1, 2, 3), Totals(1, 2, 3))
 
@@ -71,3 +77,18 @@ def test_every_event_has_a_topic_of_its_own() -> None:
     topics = [kind.__struct_config__.tag for kind in kinds if kind is not events.Event]
     assert len(set(topics)) == len(topics) > 10
     assert all(isinstance(topic, str) and topic.islower() for topic in topics)
+
+
+def test_largest_message_fits() -> None:
+    """A metrics actor that begins anew is told of 16 tunnels of four connections, all counters at their largest."""
+    most = 2**63 - 1
+    histogram = Histogram([most] * (len(BOUNDS) + 1), 1e300)
+    details = Details(dict.fromkeys(STATUSES, most), histogram, histogram, most, most, most)
+    tally = Tally(Totals(most, most, most), details)
+    tunnel = TunnelTally("x" * 36, tally, [GenerationTally(slot, most, tally) for slot in range(4)])
+    lifecycle = LifecycleCounts(
+        starts_failed={f"{number:064}": most for number in range(16)},
+        reconnects={f"{number:036}": most for number in range(KEPT_TUNNELS)},
+        connection_failures={f"{number:064}": most for number in range(16)},
+    )
+    assert len(encode(Know([tunnel] * KEPT_TUNNELS, lifecycle, most))) < MAX_MESSAGE_BYTES

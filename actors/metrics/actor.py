@@ -89,11 +89,11 @@ class MetricsActor:
             self._tasks.start(work(), name=work.__name__)
         await self.stop.wait()
         await self._tasks.cancel()
-        if self._authenticator is not None:
-            self._authenticator.stop()
         self._say(Stopped(reason="stopped", tally=self._registry.tally))
         for socket in (self._control, self._reports, self._queries):
             socket.close()
+        if self._authenticator is not None:
+            self._authenticator.stop()
 
     async def _count(self) -> None:
         while True:

@@ -92,7 +92,10 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
     now = [(str(connection.slot), present.gauges(connection)) for connection in lifecycle.connected]
     return [
         Family(
-            "tunnel_serves", "1 while a visitor gets an answer, else 0.", [Sample({}, int(lifecycle.serves))], "gauge"
+            "tunnel_serves",
+            "1 while a visitor gets an answer of the origin's, else 0.",
+            [Sample({}, int(lifecycle.serves and lifecycle.origin_reachable))],
+            "gauge",
         ),
         Family(
             "tunnel_origin_reachable",

@@ -37,6 +37,7 @@ class _Stats(msgspec.Struct):
     url: str
     serves: bool
     connections: int
+    origin_reachable: bool = True
 
 
 class Readiness:
@@ -80,7 +81,7 @@ def make_app(exposition: Callable[[], str | None], readiness: Readiness, connect
 
     async def ready(request: web.Request) -> web.Response:
         said = readiness.latest
-        status = 200 if said.serves else 503
+        status = 200 if said.serves and said.origin_reachable else 503
         body = {"status": status, "readyConnections": said.connections, "connectorId": connector_id}
         return web.json_response(body, status=status)
 

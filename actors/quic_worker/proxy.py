@@ -283,8 +283,10 @@ class Exchange:
 
     def _log_request(self, log: Logger, seconds: float) -> None:
         # Without the query: it may hold a secret.
-        path = "/" + self._request.dest.partition("://")[2].partition("/")[2].partition("?")[0][:MAX_LOGGED_PATH]
-        log.info("request", method=self._head.method, path=path, status=self._status, ms=round(seconds * 1000, 1))
+        where = self._request.dest.partition("?")[0]
+        path = "/" + where.partition("://")[2].partition("/")[2] if "://" in where else where
+        ms = round(seconds * 1000, 1)
+        log.info("request", method=self._head.method, path=path[:MAX_LOGGED_PATH], status=self._status, ms=ms)
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:

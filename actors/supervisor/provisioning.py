@@ -67,7 +67,7 @@ async def _post(url: str, user_agent: str) -> tuple[int, Any, bytes]:
     headers = {"Content-Type": "application/json", "User-Agent": user_agent}
     try:
         async with (
-            httpx.AsyncClient(timeout=DEADLINE, trust_env=not _is_loopback(url)) as client,
+            httpx.AsyncClient(timeout=DEADLINE, trust_env=not is_loopback(url)) as client,
             client.stream("POST", url, headers=headers) as response,
         ):
             body = bytearray()
@@ -93,7 +93,7 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     """A proxy cannot reach this machine's own addresses."""
     host = urllib.parse.urlsplit(url).hostname or ""
     try:

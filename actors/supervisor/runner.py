@@ -205,7 +205,6 @@ class Supervisor:
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal asks for an orderly end, a second one for an end at once."""
         if self._stop_asked:
-            self._log.warning("second signal: ending at once")
             self._end_at_once(128 + number)
         self._log.info("stopping", signal=number.name)
         self._stop(self._settings.grace_period)
@@ -390,7 +389,7 @@ class Supervisor:
                     self._handle(vocabulary.HelperReady(name.actor))
                 case Heartbeat():
                     self._handle(vocabulary.HelperBeat(name.actor))
-                case Stopped() if name.actor == "metrics":
+                case Stopped() if name.actor == "metrics" and self._over.done():
                     self._final_totals = message.tally.totals
 
     def _worker_said(self, slot: int, generation: int, message: Up) -> None:
@@ -475,7 +474,8 @@ class Supervisor:
         await self._children.end("metrics", SPARE, "hello_world", "local_edge")
         self._deltas.close(linger=0)  # who read them is gone
         code = ExitCode.STOPPED if error is None else error.exit_code
-        totals = self._final_totals or self._counts.totals
+        # Each may know more than the other: the actor of late reports, this one if the actor said nothing.
+        totals = self._counts.totals.highest(self._final_totals or Totals())
         self._announce(
             events.Stopped(
                 reason="stopped" if error is None else error.reason,

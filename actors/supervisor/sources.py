@@ -23,8 +23,9 @@ def fill(given: argparse.Namespace, parser: argparse.ArgumentParser, environment
         UsageError: a variable, or a line of the file, makes no sense.
     """
     actions = {
-        action.option_strings[0].removeprefix("--"): action  # a second one, if there is one, is its --no-… form
+        option.removeprefix("--"): action
         for action in parser._actions
+        for option in action.option_strings
         if action.dest not in _FLAGS_ONLY
     }
     variables = {name: ENVIRONMENT_PREFIX + name.replace("-", "_").upper() for name in actions}
@@ -39,6 +40,8 @@ def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], valu
     decided = any(getattr(given, name) for name in WHAT)
     for name, value in values.items():
         dest = actions[name].dest
+        if name.startswith("no-") and isinstance(actions[name], argparse.BooleanOptionalAction):
+            value = not value
         if getattr(given, dest) is None and not (decided and dest in WHAT):
             setattr(given, dest, value)
 
@@ -48,7 +51,7 @@ def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, 
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise UsageError(f"--config {path}: is no TOML: {error}") from None
     values = {}
     for name, value in content.items():
@@ -68,7 +71,11 @@ def _read_value(name: str, value: Any, action: argparse.Action) -> Any:
         return [part for entry in value for part in _read(name, str(entry), action)]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UsageError(f"{name}: a {type(value).__name__} makes no sense here")
-    return _read(name, str(value), action)
+    try:
+        text = str(value)
+    except ValueError:
+        raise UsageError(f"{name}: a number of thousands of digits makes no sense") from None
+    return _read(name, text, action)
 
 
 def _is_switch(action: argparse.Action) -> bool:
@@ -76,6 +83,8 @@ def _is_switch(action: argparse.Action) -> bool:
 
 
 def _read(name: str, text: str, action: argparse.Action) -> Any:
+    if "\0" in text:
+        raise UsageError(f"{name}: there is a NUL in it")
     if _is_switch(action):
         if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
             raise UsageError(f"{name}={text[:100]!r}: give 1 or 0")

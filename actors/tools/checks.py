@@ -24,6 +24,7 @@ from actors.quic_worker.engine import Datagram
 from actors.quic_worker.udp import SOCKET_BUFFER
 from actors.supervisor.discovery import EDGE_SERVICE, IpVersion, lookup
 from actors.supervisor.network import sources
+from actors.supervisor.provisioning import is_loopback
 
 PATIENCE: Final = 5.0
 """Seconds for each answer from the network: what a worker gives the edge."""
@@ -118,9 +119,10 @@ async def api(url: str) -> list[Finding]:
 
     begun = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE), httpx.AsyncClient() as client:
+        async with asyncio.timeout(PATIENCE), httpx.AsyncClient(trust_env=not is_loopback(url)) as client:
             response = await client.get(url)
-    except (httpx.HTTPError, TimeoutError) as error:
+    # A proxy of an unknown kind, certificates that cannot be read: httpx has an error of its own for each.
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ImportError, OSError, ValueError) as error:
         why = str(error) or type(error).__name__
         return [Finding("API", Verdict.FAIL, f"{url} does not answer: {why}", "allow HTTPS to it, or set HTTPS_PROXY")]
     took = f"{(time.monotonic() - begun) * 1000:.0f} ms"
@@ -132,9 +134,10 @@ def clock(told: str | None, now: datetime) -> list[Finding]:
     """This clock against the Date of an answer."""
     try:
         theirs = parsedate_to_datetime(told or "")
-    except ValueError:
+        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
+        off = (now - theirs).total_seconds()
+    except (ValueError, OverflowError):
         return []  # nothing to compare with
-    off = (now - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
     found = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the API's"
     if abs(off) < CLOCK_WARN:
         return [Finding("clock", Verdict.PASS, found)]

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import sys
 from typing import Final
 
@@ -20,19 +21,22 @@ TYPES: Final = sorted(topic(kind) for kind in kinds())
 async def _follow(where: Door, topics: list[str]) -> None:
     context = bus.make_context()
     try:
-        socket = subscribe(context, where, *topics, "stopped")
+        socket = subscribe(context, where, *((*topics, "stopped") if topics else ()))
         while True:
-            kind, payload = await socket.recv_multipart()
-            try:
-                line = payload if payload.startswith(b"{") else msgspec.json.encode(msgspec.msgpack.decode(payload))
-            except DECODE_ERRORS:
-                continue
-            if not topics or kind.decode() in topics:
-                print(line.decode(), flush=True)
+            kind, payload = (await socket.recv_multipart())[:2]
+            if not topics or kind.decode(errors="replace") in topics:
+                _print(payload)
             if kind == b"stopped":
                 return
     finally:
         context.destroy(linger=0)
+
+
+def _print(payload: bytes) -> None:
+    """As one line of JSON, made here: whoever publishes must not write to this terminal."""
+    decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
+    with contextlib.suppress(*DECODE_ERRORS, TypeError):
+        print(msgspec.json.encode(decode(payload)).decode(), flush=True)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import sys
 import zmq
 
 from actors import bus
+from actors.log import printable
 from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run
 
 NAME = "tunnel-metrics"
@@ -20,7 +21,7 @@ async def _ask(where: Door, query: bytes) -> str:
         bus.try_send(socket, query)
         async with asyncio.timeout(ANSWER_TIMEOUT):
             answer: bytes = await socket.recv()
-        return answer.decode()
+        return "\n".join(map(printable, answer.decode(errors="replace").splitlines()))
     except TimeoutError:
         raise Failed(Status.SILENT, f"no answer from {where.endpoint} within {ANSWER_TIMEOUT:g} s") from None
     finally:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import enum
 import os
 import sys
@@ -11,10 +12,9 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import zmq
-from zmq.auth import load_certificate
 
 from actors import __version__, bus
-from actors.curve import authenticate, read_keys
+from actors.curve import authenticate, read_keys, read_public_key
 from actors.errors import LocalSetupError, UsageError
 from actors.messages import DECODE_ERRORS
 from actors.supervisor.state_folder import TunnelState, read_state
@@ -96,6 +96,8 @@ def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
     Raises:
         Failed: none was named and nothing runs there, or the keys cannot be used.
     """
+    if given.endpoint is None and (given.curve_key or given.curve_server_key):
+        raise Failed(Status.USAGE, "--curve-key is for --endpoint tcp://…; programs of this machine need none")
     if given.endpoint is None:
         return Door(of(find(state_folder(given))))
     if given.curve_key is None and given.curve_server_key is None:
@@ -103,9 +105,9 @@ def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
     if given.curve_key is None or given.curve_server_key is None:
         raise Failed(Status.USAGE, "--curve-key and --curve-server-key go together")
     try:
-        return Door(given.endpoint, read_keys(given.curve_key), load_certificate(given.curve_server_key)[0])
-    except (UsageError, OSError, ValueError) as error:
-        raise Failed(Status.USAGE, f"cannot use the keys: {error}") from None
+        return Door(given.endpoint, read_keys(given.curve_key), read_public_key(given.curve_server_key))
+    except UsageError as error:
+        raise Failed(Status.USAGE, str(error)) from None
 
 
 def state_folder(given: argparse.Namespace) -> Path:
@@ -151,10 +153,12 @@ async def next_event(where: Door, topic: str, kind: type[T], timeout: float = AN
     try:
         socket = subscribe(context, where, topic)
         async with asyncio.timeout(timeout):
-            payload = (await socket.recv_multipart())[-1]
-        decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
-        return decode(payload, type=kind)
-    except (TimeoutError, *DECODE_ERRORS):
+            while True:
+                payload = (await socket.recv_multipart())[-1]
+                decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
+                with contextlib.suppress(*DECODE_ERRORS):  # what cannot be read is none of ours
+                    return decode(payload, type=kind)
+    except TimeoutError:
         return None
     finally:
         context.destroy(linger=0)

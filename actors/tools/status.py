@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from actors.log import printable
 from actors.supervisor.state_folder import TunnelState
 from actors.tools.running import (
     ANSWER_TIMEOUT,
@@ -88,7 +89,7 @@ def in_words(found: Look, where: object) -> str:
             f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),
             f"process      {stats.pid}, version {stats.version}",
         ]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
     if state is not None:
         return (
             f"{state.url}\n"

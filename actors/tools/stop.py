@@ -5,6 +5,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -52,6 +54,19 @@ def _holds(folder: Path) -> bool:
     return False
 
 
+def _owner(endpoint: str) -> int | None:
+    """The process that listens there, as the kernel knows it: what a publisher says is no reason to kill."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise Failed(Status.USAGE, "--endpoint cannot be trusted on this system: stop it by its state folder")
+    try:
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+            probe.connect(endpoint.removeprefix("ipc://"))
+            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return None
+    return int(struct.unpack("3i", credentials)[0])
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -61,12 +76,14 @@ def _exists(pid: int) -> bool:
 
 
 def _at(endpoint: str) -> _Running:
-    """The tunnel with this events endpoint. Only an ipc one is surely of this machine: its number is ours to signal."""
+    """The tunnel with this events endpoint. Only an ipc one is surely of this machine."""
     if not endpoint.startswith("ipc://"):
         raise Failed(Status.USAGE, f"--endpoint {endpoint}: a tunnel is stopped on its own machine; give an ipc:// one")
     stats = asyncio.run(next_event(Door(endpoint), "stats", _Stats))
     if stats is None:
         raise Failed(Status.SILENT, f"nothing is heard from {endpoint}")
+    if stats.pid != (owner := _owner(endpoint)):
+        raise Failed(Status.USAGE, f"{endpoint} says that it is process {stats.pid}, but process {owner} listens there")
     return _Running(stats.url, stats.pid, lambda: _exists(stats.pid))
 
 
@@ -84,22 +101,31 @@ def parser() -> argparse.ArgumentParser:
 def _work() -> int:
     given = parser().parse_args()
     running = _at(given.endpoint) if given.endpoint else _in_folder(state_folder(given))
-    with contextlib.suppress(ProcessLookupError):  # it ends by itself at this very moment
-        os.kill(running.pid, signal.SIGTERM)
-        if given.now:
-            os.kill(running.pid, signal.SIGTERM)  # a second one does not wait for anything
-    if not _ends(running, given.timeout):
+    _signal(running.pid)
+    if not _ends(running, given.timeout, at_once=given.now):
         raise Failed(Status.SILENT, f"process {running.pid} was told to stop and still runs after {given.timeout:g} s")
     print(f"stopped {running.url}")
     return 0
 
 
-def _ends(running: _Running, patience: float) -> bool:
+def _signal(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return  # it ends by itself at this very moment
+    except PermissionError:
+        raise Failed(Status.USAGE, f"process {pid} belongs to another user: stop it as that one") from None
+
+
+def _ends(running: _Running, patience: float, *, at_once: bool) -> bool:
+    """Wait for its end. A second signal ends it at once; two that come too close to each other are one."""
     deadline = time.monotonic() + patience
     while running.lives():
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_INTERVAL)
+        if at_once and running.lives():
+            _signal(running.pid)
     return True
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import zmq
 import zmq.asyncio
 import zmq.auth
 
-from actors.curve import read_curve, read_keys
+from actors.curve import guard, read_curve, read_keys
 from actors.errors import UsageError
 from actors.tools.keys import make_keys
 from tests.kit.processes import PATIENCE, python, running
@@ -125,11 +126,27 @@ def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
         read_keys(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "missing"):
-        with pytest.raises(UsageError, match="allowed clients|nobody could come in"):
+        with pytest.raises(UsageError, match="nobody could come in"):
             read_curve(secret, tmp_path / folder)
+    short = tmp_path / "clients" / "short.key"
+    short.write_text(re.sub('.{5}"\n', '"\n', (tmp_path / "clients" / "a.key").read_text()))
+    with pytest.raises(UsageError, match="holds no public key"):
+        read_curve(secret, tmp_path / "clients")
     secret.chmod(0o640)
     with pytest.raises(UsageError, match="others may read"):
         read_keys(secret)
+
+
+async def test_with_nobody_to_judge_nobody_comes_in(tmp_path: Path) -> None:
+    make_keys(tmp_path, ["a"])
+    curve = read_curve(tmp_path / "server.key_secret", tmp_path / "clients")
+    with zmq.asyncio.Context() as context:
+        socket = context.socket(zmq.PUB)
+        guard(socket, curve)
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+        with Client(zmq.SUB, port, keys_of(tmp_path, "a"), curve.public) as client:
+            assert not await client.is_let_in()
+        socket.close(linger=0)
 
 
 def _private(path: Path) -> Path:

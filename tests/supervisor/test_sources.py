@@ -64,6 +64,10 @@ def test_what_to_show_is_one_decision(path: Path) -> None:
         ("renew = 5", "renew='5': give 1 or 0"),
         ("log-level = 'loud'", "give one of debug, info"),
         ("edge = ['']", "is no HOST:PORT"),
+        ("port = " + "9" * 5000, "is no TOML"),
+        ("port = 0x" + "f" * 5000, "thousands of digits"),
+        ("port = " + "[" * 3000, "is no TOML"),
+        ('url = "unix:/a\\u0000"', "there is a NUL in it"),
     ],
 )
 def test_nonsense_is_named(path: Path, content: str, complaint: str) -> None:
@@ -85,3 +89,9 @@ def test_file_is_named_by_the_flag_only(path: Path) -> None:
     path.write_text("port = 81\n")
     with pytest.raises(UsageError, match="give --port"):
         read_settings([], {"TUNNEL_SUPERVISOR_CONFIG": str(path)})
+
+
+def test_flags_that_say_no(path: Path) -> None:
+    assert not read(path, "port = 81\nno-spare = true\n").spare
+    assert not read(path, "port = 81\n", no_spare="1").spare
+    assert read(path, "port = 81\nno-spare = true\n", "--spare").spare

@@ -60,6 +60,18 @@ def test_clock(off: float, verdict: Verdict) -> None:
     assert ("ahead" if off > 0 else "behind") in finding.found
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "socks5://127.0.0.1:9"), ("HTTPS_PROXY", "ftp://x"), ("SSL_CERT_FILE", "/nonexistent")],
+)
+async def test_surroundings_that_are_wrong_are_findings(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    (finding,) = await checks.api("https://192.0.2.1:1/")
+    assert finding.verdict is Verdict.FAIL
+
+
 def test_clock_with_nothing_to_compare() -> None:
     assert checks.clock(None, datetime.now(UTC)) == checks.clock("soon", datetime.now(UTC)) == []
 
