@@ -17,6 +17,7 @@ from tests.kit.invariants import trial, until_bounded
 from tests.kit.origins import uvicorn_origin
 from tests.kit.processes import PATIENCE, ROOT, Process, local_edge
 from tests.kit.queries import snapshot
+from tests.kit.tunnel import tunnel
 from tests.kit.visitors import visitors
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,23 @@ async def test_killed_metrics_actor_costs_no_request_and_no_count(state: Path, r
         assert (visits.broken, visits.refused) == ([], [])
         assert visits.whole
         await until_metrics_equal_the_edge_s(made.process, state, await made.totals())
+
+
+@pytest.mark.row("K2")
+async def test_last_totals_are_the_highest_that_anybody_knows(state: Path) -> None:
+    """A metrics actor that ended in order, and one that says nothing at the end: the last word is the same."""
+    async with uvicorn_origin() as port, tunnel(port, state) as made:
+        await made.visitor.get("/down/1000")
+        (metrics,) = made.process.actors("metrics")
+        metrics.terminate()
+        await made.process.event("actor_restarted", actor="metrics")
+        await made.visitor.get("/down/1000")
+        await made.process.until(lambda: made.process.events()[-1].get("totals", {}).get("streams") == 2)
+        (metrics,) = made.process.actors("metrics")
+        metrics.suspend()
+        assert await made.process.stop() == 0
+        (stopped,) = [event for event in made.process.events() if event["type"] == "stopped"]
+        assert stopped["totals"] == {"streams": 2, "bytes_in": 0, "bytes_out": 2000}
 
 
 @pytest.mark.row("K2")

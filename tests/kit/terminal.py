@@ -22,11 +22,16 @@ ROWS = 80
 class Screen:
     """What was written to a terminal, and what it looks like."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, ours: int) -> None:
         self.raw = b""
+        self._ours = ours
         self._screen = pyte.Screen(columns, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self.process: asyncio.subprocess.Process
+
+    def type(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._ours, keys)
 
     def feed(self, data: bytes) -> None:
         self.raw += data
@@ -51,7 +56,7 @@ async def at_terminal(
     """Run a command in the foreground of a terminal of its own, for the length of the block; INT ends it."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
-    screen = Screen(columns)
+    screen = Screen(columns, ours)
     loop = asyncio.get_running_loop()
 
     def readable() -> None:
@@ -72,7 +77,8 @@ async def at_terminal(
     loop.add_reader(ours, readable)
     try:
         yield screen
-        os.write(ours, b"\x03")  # Ctrl-C, for the foreground job
+        if screen.process.returncode is None:
+            screen.type(b"\x03")  # Ctrl-C, for the foreground job
         async with asyncio.timeout(PATIENCE):
             await screen.process.wait()
     finally:
