@@ -2,9 +2,12 @@
 
     worker.py      the process: orders, life and end of one connection (the actor's I/O with the supervisor)
     spare.py       a worker that has done its imports and waits for its orders
+    dial.py        begins a connection: socket, trust, engine
     udp.py         the UDP socket: batches of datagrams in and out
     connection.py  one QUIC connection on an event loop: timer, streams, back-pressure
     engine.py      what a QUIC engine must offer; aioquic_engine.py is the one we have
+    bbr/           a congestion controller that models the path (pure); aioquic_bbr.py plugs it into aioquic
+    control.py     the control stream: RPC to the edge
     streams.py     what to do with a stream that the edge opens
     wire/          the protocol's bytes (pure)
     http1.py       request heads, hop-by-hop rules, body framing (pure)
