@@ -12,6 +12,9 @@ NAME: Final = "tunnel-completion"
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
+_PATHS: Final = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY}
+"""What a flag's value is completed by, after what it is called."""
+
 _USE: Final = """\
 bash: eval "$(tunnel-completion bash)" in ~/.bashrc
 zsh:  eval "$(tunnel-completion zsh)" in ~/.zshrc, after compinit
@@ -37,7 +40,11 @@ def _work() -> int:
 
     shell = parser().parse_args().shell
     for make in PARSERS:
-        print(shtab.complete(make(), shell))
+        made = make()
+        for action in made._actions:
+            if (kind := _PATHS.get(str(action.metavar))) is not None:
+                action.complete = kind  # type: ignore[attr-defined]
+        print(shtab.complete(made, shell))
     return 0
 
 

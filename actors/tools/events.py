@@ -11,9 +11,15 @@ import msgspec
 from actors import bus
 from actors.messages import DECODE_ERRORS
 from actors.tools.catalogue import kinds, schema, topic
-from actors.tools.running import Door, Failed, Status, add_endpoint, door, make_parser, run, subscribe
+from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run, subscribe
 
 NAME = "tunnel-events"
+
+MAYBE: Final = (
+    "is it running there? An endpoint for the network wants --curve-key and --curve-server-key, and your key must have "
+    "been in its --curve-clients folder when it started"
+)
+"""Why there may be nothing to hear: a socket tells neither that nobody listens nor that it was refused."""
 
 TYPES: Final = sorted(topic(kind) for kind in kinds())
 
@@ -22,8 +28,12 @@ async def _follow(where: Door, topics: list[str]) -> None:
     context = bus.make_context()
     try:
         socket = subscribe(context, where, *((*topics, "stopped") if topics else ()))
+        heard = False
         while True:
+            if not heard and not topics and not await socket.poll(int(ANSWER_TIMEOUT * 1000)):
+                print(f"{NAME}: nothing is heard from {where.endpoint} yet: {MAYBE}", file=sys.stderr)
             kind, payload = (await socket.recv_multipart())[:2]
+            heard = True
             if not topics or kind.decode(errors="replace") in topics:
                 _print(payload)
             if kind == b"stopped":

@@ -14,7 +14,8 @@ from actors.tools.running import Status
 _HEAD: Final = f"""# The command line
 
 Made from the parsers by `.venv/bin/python -m actors.tools.reference > docs/cli.md`; each program prints its part with
-`--help`. All are in `bin/`, and on your path after `pipx install .`.
+`--help`. All are in `bin/`, and all but `local-edge` are on your path after `pipx install .`. For completion, put
+`eval "$(bin/tunnel-completion bash)"` into `~/.bashrc` (zsh, fish: see its `--help`).
 
 Every flag of `tunnel-supervisor` but `--config` can be given as an environment variable too: `{ENVIRONMENT_PREFIX}` and
 its name in capitals, with `_` for `-` (`{ENVIRONMENT_PREFIX}PORT=8080`; a switch takes 1 or 0; several `--edge` are

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors.log import printable
+from actors.supervisor.readiness import State
 from actors.supervisor.state_folder import TunnelState
+from actors.tally import Totals
 from actors.tools.running import (
     ANSWER_TIMEOUT,
     Door,
@@ -40,6 +42,7 @@ class Stats(msgspec.Struct):
     connections: int
     slots: int
     streams_in_flight: int
+    totals: Totals
     reconnects: int
     rtt: float
     origin_reachable: bool
@@ -84,12 +87,14 @@ def in_words(found: Look, where: object) -> str:
             f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
             f"connections  {stats.connections} of {stats.slots}"
             + (f", {stats.rtt * 1000:.0f} ms round trip" if stats.rtt else ""),
-            f"requests     {stats.streams_in_flight} in flight",
+            f"requests     {stats.totals.streams}, {stats.streams_in_flight} of them in flight",
             f"reconnects   {stats.reconnects}",
             f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),
             f"process      {stats.pid}, version {stats.version}",
         ]
         return "\n".join(map(printable, lines))
+    if state is not None and state.state == State.STOPPING:
+        return f"{state.url}\nstate        {state.state}"
     if state is not None:
         return (
             f"{state.url}\n"

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors.supervisor.state_folder import StateFolder
+from actors.tally import Totals
 from actors.tools.running import Status
 from actors.tools.status import Look, Stats, as_json, in_words, look
 from tests.supervisor.test_state_folder import STATE
@@ -17,6 +19,7 @@ STATS = Stats(
     connections=1,
     slots=2,
     streams_in_flight=3,
+    totals=Totals(7, 8, 9),
     reconnects=4,
     rtt=0.012,
     origin_reachable=True,
@@ -29,7 +32,7 @@ STATS = Stats(
 def test_words_for_a_tunnel_that_serves() -> None:
     words = in_words(Look(Status.SERVES, STATE, STATS), Path("x"))
     assert words.startswith(f"{STATE.url}\n")
-    for text in ("degraded", "1 of 2, 12 ms round trip", "3 in flight", STATE.origin):
+    for text in ("degraded", "1 of 2, 12 ms round trip", "7, 3 of them in flight", STATE.origin):
         assert text in words
 
 
@@ -38,6 +41,7 @@ def test_words_for_a_tunnel_that_serves() -> None:
     [
         (Look(Status.NOT_RUNNING), "no tunnel runs in x"),
         (Look(Status.SILENT, STATE), "kill -CONT 1"),
+        (Look(Status.SILENT, msgspec.structs.replace(STATE, state="stopping")), "state        stopping"),
         (Look(Status.SILENT), "nothing is heard from x"),
     ],
 )
