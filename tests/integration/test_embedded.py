@@ -117,7 +117,7 @@ async def test_kernel_that_ends_takes_its_tunnels_with_it(how: str, notebook: No
     await notebook.run(AWAITED)
     kernel = psutil.Process(int(await notebook.run("import os; print(os.getpid())")))
     descendants = kernel.children(recursive=True)
-    # Its own children only: a child of a supervisor has its command line for a moment, before it becomes another program.
+    # Its own children: one of a supervisor has its parent's command line for a moment, before it is another program.
     assert sum("actors.supervisor" in process.cmdline() for process in kernel.children()) == 2
     if how == "killed":
         kernel.kill()
