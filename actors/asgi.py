@@ -13,7 +13,7 @@ def lifespan(what: TunnelManager | int | str) -> Callable[[Any], AbstractAsyncCo
 
     `what`: the port that the application will listen on, or a `TunnelManager` that says more.
     """
-    manager = what if isinstance(what, TunnelManager) else TunnelManager(what)
+    manager = TunnelManager.of(what)
 
     @contextlib.asynccontextmanager
     async def around(app: Any) -> Any:

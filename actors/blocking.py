@@ -67,7 +67,7 @@ class Tunnel:
 
     def __init__(self, what: TunnelManager | int | str | None = None) -> None:
         """`what`: a port, a URL, or a `TunnelManager` that says more."""
-        self._manager = what if isinstance(what, TunnelManager) else TunnelManager(what)
+        self._manager = TunnelManager.of(what)
         self._lock = threading.RLock()
         """One start or shutdown at a time."""
         self._thread: _LoopThread | None = None

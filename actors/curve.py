@@ -14,6 +14,7 @@ from zmq.auth import load_certificate
 from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 
+from actors import bus
 from actors.errors import UsageError
 from actors.messages import Curve
 
@@ -34,11 +35,9 @@ def read_keys(secret_file: Path) -> tuple[bytes, bytes]:
     try:
         if stat.S_IMODE(secret_file.stat().st_mode) & 0o077:
             raise UsageError(f"others may read the secret key in {secret_file}: chmod 600 it, or make a new one")
-        public, secret = load_certificate(secret_file)
     except OSError as error:
-        raise UsageError(f"cannot read the key in {secret_file}: {error.strerror or 'no such file'}") from None
-    except ValueError:
-        public, secret = b"", None
+        raise UsageError(f"cannot read the key in {secret_file}: {error.strerror}") from None
+    public, secret = _load(secret_file)
     if secret is None or not (_is_key(public) and _is_key(secret)):
         raise UsageError(f"{secret_file} holds no secret key: give the .key_secret file that tunnel-keys made")
     return public, secret
@@ -67,15 +66,20 @@ def read_public_key(path: Path) -> bytes:
     Raises:
         UsageError: it holds none, or cannot be read.
     """
-    try:
-        public = load_certificate(path)[0]
-    except OSError as error:
-        raise UsageError(f"cannot read the key in {path}: {error.strerror or 'no such file'}") from None
-    except ValueError:
-        public = b""
+    public, _ = _load(path)
     if not _is_key(public):
         raise UsageError(f"{path} holds no public key: give the .key file that tunnel-keys made")
     return public
+
+
+def _load(path: Path) -> tuple[bytes, bytes | None]:
+    """The keys in a file; an empty public one if it is no certificate."""
+    try:
+        return load_certificate(path)
+    except OSError as error:
+        raise UsageError(f"cannot read the key in {path}: {error.strerror or 'no such file'}") from None
+    except ValueError:
+        return b"", None
 
 
 def _is_key(text: bytes | None) -> bool:
@@ -102,6 +106,19 @@ def authenticator(context: zmq.asyncio.Context, curve: Curve) -> AsyncioAuthenti
     made.start()
     made.configure_curve_callback(domain=DOMAIN, credentials_provider=_Allowed(curve.clients))
     return made
+
+
+def bind_guarded(
+    context: zmq.asyncio.Context, socket: zmq.asyncio.Socket, curve: Curve, endpoint: str
+) -> tuple[AsyncioAuthenticator, str]:
+    """Bind `socket` to one endpoint more, for clients of the allow-list; return who judges, and what was bound.
+
+    Raises:
+        LocalSetupError: the endpoint is taken, or cannot be bound.
+    """
+    judge = authenticator(context, curve)
+    guard(socket, curve)
+    return judge, bus.bind(socket, endpoint)
 
 
 def guard(socket: zmq.asyncio.Socket, curve: Curve) -> None:

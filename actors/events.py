@@ -5,6 +5,8 @@ On the socket an event is two frames, topic and payload; the topic is the event'
 Events are lossy by nature: nobody waits for a slow subscriber. What must not be lost is counted (see metrics/).
 """
 
+from typing import TypeVar
+
 import msgspec
 
 from actors.tally import Totals
@@ -254,6 +256,19 @@ AnyEvent = (
     | Stopped
 )
 """All of them, for a typed decoder: `msgspec.json.decode(line, type=AnyEvent)`."""
+
+
+T = TypeVar("T")
+
+
+def read_payload(payload: bytes, kind: type[T]) -> T:
+    """What an event's payload says, in either of its formats (`--events-format`).
+
+    Raises:
+        msgspec.MsgspecError and the other `DECODE_ERRORS` of `messages.py`: it cannot be read as a `kind`.
+    """
+    decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
+    return decode(payload, type=kind)
 
 
 def topic_of(event: Event) -> str:

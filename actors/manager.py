@@ -73,6 +73,11 @@ class TunnelManager:
     _entered: list["TunnelHandle"] = field(default_factory=list, init=False, repr=False, compare=False)
     """Those of `async with`, the innermost last."""
 
+    @classmethod
+    def of(cls, what: "TunnelManager | int | str | None") -> "TunnelManager":
+        """A manager as it is; or one for a port or a URL."""
+        return what if isinstance(what, TunnelManager) else cls(what)
+
     def _with(self, **flags: str | tuple[str, ...] | bool) -> Self:
         return dataclasses.replace(self, _flags={**self._flags, **flags})
 

@@ -291,6 +291,11 @@ class StreamDelta(Message, frozen=True, tag="stream_delta"):
     gauges: Gauges = Gauges()
     version: int = SCHEMA_VERSION
 
+    @property
+    def tally(self) -> Tally:
+        """All running totals of the generation."""
+        return Tally(self.totals, self.details)
+
 
 class LifecycleReport(Message, frozen=True, tag="lifecycle"):
     """The supervisor's own counts, as totals; a higher sequence number replaces a lower one."""

@@ -47,8 +47,7 @@ def tunnel() -> Iterator[Callable[["int | str | TunnelManager"], PublicTunnel]]:
     with contextlib.ExitStack() as stack:
 
         def make(what: int | str | TunnelManager) -> PublicTunnel:
-            manager = what if isinstance(what, TunnelManager) else TunnelManager(what)
-            made = stack.enter_context(Tunnel(manager.with_local_edge()))
+            made = stack.enter_context(Tunnel(TunnelManager.of(what).with_local_edge()))
             parts = urllib.parse.urlsplit(made.url)
             # Not every resolver knows *.localhost: the edge is called by its number, and the name is in Host.
             client = httpx.Client(

@@ -8,13 +8,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import msgspec
 import zmq
-from zmq.auth.asyncio import AsyncioAuthenticator
 
 from actors import bus, lifeline, log
-from actors.curve import authenticator, guard
 from actors.errors import TunnelError
 from actors.messages import (
     DECODE_ERRORS,
@@ -35,6 +34,9 @@ from actors.metrics.exposition import exposition, snapshot
 from actors.metrics.registry import CounterRegistry
 from actors.tasks import Tasks
 
+if TYPE_CHECKING:
+    from zmq.auth.asyncio import AsyncioAuthenticator
+
 
 class MetricsActor:
     """Counts, and answers what it has counted."""
@@ -53,9 +55,10 @@ class MetricsActor:
         self._endpoints = {"deltas": deltas, "metrics": metrics}
         self._authenticator: AsyncioAuthenticator | None = None
         if orders.curve is not None and orders.guarded_endpoint is not None:
-            self._authenticator = authenticator(context, orders.curve)
-            guard(self._queries, orders.curve)
-            self._endpoints["guarded"] = bus.bind(self._queries, orders.guarded_endpoint)
+            from actors.curve import bind_guarded  # here, since few ask for it
+
+            judge, bound = bind_guarded(context, self._queries, orders.curve, orders.guarded_endpoint)
+            self._authenticator, self._endpoints["guarded"] = judge, bound
         self._context = context
         self._orders = orders
         self._tasks = Tasks(self._fault)

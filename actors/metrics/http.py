@@ -18,6 +18,7 @@ from aiohttp import web
 
 from actors import bus
 from actors.errors import LocalSetupError
+from actors.events import read_payload
 from actors.messages import DECODE_ERRORS, HostPort
 from actors.metrics.prometheus import CONTENT_TYPE
 
@@ -66,9 +67,8 @@ class Readiness:
         socket.connect(endpoint)
         while True:
             payload = (await socket.recv_multipart())[-1]
-            decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
             with contextlib.suppress(*DECODE_ERRORS):
-                self._said, self._at = decode(payload, type=_Stats), self._loop.time()
+                self._said, self._at = read_payload(payload, _Stats), self._loop.time()
 
 
 def make_app(exposition: Callable[[], str | None], readiness: Readiness, connector_id: str) -> web.Application:

@@ -41,8 +41,7 @@ class TunnelCounters:
         if report.sequence > sequence:
             if sequence:
                 self.gaps += report.sequence - sequence - 1
-            told = Tally(report.totals, report.details)
-            generations[report.generation] = (report.sequence, tally.highest(told))
+            generations[report.generation] = (report.sequence, tally.highest(report.tally))
             if report.generation >= self._gauges.get(report.slot, (0, None))[0]:
                 self._gauges[report.slot] = (report.generation, report.gauges)
         if len(generations) > KEPT_GENERATIONS:

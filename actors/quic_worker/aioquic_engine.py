@@ -52,28 +52,27 @@ _LIMIT_FRAME_CAPACITY: Final = 1 + 8 + 8
 """A frame type and two variable-length integers."""
 
 
-class CountingCubic(CubicCongestionControl):
-    """aioquic's CUBIC, which also says how many packets were lost."""
+class _CountsLosses:
+    """What aioquic's own controllers do not say: how many packets were lost."""
+
+    packets_lost = 0
+
+    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
+        lost = list(packets)
+        self.packets_lost += len(lost)
+        super().on_packets_lost(now=now, packets=lost)  # type: ignore[misc]
+
+
+class CountingCubic(_CountsLosses, CubicCongestionControl):
+    """aioquic's CUBIC."""
 
     NAME: Final = "counting-cubic"
-    packets_lost = 0
-
-    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
-        lost = list(packets)
-        self.packets_lost += len(lost)
-        super().on_packets_lost(now=now, packets=lost)
 
 
-class CountingReno(RenoCongestionControl):
-    """The same of its Reno."""
+class CountingReno(_CountsLosses, RenoCongestionControl):
+    """aioquic's Reno."""
 
     NAME: Final = "counting-reno"
-    packets_lost = 0
-
-    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
-        lost = list(packets)
-        self.packets_lost += len(lost)
-        super().on_packets_lost(now=now, packets=lost)
 
 
 _CONTROLLERS: Final[dict[CongestionControl, type[BbrCongestionControl | CountingCubic | CountingReno]]] = {

@@ -90,7 +90,7 @@ class Ledger:
     def taken(self, report: StreamDelta) -> None:
         """The bus took `report`."""
         self._sequence = report.sequence
-        self._reported = Tally(report.totals, report.details)
+        self._reported = report.tally
 
     def refused(self) -> None:
         """The bus did not take a report."""

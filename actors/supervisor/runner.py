@@ -7,13 +7,11 @@ import random
 import secrets
 import signal
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import zmq
-from zmq.auth.asyncio import AsyncioAuthenticator
 
 from actors import __version__, bus, events, lifeline, log, run_folder, trust
-from actors.curve import authenticator, guard
 from actors.errors import ExitCode, TunnelError
 from actors.log import Logger
 from actors.messages import Drain, Heartbeat, HostPort, Origin, Ready, Registered, Stopped, Unregistered, Up, encode
@@ -42,6 +40,9 @@ from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.supervisor.terminal import Terminal
 from actors.tally import Totals
 from actors.tasks import Tasks, until_over
+
+if TYPE_CHECKING:
+    from zmq.auth.asyncio import AsyncioAuthenticator
 
 STATS_INTERVAL: Final = 1.0
 """Seconds between `stats` events."""
@@ -138,9 +139,11 @@ class Supervisor:
         self._events_endpoint = bus.bind(events_socket, events_here)
         self._bound.append(self._events_endpoint)
         if settings.curve is not None and events_guarded is not None:
-            self._authenticator = authenticator(self._context, settings.curve)
-            guard(events_socket, settings.curve)
-            self._log.info("events for clients with a key", endpoint=bus.bind(events_socket, events_guarded))
+            from actors.curve import bind_guarded  # here, since few ask for it
+
+            judge, bound = bind_guarded(self._context, events_socket, settings.curve, events_guarded)
+            self._authenticator = judge
+            self._log.info("events for clients with a key", endpoint=bound)
         deltas_endpoint = f"ipc://{folder}/deltas"
         self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
         self._deltas.connect(deltas_endpoint)

@@ -12,7 +12,7 @@ from typing import Final
 from actors import events, log
 from actors.supervisor.output import OutputWriter
 
-BLACK_ON_WHITE: Final = "\x1b[38;5;231m\x1b[48;5;16m"
+WHITE_ON_BLACK: Final = "\x1b[38;5;231m\x1b[48;5;16m"
 """The blocks of the code are its light parts: white on black whatever the terminal's own colours, or it is inverted."""
 
 RESET: Final = "\x1b[0m"
@@ -105,7 +105,7 @@ def qr_code(url: str, *, colors: bool) -> str:
     out = io.StringIO()
     segno.make(url, error="l", micro=False).terminal(out=out, compact=True, border=QUIET_ZONE)
     rows = out.getvalue().rstrip("\n").splitlines()
-    return "".join(f"{BLACK_ON_WHITE}{row}{RESET}\n" if colors else f"{row}\n" for row in rows)
+    return "".join(f"{WHITE_ON_BLACK}{row}{RESET}\n" if colors else f"{row}\n" for row in rows)
 
 
 def live_line(stats: events.Stats, width: int) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from actors import bus
+from actors.events import read_payload
 from actors.messages import DECODE_ERRORS
 from actors.tools.catalogue import kinds, schema, topic
 from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run, subscribe
@@ -44,9 +45,8 @@ async def _follow(where: Door, topics: list[str]) -> None:
 
 def _print(payload: bytes) -> None:
     """As one line of JSON, made here: whoever publishes must not write to this terminal."""
-    decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
     with contextlib.suppress(*DECODE_ERRORS, TypeError):
-        print(msgspec.json.encode(decode(payload)).decode(), flush=True)
+        print(msgspec.json.encode(read_payload(payload, object)).decode(), flush=True)
 
 
 def parser() -> argparse.ArgumentParser:

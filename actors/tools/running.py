@@ -16,6 +16,7 @@ import zmq
 from actors import __version__, bus
 from actors.curve import authenticate, read_keys, read_public_key
 from actors.errors import LocalSetupError, UsageError
+from actors.events import read_payload
 from actors.messages import DECODE_ERRORS
 from actors.supervisor.state_folder import TunnelState, read_state
 from actors.url_file import default_state_folder
@@ -155,9 +156,8 @@ async def next_event(where: Door, topic: str, kind: type[T], timeout: float = AN
         async with asyncio.timeout(timeout):
             while True:
                 payload = (await socket.recv_multipart())[-1]
-                decode = msgspec.json.decode if payload.startswith(b"{") else msgspec.msgpack.decode
                 with contextlib.suppress(*DECODE_ERRORS):  # what cannot be read is none of ours
-                    return decode(payload, type=kind)
+                    return read_payload(payload, kind)
     except TimeoutError:
         return None
     finally:

@@ -79,14 +79,19 @@ async def in_the_middle(made: Tunnel, link: UdpProxy) -> AsyncIterator[None]:
 # --- the edge ---
 
 
-@pytest.mark.row("E1")
-async def test_edge_that_is_silent_for_a_moment(state: Path) -> None:
+async def live_through_an_outage(state: Path, seconds: float) -> None:
+    """Nothing passes, either way, in the middle of bodies."""
     hole = Blackhole()
     link = slow_link(hole)
     async with uvicorn_origin() as port, trial(port, state, link=link) as made, in_the_middle(made, link):
         hole.is_on = True
-        await asyncio.sleep(2.0)  # the fault itself
+        await asyncio.sleep(seconds)  # the fault itself
         hole.is_on = False
+
+
+@pytest.mark.row("E1")
+async def test_edge_that_is_silent_for_a_moment(state: Path) -> None:
+    await live_through_an_outage(state, 2.0)
 
 
 @pytest.mark.row("E2")
@@ -271,9 +276,4 @@ async def test_another_source_port_in_the_middle(state: Path) -> None:
 
 @pytest.mark.row("N2")
 async def test_link_that_is_down_for_a_moment(state: Path) -> None:
-    hole = Blackhole()
-    link = slow_link(hole)
-    async with uvicorn_origin() as port, trial(port, state, link=link) as made, in_the_middle(made, link):
-        hole.is_on = True
-        await asyncio.sleep(3.0)  # the fault itself
-        hole.is_on = False
+    await live_through_an_outage(state, 3.0)

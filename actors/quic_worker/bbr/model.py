@@ -227,9 +227,7 @@ class Bbr:
         self._full_bw_now = False
 
     def _check_startup_done(self) -> None:
-        if self.state is not State.STARTUP:
-            return
-        if self.full_bw_reached:
+        if self.state is State.STARTUP and self.full_bw_reached:
             self.state = State.DRAIN
 
     def _check_startup_high_loss(self) -> None:
