@@ -125,6 +125,8 @@ class Registered(Event, frozen=True, kw_only=True, tag="registered"):
     tunnel_id: str
     location: str
     connection_id: str
+    key_exchange: str
+    """The TLS group that was agreed: `X25519MLKEM768` is safe from computers to come."""
     connections: int
     """How many are up now."""
 
@@ -182,6 +184,8 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     reconnects: int
     rtt: float
     """Seconds; the smallest of the connections'."""
+    key_exchanges: list[str]
+    """The TLS groups that were agreed, each once."""
     state: str
     serves: bool
     """Both as in the event `state`."""

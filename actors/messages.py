@@ -122,7 +122,18 @@ class HostPort(Message, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+QuicEngine = Literal["aioquic", "qh3"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
+
+
+class Transport(Message, frozen=True):
+    """How a worker speaks QUIC to the edge."""
+
+    engine: QuicEngine = "aioquic"
+    congestion_control: CongestionControl = "bbr"
+    """qh3 knows CUBIC only."""
+    post_quantum: bool = False
+    """Whether to accept no other key exchange."""
 
 
 class Curve(Message, frozen=True):
@@ -164,11 +175,13 @@ class WorkerOrders(ChildOrders, frozen=True):
     max_streams: Annotated[int, msgspec.Meta(ge=1)]
     deltas_endpoint: str
     log_requests: bool
-    congestion_control: CongestionControl
+    transport: Transport
 
 
 class SpareOrders(ChildOrders, frozen=True):
     """A worker that does its imports and then waits for its `WorkerOrders`, on stdin like these."""
+
+    engine: QuicEngine
 
 
 class MetricsOrders(ChildOrders, frozen=True):
@@ -213,6 +226,8 @@ class Registered(Message, frozen=True, tag="registered"):
     location: str
     connection_id: str
     """A UUID of the edge's."""
+    key_exchange: str
+    """The TLS group that was agreed, by its registered name."""
 
 
 HEARTBEAT_INTERVAL: Final = 1.0

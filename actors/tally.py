@@ -173,6 +173,7 @@ class Connected(Message, frozen=True):
 
     slot: Count
     generation: Count
+    key_exchange: Label = ""
 
 
 class LifecycleCounts(Message, frozen=True):

@@ -3,6 +3,7 @@
 import datetime
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ def run_folders() -> Iterator[Path]:
     else:
         os.environ["XDG_RUNTIME_DIR"] = before
     shutil.rmtree(folder, ignore_errors=True)  # browsers leave files of theirs there
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hang_up() -> None:
+    """Under nohup, children would inherit that SIGHUP is ignored, and the tests of a hang-up would wait for nothing."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

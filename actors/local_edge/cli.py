@@ -36,6 +36,9 @@ def make_parser() -> argparse.ArgumentParser:
         ("admin", "the endpoints for tests"),
     ):
         parser.add_argument(f"--{name}", type=_host_port, default=ANY_PORT, metavar="HOST:PORT", help=what)
+    parser.add_argument(
+        "--quic-engine", choices=("aioquic", "qh3"), default="aioquic", help="what speaks QUIC (default: aioquic)"
+    )
     parser.add_argument("--log-level", choices=log.LEVELS, default="warning", help="on stderr (default: warning)")
     return parser
 
@@ -49,7 +52,13 @@ async def _run(arguments: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     with tempfile.TemporaryDirectory(prefix="local-edge-") as folder:
         async with local_edge(
-            Path(folder), logger, api=arguments.api, quic=arguments.quic, http=arguments.http, admin=arguments.admin
+            Path(folder),
+            logger,
+            api=arguments.api,
+            quic=arguments.quic,
+            http=arguments.http,
+            admin=arguments.admin,
+            quic_engine=arguments.quic_engine,
         ) as endpoints:
             print(json.dumps(endpoints._asdict()), flush=True)
             await stop.wait()

@@ -37,10 +37,10 @@ class EdgeSession(Session):
     # --- from the connection ---
 
     def handshake_completed(self) -> None:
-        self._registry.note("handshake", server_name=self.connection.quic.client_server_name)
+        self._registry.note("handshake", server_name=self.connection.edge_engine.client_server_name)
 
     def accept(self, stream: Stream) -> None:
-        if stream.id == 0 and self.connection.quic.client_server_name == SERVER_NAME:
+        if stream.id == 0 and self.connection.edge_engine.client_server_name == SERVER_NAME:
             stream.handler = ControlHandler(self, stream)
         else:
             stream.handler = _Ignored()

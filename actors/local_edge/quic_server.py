@@ -5,11 +5,10 @@ import socket
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicProtocolVersion, encode_quic_version_negotiation
 
-from actors.local_edge.tls import EdgeConnection, UnknownServerName
-from actors.quic_worker.aioquic_engine import AioquicEngine
+from actors.local_edge.engines import EdgeEngine, MakeEngine
+from actors.local_edge.tls import UnknownServerName
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.engine import Address, Closed, Datagram
 from actors.quic_worker.udp import UdpSocket
@@ -26,8 +25,8 @@ _VERSION_1: Final = int(QuicProtocolVersion.VERSION_1)
 class ServerConnection(Connection):
     """A connection that its server finds by its connection ids."""
 
-    def __init__(self, server: "QuicServer", engine: AioquicEngine, quic: EdgeConnection) -> None:
-        self.quic = quic
+    def __init__(self, server: "QuicServer", engine: EdgeEngine) -> None:
+        self.edge_engine = engine
         self.ids: set[bytes] = set()
         self.frozen = False
         """For tests: what comes is not read and nothing is sent, as if the network had died."""
@@ -43,11 +42,11 @@ class ServerConnection(Connection):
 
     def _send_if_served(self, datagrams: list[Datagram]) -> None:
         """Nothing leaves before the client has asked for a name that is served: a wrong one is met with silence."""
-        if self.quic.client_server_name and not self.frozen:
+        if self.edge_engine.client_server_name and not self.frozen:
             self._server.udp.send(datagrams)
 
     def transmit(self) -> None:
-        if self.quic.has_begun:
+        if self.edge_engine.has_begun:
             super().transmit()
 
     def connection_id_issued(self, connection_id: bytes) -> None:
@@ -72,14 +71,13 @@ class Session(Protocol):
 
 
 class QuicServer:
-    """Serves `configuration` to clients that ask for one of `server_names`."""
+    """Serves every client that comes, each with an engine of its own."""
 
     def __init__(
         self,
         bind: tuple[str, int],
-        configuration: QuicConfiguration,
+        make_engine: MakeEngine,
         *,
-        server_names: tuple[str, ...],
         make_session: Callable[[ServerConnection], Session],
     ) -> None:
         """Bind to `bind` (an IP literal and a port; 0 for any).
@@ -90,8 +88,7 @@ class QuicServer:
         family = socket.AF_INET6 if ipaddress.ip_address(bind[0]).version == 6 else socket.AF_INET
         address: Address = bind if family == socket.AF_INET else (*bind, 0, 0)
         self.make_session = make_session
-        self._configuration = configuration
-        self._server_names = server_names
+        self._make_engine = make_engine
         self._by_id: dict[bytes, ServerConnection] = {}
         self.udp = UdpSocket(address, family, self._receive)
 
@@ -133,7 +130,7 @@ class QuicServer:
                 connection.receive(datagrams)
             except UnknownServerName:
                 self.forget(connection)
-            if not connection.quic.has_begun:
+            if not connection.edge_engine.has_begun:
                 self.forget(connection)
 
     def _connection_of(self, data: bytes, address: Address) -> ServerConnection | None:
@@ -156,9 +153,8 @@ class QuicServer:
         return None if data[0] & _PACKET_TYPE else self._new_connection(destination_id)
 
     def _new_connection(self, destination_id: bytes) -> ServerConnection:
-        quic = EdgeConnection(configuration=self._configuration, original_destination_connection_id=destination_id)
-        quic.server_names = self._server_names
-        connection = ServerConnection(self, AioquicEngine(quic), quic)
+        engine = self._make_engine(destination_id)
+        connection = ServerConnection(self, engine)
         self.add(destination_id, connection)
-        self.add(quic.host_cid, connection)
+        self.add(engine.connection_id, connection)
         return connection

@@ -8,17 +8,17 @@ from typing import Final, NamedTuple, TypeVar
 
 from aiohttp import web
 
-from actors import trust
 from actors.errors import LocalSetupError
 from actors.local_edge.admin import make_admin
 from actors.local_edge.api import make_api
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.edge import PROBE_NAME, SERVER_NAME, EdgeRegistry, EdgeSession
+from actors.local_edge.engines import edge_engines
 from actors.local_edge.front import front
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
 from actors.log import Logger
-from actors.quic_worker.aioquic_engine import server_configuration
+from actors.messages import QuicEngine
 
 T = TypeVar("T")
 
@@ -49,6 +49,7 @@ async def local_edge(
     quic: HostPort = ANY_PORT,
     http: HostPort = ANY_PORT,
     admin: HostPort = ANY_PORT,
+    quic_engine: QuicEngine = "aioquic",
 ) -> AsyncIterator[Endpoints]:
     """Run the services until the block is left. The authority's certificate is written to `folder`.
 
@@ -67,10 +68,7 @@ async def local_edge(
         try:
             server = QuicServer(
                 quic,
-                server_configuration(
-                    alpn=trust.ALPN, certificate=certificates.certificate, private_key=certificates.private_key
-                ),
-                server_names=(SERVER_NAME, PROBE_NAME),
+                edge_engines(quic_engine, certificates, (SERVER_NAME, PROBE_NAME)),
                 make_session=lambda connection: EdgeSession(connection, registry, log),
             )
         except OSError as error:

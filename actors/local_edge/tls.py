@@ -2,32 +2,25 @@
 
 The Go client sends X25519MLKEM768 as its only key share, a group that aioquic does not know, and the edge meets an
 unknown server name with silence. `EdgeContext` adds both to aioquic's TLS and leaves every other handshake to it.
-
-X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem): the client's share is an ML-KEM-768 encapsulation key and an X25519 key,
-the server's a ciphertext and an X25519 key; the secret is both secrets, ML-KEM's first.
 """
 
 import os
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Any
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from actors.quic_worker.aioquic_engine import CreditedConnection
-
-X25519MLKEM768: Final = 0x11EC
-_ENCAPSULATION_KEY_BYTES: Final = 1184
-_X25519_BYTES: Final = 32
+from actors.quic_worker.engines import hybrid
+from actors.quic_worker.engines.aioquic_fast import FastConnection
 
 
 class UnknownServerName(Exception):
     """The client wants a server that is not here. The edge answers nothing."""
 
 
-class EdgeConnection(CreditedConnection):
+class EdgeConnection(FastConnection):
     """The server's end of a QUIC connection, with `EdgeContext` as its TLS."""
 
     server_names: Collection[str] = ()
@@ -63,8 +56,8 @@ class EdgeContext(tls.Context):
             raise UnknownServerName(hello.server_name)
         self.client_server_name = hello.server_name or ""
         shares = dict(hello.key_share or [])
-        if X25519MLKEM768 in shares:
-            self._answer_hybrid(hello, shares[X25519MLKEM768], input_buf.data, initial_buf, handshake_buf)
+        if hybrid.GROUP in shares:
+            self._answer_hybrid(hello, shares[hybrid.GROUP], input_buf.data, initial_buf, handshake_buf)
         else:
             input_buf.seek(start)
             super()._server_handle_hello(input_buf, initial_buf, handshake_buf)
@@ -73,7 +66,10 @@ class EdgeContext(tls.Context):
         self, hello: tls.ClientHello, share: bytes, message: bytes, initial_buf: Buffer, handshake_buf: Buffer
     ) -> None:
         """ServerHello to Finished (RFC 8446 section 4), without the PSKs and client certificates nobody asks for."""
-        answer_share, secret = _exchange(share)
+        try:
+            answer_share, secret = hybrid.answer(share)
+        except ValueError as error:
+            raise tls.AlertIllegalParameter(f"invalid key share: {error}") from error
         cipher_suite = _first(self._cipher_suites, hello.cipher_suites, tls.AlertHandshakeFailure("cipher suite"))
         algorithm = _first(
             self._signature_algorithms_for_private_key(),
@@ -100,7 +96,7 @@ class EdgeContext(tls.Context):
                     legacy_session_id=self.legacy_session_id,
                     cipher_suite=cipher_suite,
                     compression_method=tls.CompressionMethod.NULL,
-                    key_share=(X25519MLKEM768, answer_share),
+                    key_share=(hybrid.GROUP, answer_share),
                     supported_version=tls.TLS_VERSION_1_3,
                 ),
             )
@@ -133,21 +129,6 @@ class EdgeContext(tls.Context):
         self._next_dec_key = schedule.derive_secret(b"c ap traffic")
         self._psk_key_exchange_mode = None
         self._server_expect_finished()
-
-
-def _exchange(share: bytes) -> tuple[bytes, bytes]:
-    """Return the server's share and the common secret for a client's share."""
-    if len(share) != _ENCAPSULATION_KEY_BYTES + _X25519_BYTES:
-        raise tls.AlertIllegalParameter("X25519MLKEM768 share of the wrong length")
-    try:
-        encapsulation_key = mlkem.MLKEM768PublicKey.from_public_bytes(share[:_ENCAPSULATION_KEY_BYTES])
-        client_key = x25519.X25519PublicKey.from_public_bytes(share[_ENCAPSULATION_KEY_BYTES:])
-        own_key = x25519.X25519PrivateKey.generate()
-        kem_secret, ciphertext = encapsulation_key.encapsulate()
-        secret = kem_secret + own_key.exchange(client_key)
-    except ValueError as error:
-        raise tls.AlertIllegalParameter("invalid X25519MLKEM768 share") from error
-    return ciphertext + own_key.public_key().public_bytes_raw(), secret
 
 
 def _first(ours: Collection[Any], theirs: Collection[Any] | None, otherwise: tls.Alert) -> Any:

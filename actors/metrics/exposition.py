@@ -108,6 +108,15 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
             "tunnel_connections_wanted", "Connections that there should be.", [Sample({}, lifecycle.slots)], "gauge"
         ),
         Family(
+            "tunnel_connection_info",
+            "Always 1; the key exchange that was agreed is in the labels.",
+            [
+                Sample({**here, "slot": str(connection.slot), "key_exchange": connection.key_exchange}, 1)
+                for connection in lifecycle.connected
+            ],
+            "gauge",
+        ),
+        Family(
             "tunnel_registrations_total",
             "Registrations that the edge took.",
             [Sample({}, lifecycle.registrations)],
@@ -216,7 +225,12 @@ def snapshot(registry: CounterRegistry) -> dict[str, Any]:
         "connection_failures": lifecycle.connection_failures,
         "actor_restarts": lifecycle.actor_restarts,
         "connections": [
-            {"slot": connection.slot, "generation": connection.generation} for connection in lifecycle.connected
+            {
+                "slot": connection.slot,
+                "generation": connection.generation,
+                "key_exchange": connection.key_exchange,
+            }
+            for connection in lifecycle.connected
         ],
         "tunnels": {
             tunnel_id: {

@@ -5,8 +5,9 @@
     dial.py        begins a connection: socket, trust, engine
     udp.py         the UDP socket: batches of datagrams in and out
     connection.py  one QUIC connection on an event loop: timer, streams, back-pressure
-    engine.py      what a QUIC engine must offer; aioquic_engine.py is the one we have
-    bbr/           a congestion controller that models the path (pure); aioquic_bbr.py plugs it into aioquic
+    engine.py      what a QUIC engine must offer
+    engines/       the two that there are: aioquic, made fast, and qh3
+    bbr/           a congestion controller that models the path (pure); aioquic's
     control.py     the control stream: RPC to the edge
     streams.py     what to do with a stream that the edge opens
     wire/          the protocol's bytes (pure)

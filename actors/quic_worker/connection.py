@@ -177,9 +177,7 @@ class Connection:
 
     def receive(self, datagrams: list[Datagram]) -> None:
         """Take a batch of datagrams: all are read before anything is delivered, and that before anything is sent."""
-        now = self._loop.time()
-        for data, address in datagrams:
-            self.engine.receive(data, address, now)
+        self.engine.receive(datagrams, self._loop.time())
         self.engine.deliver(self)
         self.transmit()
 
@@ -210,6 +208,7 @@ class Connection:
 
     def _scheduled_transmit(self) -> None:
         if self._transmit_scheduled:
+            self.engine.deliver(self)  # what waited for its consumer
             self.transmit()
 
     def transmit(self) -> None:
@@ -220,7 +219,7 @@ class Connection:
             if stream.check_writable():
                 self._watched.pop(stream.id, None)
         self._set_timer()
-        if self._flushed is not None and not self._flushed.done() and not self.engine.undelivered():
+        if self._flushed is not None and not self._flushed.done() and not self.engine.is_undelivered():
             self._flushed.set_result(None)
 
     async def flushed(self) -> None:

@@ -5,17 +5,17 @@ import socket
 from collections.abc import Callable
 
 from actors import trust
-from actors.messages import CongestionControl, EdgeAddress
-from actors.quic_worker.aioquic_engine import AioquicEngine, client_configuration
+from actors.messages import EdgeAddress, Transport
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.engine import Address, Closed
+from actors.quic_worker.engines import client_engine
 from actors.quic_worker.udp import ANY_ADDRESS, Receiver, UdpSocket
 
 
 def open_connection(
     edge: EdgeAddress,
     ca_file: str | None,
-    congestion_control: CongestionControl,
+    transport: Transport,
     *,
     receive: Receiver,
     accept: Callable[[Stream], None],
@@ -28,14 +28,13 @@ def open_connection(
         OSError: there is no socket to be had.
     """
     udp = UdpSocket(ANY_ADDRESS[_family(edge)], _family(edge), receive)
-    configuration = client_configuration(
+    engine = client_engine(
+        transport,
         server_name=trust.EDGE_SERVER_NAME,
         alpn=trust.ALPN,
         ca_file=ca_file or trust.system_roots(),
         ca_data=None if ca_file else trust.edge_roots(),
-        congestion_control=congestion_control,
     )
-    engine = AioquicEngine.client(configuration)
     return udp, Connection(engine, udp.send, accept=accept, on_handshake=on_handshake, on_closed=on_closed)
 
 

@@ -1,6 +1,6 @@
 """What a QUIC engine offers to the rest of the worker: bytes in, bytes out, no socket and no clock of its own.
 
-The one engine now is aioquic (`aioquic_engine.py`); nothing outside that module knows it.
+There are two, in `engines/`; nothing outside that folder knows which one it is.
 """
 
 from typing import NamedTuple, Protocol
@@ -38,8 +38,8 @@ class Engine(Protocol):
     def connect(self, address: Address, now: float) -> None:
         """Begin the handshake (client)."""
 
-    def receive(self, data: bytes, address: Address, now: float) -> None:
-        """Take a datagram."""
+    def receive(self, datagrams: list[Datagram], now: float) -> None:
+        """Take datagrams that came together."""
 
     def deliver(self, listener: EngineListener) -> None:
         """Tell `listener` what happened since the last call."""
@@ -74,8 +74,8 @@ class Engine(Protocol):
     def discard(self, stream_id: int) -> None:
         """Nothing more of this stream will be consumed: what it holds of the connection's credit is given back."""
 
-    def undelivered(self) -> int:
-        """How many streams, besides the first, still have something to send or to be acknowledged."""
+    def is_undelivered(self) -> bool:
+        """Whether a stream, besides the first, still has something to send or to be acknowledged."""
 
     def ping(self) -> None:
         """Send a PING."""
@@ -88,6 +88,9 @@ class Engine(Protocol):
 
     def packets_lost(self) -> int:
         """Packets of ours that were declared lost (RFC 9002 section 6)."""
+
+    def key_exchange(self) -> str:
+        """The TLS group that was agreed, by its registered name; empty while that is not known."""
 
     def close(self, error_code: int, reason: str) -> None:
         """CONNECTION_CLOSE by the application."""

@@ -10,6 +10,7 @@ import sys
 from actors import lifeline
 from actors.child import beat_until
 from actors.messages import SpareOrders, WorkerOrders
+from actors.quic_worker import engines
 from actors.quic_worker.worker import live
 
 
@@ -23,6 +24,7 @@ async def _wait_for_orders(orders: SpareOrders) -> None:
 def main() -> int:
     """Wait, then run one worker to its end; return the process's exit status."""
     orders = lifeline.read_orders(SpareOrders)
+    engines.load(orders.engine)
     asyncio.run(_wait_for_orders(orders))
     return live(lifeline.read_orders(WorkerOrders))
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -32,6 +33,13 @@ _READ_SIZE: Final = 65535
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
+_WHOLE: Final[dict[socket.AddressFamily, tuple[tuple[str, int, int, int], ...]]] = {
+    socket.AF_INET: (("linux", socket.IPPROTO_IP, 10, 3), ("darwin", socket.IPPROTO_IP, 28, 1)),
+    socket.AF_INET6: (("linux", socket.IPPROTO_IPV6, 23, 3), ("darwin", socket.IPPROTO_IPV6, 62, 1)),
+}
+"""No datagram is to be fragmented (RFC 9000 section 14): IP_MTU_DISCOVER with IP_PMTUDISC_PROBE, which leaves the
+search for the path's size to the engine; IP_DONTFRAG on macOS. The socket module has no names for them."""
+
 _ANCILLARY: Final = socket.CMSG_SPACE(struct.calcsize("i"))
 
 ANY_ADDRESS: Final[dict[socket.AddressFamily, Address]] = {
@@ -60,17 +68,20 @@ class UdpSocket:
         """What the last failed send said: the reason to give when nothing is ever answered."""
         try:
             self._socket.setblocking(False)
-            self._prepare()
+            self._prepare(family)
             self._socket.bind(bind)
         except OSError:
             self._socket.close()
             raise
         self._loop.add_reader(self._socket, self._readable)
 
-    def _prepare(self) -> None:
+    def _prepare(self, family: socket.AddressFamily) -> None:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+        for platform, level, option, value in _WHOLE[family]:
+            if sys.platform == platform:
+                self._try(level, option, value)
         self._segments = self._try(_SOL_UDP, _UDP_SEGMENT, 0)
         self._coalesces = self._try(_SOL_UDP, _UDP_GRO, 1)
 
@@ -166,7 +177,7 @@ class UdpSocket:
                 self._segments = False  # this path cannot do it: one by one from now on
                 for data in group:
                     self._flush([data], len(data), destination)
-            else:
+            elif error.errno != errno.EMSGSIZE:  # a probe for the path's size: lost like one on the way
                 self.last_error = error
 
     def _writable(self) -> None:

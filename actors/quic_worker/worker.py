@@ -143,7 +143,7 @@ class Worker:
             udp, connection = open_connection(
                 edge,
                 self._orders.edge_ca_file,
-                self._orders.congestion_control,
+                self._orders.transport,
                 receive=self._receive,
                 accept=self._accept,
                 on_handshake=self._handshake.set,
@@ -218,7 +218,14 @@ class Worker:
             )
             raise _End(kind, result.cause or "the edge gave no cause", retry_after=result.retry_after)
         self._registered = True
-        self._say(Registered(location=result.location[:MAX_TEXT], connection_id=result.connection_id))
+        assert self._connection is not None
+        self._say(
+            Registered(
+                location=result.location[:MAX_TEXT],
+                connection_id=result.connection_id,
+                key_exchange=self._connection.engine.key_exchange(),
+            )
+        )
         if orders.slot == 0 and not result.remotely_managed:
             self._tasks.start(self._configure(control), name="configure")
         return result.connection_id

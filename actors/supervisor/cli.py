@@ -1,6 +1,7 @@
 """The command line: flags, environment, configuration file; then the supervisor."""
 
 import argparse
+import importlib.util
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ import msgspec
 
 from actors import bus, events, log
 from actors.errors import TunnelError, UsageError
-from actors.messages import Curve, Origin
+from actors.messages import CongestionControl, Curve, Origin, QuicEngine, Transport
 from actors.supervisor.flags import make_parser
 from actors.supervisor.settings import Settings
 from actors.supervisor.sources import WHAT, fill
@@ -60,7 +61,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "timeout": given.timeout,
         "grace_period": given.grace_period,
         "max_streams": given.max_streams,
-        "congestion_control": given.congestion_control,
+        "transport": _transport(given),
         "max_reconnect_attempts": given.max_reconnect_attempts,
         "spare": given.spare,
         "renew": given.renew,
@@ -82,6 +83,17 @@ def _settings(given: argparse.Namespace) -> Settings:
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
+
+
+def _transport(given: argparse.Namespace) -> Transport:
+    engine: QuicEngine = given.quic_engine or "aioquic"
+    if engine == "qh3":
+        if importlib.util.find_spec("qh3") is None:
+            raise UsageError("--quic-engine qh3 needs the package qh3: pip install 'tunnel-supervisor[fast]'")
+        if given.congestion_control not in (None, "cubic"):
+            raise UsageError(f"--congestion-control {given.congestion_control} is not for qh3, which knows cubic only")
+    congestion_control: CongestionControl = given.congestion_control or ("cubic" if engine == "qh3" else "bbr")
+    return Transport(engine, congestion_control, bool(given.post_quantum))
 
 
 def _state_folder(given: argparse.Namespace) -> Path:

@@ -98,8 +98,8 @@ class Counts:
         """Something was told to the world: count it, if it is one of those that are counted."""
         before = self.lifecycle
         match fact:
-            case Registered(slot=slot, generation=generation):
-                connected = [*self._others(slot), Connected(slot, generation)]
+            case Registered(slot=slot, generation=generation, key_exchange=key_exchange):
+                connected = [*self._others(slot), Connected(slot, generation, key_exchange)]
                 self._change(registrations=before.registrations + 1, connected=connected)
             case ConnectionEnded(slot=slot, reason=reason):
                 failures = add(before.connection_failures, {reason: 1})
@@ -134,6 +134,11 @@ class Counts:
     def reconnects(self) -> int:
         """Those of the present tunnel."""
         return self.lifecycle.reconnects.get(self.tunnel_id, 0)
+
+    @property
+    def key_exchanges(self) -> list[str]:
+        """What was agreed on the connections that are up, each once."""
+        return sorted({connection.key_exchange for connection in self.lifecycle.connected})
 
     @property
     def is_reported(self) -> bool:

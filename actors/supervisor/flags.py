@@ -287,9 +287,22 @@ def make_parser() -> argparse.ArgumentParser:
         help="fetch the public URL once a minute, to know that it leads here",
     )
     edge.add_argument(
+        "--quic-engine",
+        choices=("aioquic", "qh3"),
+        help="what speaks QUIC (default: aioquic, best on real lines; qh3 moves more where the line is no limit, and "
+        "comes with tunnel-supervisor[fast])",
+    )
+    edge.add_argument(
         "--congestion-control",
         choices=("bbr", "cubic", "reno"),
-        help="what sets the pace towards the edge (default: bbr, which fills lines that lose packets by chance)",
+        help="what sets the pace towards the edge (default: bbr, which fills lines that lose packets by chance; qh3: "
+        "cubic, its only one)",
+    )
+    edge.add_argument(
+        "--post-quantum",
+        action="store_true",
+        default=None,
+        help="accept no key exchange but X25519MLKEM768, which is offered first anyway",
     )
     edge.add_argument(
         "--user-agent", type=_user_agent, metavar="TEXT", help="towards the tunnel API (default: this program's name)"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from actors.messages import (
     ChildOrders,
-    CongestionControl,
     Credentials,
     Curve,
     HelloWorldOrders,
@@ -15,6 +14,7 @@ from actors.messages import (
     MetricsOrders,
     Origin,
     SpareOrders,
+    Transport,
     WorkerOrders,
 )
 from actors.supervisor.children import Name
@@ -38,7 +38,7 @@ class OrderBook:
     """One per supervisor: the edge tells connectors apart by it."""
     max_streams: int
     log_requests: bool
-    congestion_control: CongestionControl
+    transport: Transport
     log_level: str
     log_json: bool
     edge_ca: str | None
@@ -63,7 +63,7 @@ class OrderBook:
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,
-            congestion_control=self.congestion_control,
+            transport=self.transport,
         )
 
     def helper(self, name: Name) -> ChildOrders:
@@ -84,7 +84,7 @@ class OrderBook:
             case "local_edge":
                 return LocalEdgeOrders(*basics, run_folder=str(self.run_folder))
             case _ if name.actor == SPARE:
-                return SpareOrders(*basics)
+                return SpareOrders(*basics, engine=self.transport.engine)
             case _:
                 return HelloWorldOrders(*basics)
 

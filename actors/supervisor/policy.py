@@ -265,6 +265,7 @@ class Policy:
             tunnel_id=self.tunnel_id,
             location=event.location,
             connection_id=event.connection_id,
+            key_exchange=event.key_exchange,
             connections=self.connections,
         )
         return [Announce(fact), *self._start_idle(now), *self._order_spare(now)]

@@ -190,7 +190,7 @@ class Supervisor:
             client_id=secrets.token_bytes(16),
             max_streams=settings.max_streams,
             log_requests=settings.log_requests,
-            congestion_control=settings.congestion_control,
+            transport=settings.transport,
             log_level=settings.log_level,
             log_json=settings.log_json,
             edge_ca=str(settings.edge_ca) if settings.edge_ca else None,
@@ -400,7 +400,11 @@ class Supervisor:
             case Ready():
                 self._handle(vocabulary.WorkerReady(slot, generation))
             case Registered():
-                self._handle(vocabulary.WorkerRegistered(slot, generation, message.location, message.connection_id))
+                self._handle(
+                    vocabulary.WorkerRegistered(
+                        slot, generation, message.location, message.connection_id, message.key_exchange
+                    )
+                )
             case Heartbeat():
                 self._counts.note(slot, generation, message.tally)
                 self._beats[slot, generation] = message
@@ -453,6 +457,7 @@ class Supervisor:
             totals=self._counts.totals,
             reconnects=self._policy.reconnects,
             rtt=min((gauge.rtt for gauge in gauges if gauge.rtt), default=0.0),
+            key_exchanges=self._counts.key_exchanges,
             state=self._policy.state,
             serves=self._policy.serves,
             origin_reachable=self._origin_watch is None or self._origin_watch.reachable,

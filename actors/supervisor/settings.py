@@ -1,11 +1,11 @@
 """What was asked for, checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
-from actors.messages import CongestionControl, Curve, HostPort, Origin
+from actors.messages import Curve, HostPort, Origin, Transport
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
@@ -30,7 +30,7 @@ class Settings:
     timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
     grace_period: float = DEFAULT_GRACE_PERIOD
     max_streams: int = DEFAULT_MAX_STREAMS
-    congestion_control: CongestionControl = "bbr"
+    transport: Transport = field(default_factory=Transport)
     max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
     renew: bool = False
     """Ask for another tunnel when the service drops this one."""

@@ -78,6 +78,7 @@ class WorkerRegistered(WorkerEvent):
 
     location: str
     connection_id: str
+    key_exchange: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import zmq
 
 from actors import __version__, trust
 from actors.errors import DiscoveryError
-from actors.messages import EdgeAddress
+from actors.messages import EdgeAddress, Transport
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Datagram
 from actors.quic_worker.udp import SOCKET_BUFFER
@@ -193,7 +193,7 @@ async def quic(address: EdgeAddress, ca_file: str | None) -> Finding:
     udp, connection = open_connection(
         address,
         ca_file,
-        "bbr",
+        Transport(),
         receive=receive,
         accept=lambda stream: stream.reset(),
         on_handshake=lambda: end(""),

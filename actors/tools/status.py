@@ -49,6 +49,7 @@ class Stats(msgspec.Struct):
     origin: str
     pid: int
     version: str
+    key_exchanges: list[str]
 
 
 class Look(NamedTuple):
@@ -87,6 +88,7 @@ def in_words(found: Look, where: object) -> str:
             f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
             f"connections  {stats.connections} of {stats.slots}"
             + (f", {stats.rtt * 1000:.0f} ms round trip" if stats.rtt else ""),
+            f"encryption   TLS 1.3, {', '.join(stats.key_exchanges) or 'not agreed yet'}",
             f"requests     {stats.totals.streams}, {stats.streams_in_flight} of them in flight",
             f"reconnects   {stats.reconnects}",
             f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),

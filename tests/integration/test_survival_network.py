@@ -11,6 +11,7 @@ import pytest
 from aioquic.quic.packet import QuicProtocolVersion, encode_quic_version_negotiation
 
 from actors.quic_worker.ends import WorkerEnd
+from actors.quic_worker.engines.path_mtu import CANDIDATES, MAX_PROBES
 from actors.supervisor.restart import BACKOFF, MIN_JITTER
 from tests.kit import udp_proxy
 from tests.kit.invariants import trial
@@ -238,7 +239,8 @@ async def test_bad_link(state: Path, name: str) -> None:
         assert await registrations(made) == 1
         dropped = sum(counters.dropped for counters in link.counters.values())
         if name == "MTU 1280":
-            assert dropped == 0, "larger datagrams than fit everywhere were tried"
+            # The client and the edge search for what fits, each with so many datagrams at most.
+            assert dropped <= 2 * len(CANDIDATES) * MAX_PROBES, "larger datagrams than fit carried more than probes"
 
 
 @pytest.mark.row("N1")

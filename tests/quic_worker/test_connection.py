@@ -1,8 +1,10 @@
 """A connection between two engines in memory: streams, credit, back-pressure, ends."""
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from aioquic._buffer import Buffer
@@ -10,23 +12,36 @@ from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
 from actors import trust
 from actors.local_edge.certificates import Certificates, make_certificates
-from actors.local_edge.tls import EdgeConnection
-from actors.quic_worker import aioquic_engine
-from actors.quic_worker.aioquic_engine import (
-    MAX_STREAMS,
-    STREAM_WINDOW,
-    AioquicEngine,
-    client_configuration,
-    server_configuration,
-)
+from actors.local_edge.engines import edge_engines
+from actors.messages import QuicEngine, Transport
 from actors.quic_worker.connection import HIGH_WATER, Connection, Stream
-from actors.quic_worker.engine import Address, Closed, Datagram
+from actors.quic_worker.engine import Address, Closed, Datagram, Engine
+from actors.quic_worker.engines import aioquic_credit, aioquic_engine, client_engine, qh3_engine
+from actors.quic_worker.engines.aioquic_credit import MAX_STREAMS, STREAM_WINDOW
+from actors.quic_worker.engines.aioquic_engine import AioquicEngine
+from actors.quic_worker.engines.qh3_engine import Qh3Engine
 
 CLIENT: Address = ("192.0.2.1", 1)
 SERVER: Address = ("192.0.2.2", 2)
 RETRY_ID = b"retried!"
 TOKEN = b"token"
 CERTIFICATES: Certificates = make_certificates((trust.EDGE_SERVER_NAME,))
+
+
+ENGINES: tuple[QuicEngine, ...] = get_args(QuicEngine)
+
+only_aioquic = pytest.mark.parametrize("engines", [("aioquic", "aioquic")], ids="-".join, indirect=True)
+"""For what qh3 does otherwise."""
+
+
+@pytest.fixture(
+    params=itertools.product(ENGINES, ENGINES),
+    ids="-".join,
+    autouse=True,
+)
+def engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each engine against each."""
+    monkeypatch.setattr(Pair, "engines", request.param)
 
 
 class Recorder:
@@ -84,30 +99,40 @@ class Clock:
 class Pair:
     """Two connections and the network between them, which delivers when `settle` is called."""
 
-    def __init__(self, accept: Callable[[Stream], None], *, retry: bool = False) -> None:
-        """`retry`: the server lets the client come twice, to see that its address is its own (RFC 9000 section 8.1)."""
-        configuration = client_configuration(
+    engines: tuple[QuicEngine, QuicEngine] = ("aioquic", "aioquic")
+    """The client's and the server's."""
+
+    def __init__(
+        self,
+        accept: Callable[[Stream], None],
+        *,
+        engines: tuple[QuicEngine, QuicEngine] | None = None,
+        retry: bool = False,
+        post_quantum: bool = False,
+    ) -> None:
+        """`engines`: the client's and the server's; None: those of the test's round.
+
+        `retry`: the server lets the client come twice, to see that its address is its own (RFC 9000 section 8.1).
+        """
+        engines = engines or Pair.engines
+        engine = client_engine(
+            Transport(engines[0], post_quantum=post_quantum),
             server_name=trust.EDGE_SERVER_NAME,
             alpn=trust.ALPN,
             ca_file=None,
             ca_data=CERTIFICATES.authority_pem,
-            congestion_control="bbr",
         )
-        engine = AioquicEngine.client(configuration)
-        quic = EdgeConnection(
-            configuration=server_configuration(
-                alpn=trust.ALPN, certificate=CERTIFICATES.certificate, private_key=CERTIFICATES.private_key
-            ),
-            original_destination_connection_id=engine._connection.original_destination_connection_id,
-            retry_source_connection_id=RETRY_ID if retry else None,
+        assert isinstance(engine, AioquicEngine | Qh3Engine)
+        make = edge_engines(engines[1], CERTIFICATES, (trust.EDGE_SERVER_NAME,))
+        server = make(
+            engine._connection.original_destination_connection_id, retry_source_id=RETRY_ID if retry else None
         )
-        quic.server_names = (trust.EDGE_SERVER_NAME,)
         self.clock = Clock()
         self.to_server: deque[bytes] = deque()
         self.to_client: deque[bytes] = deque()
         self.closed: list[Closed] = []
         self.client = self._connection(engine, self.to_server, accept, self.closed.append)
-        self.server = self._connection(AioquicEngine(quic), self.to_client, lambda stream: None, lambda why: None)
+        self.server = self._connection(server, self.to_client, lambda stream: None, lambda why: None)
         self.client.connect(SERVER)
         if retry:
             self.client.receive([(self._answer_with_retry(), SERVER)])
@@ -123,7 +148,7 @@ class Pair:
 
     def _connection(
         self,
-        engine: AioquicEngine,
+        engine: Engine,
         queue: deque[bytes],
         accept: Callable[[Stream], None],
         closed: Callable[[Closed], None],
@@ -209,6 +234,7 @@ async def test_many_more_streams_than_the_engine_s_own_limit() -> None:
     assert len(accepted) == MAX_STREAMS * 3 // 2, "and at least half of their places are given to new ones"
 
 
+@only_aioquic
 async def test_unread_stream_stops_at_its_window_and_others_go_on() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=not accepted)))
@@ -228,11 +254,12 @@ async def test_unread_stream_stops_at_its_window_and_others_go_on() -> None:
     assert len(stalled.data) == 2 * STREAM_WINDOW
 
 
+@only_aioquic
 async def test_window_grows_while_it_is_too_small_and_never_beyond_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     largest, together = 4 * STREAM_WINDOW, 10 * STREAM_WINDOW
-    monkeypatch.setattr(aioquic_engine, "GROWTH_ROUND_TRIPS", 1e9)  # as on a link of any length
-    monkeypatch.setattr(aioquic_engine, "MAX_STREAM_WINDOW", largest)
-    monkeypatch.setattr(aioquic_engine, "CONNECTION_WINDOW", together)
+    monkeypatch.setattr(aioquic_credit, "GROWTH_ROUND_TRIPS", 1e9)  # as on a link of any length
+    monkeypatch.setattr(aioquic_credit, "MAX_STREAM_WINDOW", largest)
+    monkeypatch.setattr(aioquic_credit, "CONNECTION_WINDOW", together)
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
     for _ in range(6):
@@ -251,10 +278,11 @@ async def test_window_grows_while_it_is_too_small_and_never_beyond_its_bounds(mo
     assert engine._connection._grown == 0
 
 
+@only_aioquic
 async def test_connection_credit_comes_back_from_streams_that_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the connection's window, over streams that are stopped, reset or closed half read."""
     monkeypatch.setitem(aioquic_engine._COMMON, "max_data", 2 * STREAM_WINDOW)
-    monkeypatch.setattr(aioquic_engine, "CONNECTION_WINDOW", 2 * STREAM_WINDOW)
+    monkeypatch.setattr(aioquic_credit, "CONNECTION_WINDOW", 2 * STREAM_WINDOW)
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=False)))
     for number in range(12):
@@ -272,6 +300,7 @@ async def test_connection_credit_comes_back_from_streams_that_are_given_up(monke
         pair.settle()
 
 
+@only_aioquic
 async def test_writer_is_paused_and_resumed() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
@@ -322,7 +351,7 @@ async def test_slow_streams_do_not_keep_what_quick_ones_free(monkeypatch: pytest
     """Most of the connection's credit is held by streams that nobody reads: the rest goes round all the same."""
     window = 8 * STREAM_WINDOW
     monkeypatch.setitem(aioquic_engine._COMMON, "max_data", window)
-    monkeypatch.setattr(aioquic_engine, "CONNECTION_WINDOW", window)
+    monkeypatch.setattr(aioquic_credit, "CONNECTION_WINDOW", window)
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=len(accepted) >= 7)))
     for _ in range(7):
@@ -345,9 +374,10 @@ async def test_stop_that_comes_after_our_end_makes_no_new_stream() -> None:
     pair.settle()
     assert len(accepted) == 1
     assert pair.client._streams == {}
-    assert pair.client.engine.undelivered() == 0
+    assert not pair.client.engine.is_undelivered()
 
 
+@only_aioquic
 async def test_write_after_the_peer_s_stop_is_no_fault() -> None:
     """The peer's STOP_SENDING is read in the same batch as the bytes that a handler answers to."""
     accepted: list[Recorder] = []
@@ -439,3 +469,65 @@ async def test_close_is_told_with_its_reason_and_ends_every_stream() -> None:
     pair.settle(patience=10.0)  # aioquic tells of the end when its drain period is over
     assert pair.closed == [Closed(7, "enough", True)]
     assert sorted(accepted[0].heard) == ["reset", "stop"]
+
+
+@pytest.mark.parametrize("post_quantum", [False, True])
+async def test_key_exchange_is_post_quantum(post_quantum: bool) -> None:
+    pair = Pair(lambda stream: None, post_quantum=post_quantum)
+    assert pair.client.engine.key_exchange() == "X25519MLKEM768"
+
+
+async def test_more_streams_at_once_than_an_engine_has_by_itself() -> None:
+    """aioquic has 128, qh3 has 100."""
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    for _ in range(300):
+        pair.server.open_stream(lambda stream: Recorder(stream)).write(b"request")
+    pair.settle()
+    assert len(accepted) == 300
+
+
+@pytest.mark.parametrize("engines", [("qh3", "aioquic"), ("qh3", "qh3")], ids="-".join, indirect=True)
+async def test_what_nobody_reads_waits_in_a_file_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """qh3 cannot hold a peer back stream by stream: memory is bounded all the same, until the disk's share is used."""
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=len(accepted) > 0)))
+    slow, quick = (pair.server.open_stream(lambda stream: Recorder(stream)) for _ in range(2))
+    size = 3 * qh3_engine.STREAM_WINDOW
+    slow.write(bytes(size), fin=True)
+    pair.settle()
+    quick.write(bytes(size), fin=True)
+    pair.settle()
+    engine = pair.client.engine
+    assert isinstance(engine, Qh3Engine)
+    assert len(accepted[0].data) <= 2 * qh3_engine.MAX_HELD
+    assert engine._on_disk >= size - 4 * qh3_engine.MAX_HELD
+    assert (len(accepted[1].data), accepted[1].heard) == (size, ["eof"])
+    while not accepted[0].heard:
+        taken = len(accepted[0].data)
+        accepted[0].stream.consumed(qh3_engine.MAX_HELD)
+        pair.settle()
+        assert len(accepted[0].data) > taken
+    assert (len(accepted[0].data), engine._on_disk) == (size, 0)
+
+
+@pytest.mark.parametrize("engines", [("qh3", "aioquic"), ("qh3", "qh3")], ids="-".join, indirect=True)
+async def test_disk_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = 4 * qh3_engine.MAX_HELD
+    monkeypatch.setattr(qh3_engine, "MAX_SPOOLED", bound)
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=False)))
+    opened = pair.server.open_stream(lambda stream: Recorder(stream))
+    size = 4 * qh3_engine.STREAM_WINDOW
+    opened.write(bytes(size), fin=True)
+    pair.settle()
+    engine = pair.client.engine
+    assert isinstance(engine, Qh3Engine)
+    assert bound <= engine._on_disk < bound + 2 * qh3_engine.STREAM_WINDOW
+    consumed = 0
+    while not accepted[0].heard:
+        more = len(accepted[0].data) - consumed
+        accepted[0].stream.consumed(more)
+        consumed += more
+        pair.settle()
+    assert len(accepted[0].data) == size

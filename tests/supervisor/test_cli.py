@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import ExitCode, UsageError
-from actors.messages import HostPort, Origin
+from actors.messages import HostPort, Origin, Transport
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
 from actors.supervisor.settings import Settings
@@ -62,6 +62,8 @@ def test_every_flag_has_its_variable() -> None:
         "curve_key": "",
         "curve_clients": "",
         "congestion_control": "cubic",
+        "quic_engine": "qh3",
+        "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
     }
@@ -91,7 +93,7 @@ def test_every_flag_has_its_variable() -> None:
         metrics_endpoint="tcp://127.0.0.1:55",
         metrics_http=HostPort("::1", 9090),
         events_format="json",
-        congestion_control="cubic",
+        transport=Transport("qh3", "cubic", post_quantum=True),
         json=True,
         qr=True,
         log_requests=True,

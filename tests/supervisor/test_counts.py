@@ -78,6 +78,7 @@ def test_what_is_told_is_counted() -> None:
     counts = Counts(started_at=5.0)
     counts.assigned("t")
     up: dict[str, Any] = {"url": "", "tunnel_id": "t", "location": "", "connection_id": "", "connections": 1}
+    up["key_exchange"] = "X25519"
     lost: dict[str, Any] = {"message": "", "was_registered": True, "failures": 1, "retry_in": 0.0, "connections": 0}
     counts.happened(events.Registered(slot=0, generation=1, **up))
     counts.happened(events.Registered(slot=1, generation=1, **up))
@@ -88,7 +89,7 @@ def test_what_is_told_is_counted() -> None:
     counts.happened(events.ActorRestarted(actor="metrics", exit_status=1))
     told = counts.lifecycle
     assert told.registrations == 3
-    assert told.connected == [Connected(0, 2)]
+    assert told.connected == [Connected(0, 2, "X25519")]
     assert told.connection_failures == {"crashed": 1, "refused_for_good": 1}
     assert told.actor_restarts == {"worker": 1, "metrics": 1}
     assert told.started_at == 5.0

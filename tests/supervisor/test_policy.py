@@ -129,7 +129,7 @@ class Playbook:
     def register(self, slot: int = 0) -> Sequence[Command]:
         generation = self.policy.slots[slot].generation
         self(WorkerReady(slot, generation))
-        return self(WorkerRegistered(slot, generation, "lab", "id"))
+        return self(WorkerRegistered(slot, generation, "lab", "id", "X25519"))
 
     def end(self, end: WorkerEnd, slot: int = 0, *, message: str = "", retry_after: float = 0.0) -> Sequence[Command]:
         generation = self.policy.slots[slot].generation
@@ -431,7 +431,7 @@ def test_word_of_an_earlier_generation_changes_nothing() -> None:
     play = up()
     play.end(WorkerEnd.CONNECTION_LOST)
     play.until_spawn()
-    assert play(WorkerRegistered(0, 1, "x", "y")) == []
+    assert play(WorkerRegistered(0, 1, "x", "y", "X25519")) == []
     assert play(WorkerExited(0, 1, 1)) == []
     assert play.policy.slots[0].state is SlotState.STARTING
 
@@ -802,7 +802,7 @@ def every_event(generation: int) -> list[PolicyEvent]:
         HelperBeat(SPARE),
         WorkerReady(0, 0),
         WorkerReady(0, generation),
-        WorkerRegistered(0, generation, "lab", "id"),
+        WorkerRegistered(0, generation, "lab", "id", "X25519"),
         WorkerBeat(0, generation),
         *(WorkerStopped(0, generation, end, "", 0.0) for end in WorkerEnd),
         WorkerExited(0, generation, 0),
@@ -874,8 +874,8 @@ def walk(seed: int) -> None:
             stopped = WorkerStopped(slot, generation, rng.choice(list(WorkerEnd)), "m", rng.choice((0.0, 9.0)))
             choices += [
                 WorkerReady(slot, generation),
-                WorkerRegistered(slot, generation, "l", "i"),
-                WorkerRegistered(slot, generation, "l", "i"),
+                WorkerRegistered(slot, generation, "l", "i", "X25519"),
+                WorkerRegistered(slot, generation, "l", "i", "X25519"),
                 WorkerBeat(slot, generation),
                 stopped,
                 WorkerExited(slot, generation, rng.choice((0, 1, -9))),

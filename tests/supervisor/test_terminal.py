@@ -25,6 +25,7 @@ STATS = events.Stats(
     totals=Totals(1234, 1_500_000, 999_999),
     reconnects=0,
     rtt=0.0123,
+    key_exchanges=["X25519MLKEM768"],
     state="registered",
     serves=True,
     origin_reachable=True,

@@ -26,6 +26,7 @@ STATS = Stats(
     origin=STATE.origin,
     pid=1,
     version="0",
+    key_exchanges=["X25519MLKEM768"],
 )
 
 
