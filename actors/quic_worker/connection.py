@@ -113,7 +113,7 @@ class Stream:
         self._paused = False
         if self.handler is not None:  # also at the end: its source may still be held
             self.handler.resume_writing()
-        return True
+        return not self._paused  # it may have written too much again at once
 
     def deliver(self, data: bytes, fin: bool) -> None:
         """Bytes of the peer."""
@@ -164,6 +164,7 @@ class Connection:
         self._streams: dict[int, Stream] = {}
         self._watched: dict[int, Stream] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._transmit_scheduled = False
         self._flushed: asyncio.Future[None] | None = None
         self.is_closed = False
@@ -234,12 +235,13 @@ class Connection:
         due = self.engine.timer()
         if self._timer is not None:
             # A timer that comes early costs less than a new one after each batch.
-            if due is not None and self._timer.when() <= due:
+            if due is not None and self._timer_at <= due:
                 return
             self._timer.cancel()
             self._timer = None
         if due is not None:
             self._timer = self._loop.call_at(due, self._expired)
+            self._timer_at = due  # not every loop's handles say so
 
     def _expired(self) -> None:
         self._timer = None

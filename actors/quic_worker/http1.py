@@ -5,6 +5,7 @@ ways by two servers (RFC 9112 section 11.2) is refused, and nothing of it reache
 """
 
 import enum
+import functools
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -17,6 +18,10 @@ MAX_VALUE_BYTES: Final = 16 * 1024
 MAX_TARGET_BYTES: Final = 8 * 1024
 """What common servers take (8 KiB targets, 100 fields), with some room; the edge's own limits are about as large."""
 
+KNOWN_NAMES: Final = 512
+"""Field names that are remembered with their checks: visitors send the same ones again and again. A stranger's names
+push others out, and cost no more than that."""
+
 HEADER_PREFIX: Final = "HttpHeader:"
 METHOD_KEY: Final = "HttpMethod"
 HOST_KEY: Final = "HttpHost"
@@ -27,7 +32,7 @@ _TOKEN_BYTES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(r"[/?][\x21\x22\x24-\x7e]*", re.ASCII)
 _DEST = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*", re.ASCII)
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%\-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
-_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_FIELD_VALUE_BYTES = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
 _CONTENT_LENGTH = re.compile(rb"0|[1-9][0-9]{0,18}")
 _MAX_CONTENT_LENGTH: Final = 2**63 - 1
 
@@ -89,8 +94,7 @@ def build_request_head(request: ConnectRequest, *, host_header: str | None = Non
     chunked = False
     after_edge_s_own = False
     """The visitor's fields come first. Behind its own, an edge was seen to say the length once more."""
-    for name, value in fields:
-        lowered = name.lower()
+    for lowered, line, value in fields:
         after_edge_s_own = after_edge_s_own or lowered.startswith("cf-")
         if lowered == "content-length":
             if length is not None and not after_edge_s_own:
@@ -108,7 +112,7 @@ def build_request_head(request: ConnectRequest, *, host_header: str | None = Non
                 continue
             if host_header is not None and lowered == "x-forwarded-host":
                 continue
-            lines.append(name.encode("ascii") + b": " + value)
+            lines.append(line + value)
     if chunked and length is not None:
         raise BadRequest("both Content-Length and Transfer-Encoding")
     body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.NONE
@@ -126,17 +130,23 @@ def build_request_head(request: ConnectRequest, *, host_header: str | None = Non
     return RequestHead(data, method, body, length or 0, upgrade)
 
 
-def _read_metadata(metadata: Metadata) -> tuple[str, bytes, list[tuple[str, bytes]]]:
+_Field = tuple[str, bytes, bytes]
+"""A field of a request: its name in lower case, its name as it was sent with the colon behind it, its value."""
+
+
+def _read_metadata(metadata: Metadata) -> tuple[str, bytes, list[_Field]]:
     """Return method, host and fields, each checked."""
     method: str | None = None
     host: bytes | None = None
-    fields = []
+    fields: list[_Field] = []
     for key, value in metadata:
         if key.startswith(HEADER_PREFIX):
-            name = key[len(HEADER_PREFIX) :]
-            if not _TOKEN.fullmatch(name):
-                raise BadRequest("field name that is no token")
-            fields.append((name, _field_value(value)))
+            name, line = _field_name(key)
+            if len(value) > MAX_VALUE_BYTES:
+                raise BadRequest(f"field value of more than {MAX_VALUE_BYTES} bytes")
+            if value.translate(None, _FIELD_VALUE_BYTES):
+                raise BadRequest("control character in a field value")
+            fields.append((name, line, value.strip(b" \t")))
         elif key == METHOD_KEY:
             if method is not None or not _TOKEN_BYTES.fullmatch(value):
                 raise BadRequest("method given twice, or no token")
@@ -150,18 +160,19 @@ def _read_metadata(metadata: Metadata) -> tuple[str, bytes, list[tuple[str, byte
     if len(fields) > MAX_FIELDS:
         raise BadRequest(f"more than {MAX_FIELDS} fields")
     # Servers that read X_A as X-A (CGI, WSGI) would see one field twice, and perhaps the forged one.
-    names = {name.lower() for name, _ in fields}
-    if twins := sorted(name for name in names if "_" in name and name.replace("_", "-") in names):
-        raise BadRequest(f"both {twins[0]} and its twin with hyphens")
+    names = {name for name, _, _ in fields}
+    for name in names:
+        if "_" in name and name.replace("_", "-") in names:
+            raise BadRequest(f"both {name} and its twin with hyphens")
     return method, host, fields
 
 
-def _field_value(value: bytes) -> bytes:
-    if len(value) > MAX_VALUE_BYTES:
-        raise BadRequest(f"field value of more than {MAX_VALUE_BYTES} bytes")
-    if not _FIELD_VALUE.fullmatch(value):
-        raise BadRequest("control character in a field value")
-    return value.strip(b" \t")
+@functools.lru_cache(maxsize=KNOWN_NAMES)
+def _field_name(key: str) -> tuple[str, bytes]:
+    name = key[len(HEADER_PREFIX) :]
+    if not _TOKEN.fullmatch(name):
+        raise BadRequest("field name that is no token")
+    return name.lower(), name.encode("ascii") + b": "
 
 
 def _target(dest: str, method: str) -> str:
@@ -199,8 +210,8 @@ def _nominated(fields: Iterable[tuple[str, bytes]]) -> frozenset[str]:
     )
 
 
-def _nominated_by_visitor(fields: Iterable[tuple[str, bytes]]) -> frozenset[str]:
-    names = _nominated(fields)
+def _nominated_by_visitor(fields: Iterable[_Field]) -> frozenset[str]:
+    names = _nominated((name, value) for name, _, value in fields)
     if forbidden := sorted(name for name in names if name in _NEVER_NOMINATED or name.startswith("cf-")):
         raise BadRequest(f"Connection names {forbidden[0]}")
     return names

@@ -20,7 +20,7 @@ from actors.quic_worker.origin import OriginConnection, OriginError, plain
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds to reach the origin, its TLS handshake included: it is on this machine or next to it."""
 
-MAX_IDLE: Final = 64
+MAX_IDLE: Final = 256
 """Idle connections that are kept; more only hold the origin's file descriptors."""
 
 MAX_IDLE_TIME: Final = 60.0

@@ -8,6 +8,7 @@ never with FIN.
 import asyncio
 import http
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, NamedTuple
 
 from actors.log import Logger
@@ -75,12 +76,9 @@ class Exchange:
         self._repeated = False
         """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
         self._deadline: asyncio.TimerHandle | None = None
-        self._begun_at = self._now()
+        self._begun_at = monotonic()
         self._status: int | None = None
         self._ended = False
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
@@ -224,7 +222,7 @@ class Exchange:
     def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         self._response_begun = True
         self._status = status
-        self._ledger.answered(self._now() - self._begun_at)
+        self._ledger.answered(monotonic() - self._begun_at)
         self._cancel_deadline()
         upgraded = status == http.HTTPStatus.SWITCHING_PROTOCOLS
         metadata = response_metadata(status, fields, upgraded=upgraded)
@@ -305,7 +303,7 @@ class Exchange:
             return
         self._ended = True
         if self._request.type is not ConnectionType.TCP:
-            seconds = self._now() - self._begun_at
+            seconds = monotonic() - self._begun_at
             self._ledger.request_ended(self._status, seconds)
             if self._log is not None:
                 self._log_request(self._log, seconds)

@@ -7,7 +7,7 @@ its orders come, on stdin, it is a worker.
 import asyncio
 import sys
 
-from actors import lifeline
+from actors import event_loop, lifeline
 from actors.child import beat_until
 from actors.messages import SpareOrders, WorkerOrders
 from actors.quic_worker import engines
@@ -25,7 +25,7 @@ def main() -> int:
     """Wait, then run one worker to its end; return the process's exit status."""
     orders = lifeline.read_orders(SpareOrders)
     engines.load(orders.engine)
-    asyncio.run(_wait_for_orders(orders))
+    event_loop.run(_wait_for_orders(orders))
     return live(lifeline.read_orders(WorkerOrders))
 
 

@@ -28,7 +28,7 @@ class IncomingStream:
         self._begun = begun
         self._reader = HeadReader()
         self._received = 0
-        self._deadline = asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self._refuse, "no head within 5 s")
+        self._deadline: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
@@ -38,8 +38,11 @@ class IncomingStream:
             self._refuse(str(error))
             return
         if head is None:
+            if self._deadline is None:  # nearly all heads come whole, and need none
+                loop = asyncio.get_running_loop()
+                self._deadline = loop.call_later(HEAD_TIMEOUT, self._refuse, "no head within 5 s")
             return
-        self._deadline.cancel()
+        self._cancel_deadline()
         rest = self._reader.rest
         self._stream.consumed(self._received - len(rest))
         if isinstance(head, ConnectRequest):
@@ -66,8 +69,13 @@ class IncomingStream:
     def resume_writing(self) -> None:
         """As above."""
 
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     def _refuse(self, reason: str) -> None:
-        self._deadline.cancel()
+        self._cancel_deadline()
         self._log.debug("stream refused", stream=self._stream.id, reason=reason)
         self._stream.reset()
         self._stream.stop()

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 import zmq
 
-from actors import bus, lifeline, log
+from actors import bus, event_loop, lifeline, log
 from actors.errors import EdgeProtocolError
 from actors.messages import (
     DECODE_ERRORS,
@@ -369,7 +369,7 @@ async def _main(orders: WorkerOrders) -> WorkerEnd:
 
 def live(orders: WorkerOrders) -> int:
     """Run one worker to its end and return the process's exit status."""
-    return EXIT_STATUS.get(asyncio.run(_main(orders)), 1)
+    return EXIT_STATUS.get(event_loop.run(_main(orders)), 1)
 
 
 def main() -> int:

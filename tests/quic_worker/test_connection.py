@@ -320,6 +320,27 @@ async def test_writer_is_paused_and_resumed() -> None:
     assert writer.heard[-1] == "pause", "the peer's window is full, and nobody reads"
 
 
+async def test_writer_that_fills_its_stream_again_at_once_is_resumed_again() -> None:
+    left = 20
+
+    class Filler(Recorder):
+        def resume_writing(self) -> None:
+            nonlocal left
+            while left and not self.stream._paused:
+                left -= 1
+                self.stream.write(bytes(HIGH_WATER), fin=not left)
+
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Filler(stream)))
+    opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
+    opened.stream.write(b"go")
+    pair.settle()
+    accepted[0].resume_writing()
+    pair.settle()
+    assert len(opened.data) == 20 * HIGH_WATER
+    assert opened.heard == ["eof"]
+
+
 async def test_resets_and_stops_are_told() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))

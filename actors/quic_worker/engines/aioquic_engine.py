@@ -17,6 +17,7 @@ from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl
 from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW, STREAM_WINDOW, CreditedConnection, closed
 from actors.quic_worker.engines.aioquic_fast import FastConnection
 from actors.quic_worker.engines.path_mtu import BASE_BYTES
+from actors.quic_worker.engines.pieces import Pieces
 
 IDLE_TIMEOUT: Final = 5.0
 """Seconds without a word until the connection counts as lost; the edge's own value."""
@@ -118,42 +119,33 @@ class AioquicEngine:
         self._connection.receive_batch(datagrams, now)
 
     def deliver(self, listener: EngineListener) -> None:
-        # There is an event a packet; those of one stream are handed on as one.
-        parts: dict[int, list[bytes]] = {}
-        ended: set[int] = set()
+        pieces = Pieces()  # there is an event a packet
         while (event := self._connection.take_event()) is not None:
             match event:
                 case (stream_id, data, fin):
-                    parts.setdefault(stream_id, []).append(data)
-                    if fin:
-                        ended.add(stream_id)
-                    continue
+                    pieces.add(stream_id, data, fin)
                 case events.StreamReset():
-                    self._hand_on(parts, ended, listener)
+                    self._hand_on(pieces, listener)
                     self._received_reset(event.stream_id)
                     listener.stream_reset(event.stream_id, event.error_code)
                 case events.StopSendingReceived():
-                    self._hand_on(parts, ended, listener)
+                    self._hand_on(pieces, listener)
                     listener.stop_sending(event.stream_id, event.error_code)
                 case events.HandshakeCompleted():
                     listener.handshake_completed()
                 case events.ConnectionTerminated():
-                    self._hand_on(parts, ended, listener)
+                    self._hand_on(pieces, listener)
                     listener.closed(closed(event))
                 case events.ConnectionIdIssued():
                     listener.connection_id_issued(event.connection_id)
                 case events.ConnectionIdRetired():
                     listener.connection_id_retired(event.connection_id)
-        self._hand_on(parts, ended, listener)
+        self._hand_on(pieces, listener)
         if (why := self._connection.closed_by_peer()) is not None:
             listener.closed(why)
 
-    def _hand_on(self, parts: dict[int, list[bytes]], ended: set[int], listener: EngineListener) -> None:
-        while parts:
-            stream_id = next(iter(parts))
-            pieces = parts.pop(stream_id)
-            fin = stream_id in ended
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    def _hand_on(self, pieces: Pieces, listener: EngineListener) -> None:
+        for stream_id, data, fin in pieces.take():
             self._received(stream_id, len(data), fin)
             listener.stream_data(stream_id, data, fin)
 

@@ -16,6 +16,7 @@ from qh3.tls import CipherSuite
 
 from actors.quic_worker.engine import Address, Closed, Datagram, EngineListener
 from actors.quic_worker.engines.path_mtu import BASE_BYTES
+from actors.quic_worker.engines.pieces import Pieces
 from actors.quic_worker.engines.qh3_connection import Qh3Connection
 from actors.quic_worker.engines.spool import Spool
 
@@ -99,23 +100,32 @@ class Qh3Engine:
             listener.closed(_closed(self._connection.close_event))
 
     def _deliver_events(self, listener: EngineListener) -> None:
+        pieces = Pieces()  # of several streams at once, there is an event a packet
         while (event := self._connection.next_event()) is not None:
             match event:
                 case events.StreamDataReceived():
-                    self._received(event.stream_id, event.data, event.end_stream, listener)
+                    pieces.add(event.stream_id, event.data, event.end_stream)
                 case events.StreamReset():
+                    self._receive_all(pieces, listener)
                     self._forget(event.stream_id)
                     listener.stream_reset(event.stream_id, event.error_code)
                 case events.StopSendingReceived():
+                    self._receive_all(pieces, listener)
                     listener.stop_sending(event.stream_id, event.error_code)
                 case events.HandshakeCompleted():
                     listener.handshake_completed()
                 case events.ConnectionTerminated():
+                    self._receive_all(pieces, listener)
                     listener.closed(_closed(event))
                 case events.ConnectionIdIssued():
                     listener.connection_id_issued(event.connection_id)
                 case events.ConnectionIdRetired():
                     listener.connection_id_retired(event.connection_id)
+        self._receive_all(pieces, listener)
+
+    def _receive_all(self, pieces: Pieces, listener: EngineListener) -> None:
+        for stream_id, data, fin in pieces.take():
+            self._received(stream_id, data, fin, listener)
 
     def _received(self, stream_id: int, data: bytes, fin: bool, listener: EngineListener) -> None:
         inbox = self._inboxes.get(stream_id)

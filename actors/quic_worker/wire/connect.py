@@ -97,13 +97,16 @@ def decode_response(message: bytes) -> ConnectResponse:
         return ConnectResponse(root.error, _metadata(root.metadata))
 
 
+_KEY = schema.tunnel.Metadata.schema.fields["key"]
+_VAL = schema.tunnel.Metadata.schema.fields["val"]
 _TYPES = {int(kind): kind for kind in ConnectionType}
 
 
 def _metadata(entries: Any) -> Metadata:
     if len(entries) > MAX_METADATA:
         raise EdgeProtocolError(f"head with {len(entries)} metadata entries; at most {MAX_METADATA} are taken")
-    return tuple((entry.key, _text(entry.val)) for entry in entries)
+    # By field, not by name: that takes half the time, and this is half of reading a request's head.
+    return tuple((entry._get_by_field(_KEY), _text(entry._get_by_field(_VAL))) for entry in entries)
 
 
 def _text(value: bytes) -> bytes:

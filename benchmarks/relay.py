@@ -1,0 +1,32 @@
+"""A link between a client and its edge, a process of its own: `python -m benchmarks.relay EDGE MBITS RTT LOSS SEED`.
+
+Megabits a second, seconds, a share, a number. It prints its address, runs until its stdin is closed, and then prints
+which share of a core it took.
+"""
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from actors import event_loop
+from tests.kit.udp_proxy import UdpProxy, address_of, chain, delay, joined, loss, rate_limit
+
+QUEUE_SECONDS: Final = 0.05
+"""What the queue before the link holds: a home router's. It drops what comes when it is full."""
+
+DATAGRAM: Final = 1452
+
+
+async def main(edge: str, megabits: float, round_trip: float, share: float, seed: int) -> None:
+    queue = max(int(megabits * 1e6 / 8 * QUEUE_SECONDS / DATAGRAM), 8)
+    rules = chain(rate_limit(megabits * 1e6, queue), delay(round_trip / 2), loss(share, seed))
+    async with UdpProxy(rules, address_of(edge)) as link:
+        print(joined(link.address), flush=True)
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        print((time.process_time() - cpu) / (time.perf_counter() - wall), flush=True)
+
+
+if __name__ == "__main__":
+    event_loop.run(main(sys.argv[1], *map(float, sys.argv[2:5]), int(sys.argv[5])))

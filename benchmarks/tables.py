@@ -1,0 +1,185 @@
+"""What is measured. Each measurement yields rows of one client; `__main__` takes the clients in turn each round."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+from benchmarks import clients
+from benchmarks.clients import Client, Running, child, running
+
+BUSY: Final = 0.8
+"""Share of a core above which the edge is the brake, and the row void."""
+
+SECONDS: Final = 2.0
+"""How long requests go on for one figure."""
+
+IDLE_SECONDS: Final = 3.0
+"""How long nothing happens for the figure of an idle client."""
+
+AT_ONCE: Final = (1, 32, 200)
+
+BULK: Final = {1: 100_000_000, 32: 3_000_000}
+"""Bytes a stream, by the number of streams."""
+
+LARGE: Final = 10_000_000
+"""Bytes of the response on a link."""
+
+
+class Row(NamedTuple):
+    """One figure of one client in one round."""
+
+    table: str
+    what: str
+    client: str
+    value: float
+    unit: str
+    edge_share: float = 0.0
+    """Of a core, by the process that stands for the edge."""
+
+
+class Link(NamedTuple):
+    """A way to the edge."""
+
+    megabits: float
+    round_trip_ms: float
+    loss_percent: float
+
+    def __str__(self) -> str:
+        return f"{self.megabits:g} Mbit/s, {self.round_trip_ms:g} ms, {self.loss_percent:g} %"
+
+
+LINKS: Final = (
+    *(Link(20, 40, share) for share in (0, 0.1, 1, 3)),
+    *(Link(100, 10, share) for share in (0, 0.1, 0.5)),
+    Link(10, 75, 2),
+)
+
+
+async def loopback(client: Client, port: int) -> AsyncIterator[Row]:
+    """Requests a second, their times, processor time; bytes a second both ways."""
+    async with running(client, port) as one:
+        await one.edge.ask("requests", at_once=32, seconds=0.5)  # connections to the origin, caches
+        for at_once in AT_ONCE:
+            async for row in _requests(one, "loopback", f"{at_once} at once", at_once):
+                yield row
+        for kind in ("download", "upload"):
+            for streams, size in BULK.items():
+                cpu = one.cpu()
+                answer = await one.edge.ask(kind, streams=streams, size=size)
+                cpu = one.cpu() - cpu
+                what, share = f"{kind}, {streams} {'stream' if streams == 1 else 'streams'}", answer["edge_share"]
+                rate = answer["count"] / answer["seconds"] / 1e6
+                yield Row("loopback", what, client.name, rate, "MB/s", share)
+                yield Row("loopback", f"{what}: CPU", client.name, cpu / answer["count"] * 1e9, "s/GB", share)
+
+
+async def _requests(one: Running, table: str, what: str, at_once: int) -> AsyncIterator[Row]:
+    cpu = one.cpu()
+    name = one.client.name
+    try:
+        answer = await one.edge.ask("requests", at_once=at_once, seconds=SECONDS)
+    except clients.Failed:  # aioquic's own client does, with many at once
+        yield Row(table, f"{what}: requests", name, 0.0, "/s")
+        return
+    cpu = one.cpu() - cpu
+    share = answer["edge_share"]
+    yield Row(table, f"{what}: requests", name, answer["count"] / answer["seconds"], "/s", share)
+    yield Row(table, f"{what}: p50", name, answer["p50"] * 1e3, "ms", share)
+    yield Row(table, f"{what}: p99", name, answer["p99"] * 1e3, "ms", share)
+    yield Row(table, f"{what}: CPU a request", name, cpu / answer["count"] * 1e6, "µs", share)
+
+
+async def direct(port: int) -> AsyncIterator[Row]:
+    """The same requests to the origin itself."""
+    async with child("benchmarks.edge", "qh3", 0.0) as visitor:
+        await visitor.line()
+        for at_once in AT_ONCE:
+            answer = await visitor.ask("direct", port=port, at_once=at_once, seconds=SECONDS)
+            what = f"{at_once} at once"
+            yield Row("loopback", f"{what}: requests", "direct", answer["count"] / answer["seconds"], "/s")
+            yield Row("loopback", f"{what}: p50", "direct", answer["p50"] * 1e3, "ms")
+            yield Row("loopback", f"{what}: p99", "direct", answer["p99"] * 1e3, "ms")
+
+
+async def links(client: Client, port: int, seed: int) -> AsyncIterator[Row]:
+    """One large response over each link, MB a second of its body."""
+    for link in LINKS:
+        async with _over(client, port, link, seed) as (one, relay):
+            answer = await one.edge.ask("download", streams=1, size=LARGE)
+            busy = float(await relay.finish())
+        yield Row("links", str(link), client.name, LARGE / answer["seconds"] / 1e6, "MB/s", busy)
+
+
+async def mixed(client: Client, port: int, seed: int) -> AsyncIterator[Row]:
+    """200 small requests at once in the middle of such a response: their p99."""
+    for link in (Link(20, 40, 0), Link(20, 40, 1)):
+        async with _over(client, port, link, seed) as (one, relay):
+            answer = await one.edge.ask("mixed", size=LARGE, at_once=200)
+            busy = float(await relay.finish())
+        what = f"200 small requests during a download, {link}"
+        yield Row("mixed", f"{what}: p50", client.name, answer["p50"] * 1e3, "ms", busy)
+        yield Row("mixed", f"{what}: p99", client.name, answer["p99"] * 1e3, "ms", busy)
+
+
+@contextlib.asynccontextmanager
+async def _over(client: Client, port: int, link: Link, seed: int) -> AsyncIterator[tuple[Running, clients.Child]]:
+    relays: list[clients.Child] = []
+
+    @contextlib.asynccontextmanager
+    async def between(edge: str) -> AsyncIterator[str]:
+        arguments = (edge, link.megabits, link.round_trip_ms / 1e3, link.loss_percent / 100, seed)
+        async with child("benchmarks.relay", *arguments) as relay:
+            relays.append(relay)
+            yield await relay.line()
+
+    async with running(client, port, link=between) as one:
+        yield one, relays[0]
+
+
+async def start(client: Client, port: int) -> AsyncIterator[Row]:
+    """From the command to the registration; and what the processes hold then."""
+    for delay in (0.5, 0.0):
+        what = "API of 500 ms" if delay else "instant API"
+        async with running(client, port, api_delay=delay) as one:
+            yield Row("start", f"start → registered, {what}", client.name, one.seconds_to_register, "s")
+            await one.edge.ask("requests", at_once=1, seconds=SECONDS)  # all is up, the spare too
+            memory = one.memory()
+    yield Row("start", "memory (PSS)", client.name, memory / 1e6, "MB")
+
+
+async def scaling(client: Client, port: int) -> AsyncIterator[Row]:
+    """What a request costs beside streams that are open, and on several connections."""
+    async with running(client, port) as one:
+        await one.edge.ask("requests", at_once=32, seconds=0.5)
+        held = 0
+        for streams in (1, 10, 100, 1000):
+            await one.edge.ask("hold", count=streams - held, sockets=False)
+            held = streams
+            async for row in _requests(one, "scaling", f"{streams:4d} streams open", 32):
+                yield row
+        await one.edge.ask("release")
+    for connections in (1, 2, 4):
+        async with running(client, port, connections=connections) as one:
+            await one.edge.ask("requests", at_once=32, seconds=0.5)
+            async for row in _requests(one, "scaling", f"{connections} connections", 200):
+                yield row
+
+
+async def sockets(client: Client, port: int) -> AsyncIterator[Row]:
+    """WebSockets that are open and say nothing: memory, idle processor time, and an echo on one of them."""
+    async with running(client, port) as one:
+        await one.edge.ask("requests", at_once=1, seconds=0.5)
+        before, held = one.memory(), 0
+        for count in (500, 2000):
+            await one.edge.ask("hold", count=count - held, sockets=True)
+            held = count
+            what = f"{count} WebSockets"
+            yield Row("sockets", f"{what}: memory each", client.name, (one.memory() - before) / count / 1e3, "kB")
+            cpu = one.cpu()
+            await asyncio.sleep(IDLE_SECONDS)
+            cpu = one.cpu() - cpu
+            yield Row("sockets", f"{what}: idle", client.name, cpu / IDLE_SECONDS * 100, "% of a core")
+            answer = await one.edge.ask("echo", rounds=2000)
+            yield Row("sockets", f"{what}: echo, p50", client.name, answer["p50"] * 1e3, "ms", answer["edge_share"])
+        await one.edge.ask("release")
