@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+WITHOUT_FAST = Path(__file__).parent / "data" / "without_fast"
+"""On the path of a Python, it hides uvloop from it."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def run_folders() -> Iterator[Path]:
@@ -33,6 +36,17 @@ def hang_up() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quic_engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The engine of every tunnel that a test starts, and what comes with it: uvloop is of the same extra as qh3."""
+    engine = str(request.config.getoption("--quic-engine"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TUNNEL_SUPERVISOR_QUIC_ENGINE", engine)
+        if engine == "aioquic":
+            environment.setenv("PYTHONPATH", str(WITHOUT_FAST), prepend=os.pathsep)
+        yield engine
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left(run_folders: Path) -> Iterator[None]:
     """Every child process is gone when a test ends, and every run folder."""
@@ -43,7 +57,8 @@ def nothing_is_left(run_folders: Path) -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `bin/torture` asks for."""
+    """What `bin/torture` and `.ci/run` ask for."""
+    parser.addoption("--quic-engine", choices=("aioquic", "qh3"), default="aioquic", help="of the tunnels under test")
     parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")
     parser.addoption("--soak", type=float, default=5.0, help="seconds of the soak")
     parser.addoption("--table", type=Path, help="where to write how each row of the matrix went")
