@@ -125,6 +125,18 @@ class TunnelManager:
         """Ask for another tunnel, with another URL, when the service drops this one."""
         return self._with(renew=True)
 
+    def with_quic_engine(self, engine: str) -> Self:
+        """`aioquic` (default) or `qh3`, which moves more where the line is no limit (`tunnel-supervisor[fast]`)."""
+        return self._with(quic_engine=engine)
+
+    def with_congestion_control(self, name: str) -> Self:
+        """`bbr` (default), `cubic` or `reno`: what sets the pace towards the edge. qh3 knows `cubic` only."""
+        return self._with(congestion_control=name)
+
+    def with_post_quantum(self) -> Self:
+        """Insist on a post-quantum key exchange; it is offered anyway."""
+        return self._with(post_quantum=True)
+
     def with_log_level(self, level: str) -> Self:
         """`debug`, `info`, `warning` or `error`, on this program's stderr (default: `warning`)."""
         return self._with(log_level=level)

@@ -170,7 +170,10 @@ class Worker:
         except _End as end:
             if end.end is WorkerEnd.DRAINED:
                 raise
-            raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}") from None
+            hint = ""
+            if self._orders.transport.post_quantum:
+                hint = ". --post-quantum takes no key exchange but X25519MLKEM768: does the edge know it?"
+            raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}{hint}") from None
         return connection
 
     def _receive(self, batch: list[Datagram]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import socket
@@ -76,7 +77,9 @@ def engine() -> Finding:
             except OSError:
                 continue
             offloads.append(name)
-    found = f"aioquic, {' and '.join(offloads) or 'no offloads'}"
+    fast = [name for name in ("qh3", "uvloop") if importlib.util.find_spec(name) is not None]
+    engines = f"aioquic, and with [fast] {' and '.join(fast)}" if fast else "aioquic"
+    found = f"{engines}; {' and '.join(offloads) or 'no offloads'}"
     if len(offloads) == 2:
         return Finding("engine", Verdict.PASS, found)
     return Finding("engine", Verdict.WARN, found, "nothing to do: slower, since this system sends UDP one by one")

@@ -1,5 +1,6 @@
 """Flags, environment, mistakes."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,12 +188,19 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--port", "1", "--host-header", "a b"], "HOST"),
         (["--port", "1", "--max-streams", "0"], "at least 1"),
         (["--por", "1"], "unrecognized"),
+        (["--port", "1", "--quic-engine", "qh3", "--congestion-control", "bbr"], "qh3, which knows cubic only"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         settings(*arguments)
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "qh3", None)
+    with pytest.raises(UsageError, match=r"pip install 'tunnel-supervisor\[fast\]'"):
+        settings("--port", "1", "--quic-engine", "qh3")
 
 
 @pytest.mark.parametrize(

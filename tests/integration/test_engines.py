@@ -1,0 +1,80 @@
+"""Both engines as a user asks for them, each against each as the edge; what keys they agree on."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from aioquic.asyncio.server import serve
+from aioquic.quic.configuration import QuicConfiguration
+
+from actors import trust
+from actors.local_edge.certificates import make_certificates
+from actors.messages import QuicEngine
+from tests.kit.origins import uvicorn_origin
+from tests.kit.processes import local_edge, python, running, supervisor
+from tests.kit.tunnel import tunnel
+
+pytestmark = pytest.mark.slow
+
+ENGINES: tuple[QuicEngine, ...] = get_args(QuicEngine)
+HYBRID = "X25519MLKEM768"
+
+
+@pytest.mark.parametrize(("engine", "edge_engine"), list(itertools.product(ENGINES, ENGINES)))
+async def test_requests_pass_and_the_keys_are_post_quantum(
+    engine: QuicEngine, edge_engine: QuicEngine, state: Path
+) -> None:
+    options = ("--quic-engine", engine, "--post-quantum")
+    async with uvicorn_origin() as port, tunnel(port, state, *options, edge_engine=edge_engine) as made:
+        response = await made.visitor.post("/echo", content=bytes(3_000_000))
+        assert response.json()["size"] == 3_000_000
+        assert len((await made.visitor.get("/down/3000000")).content) == 3_000_000
+        (registered,) = (event for event in made.process.events() if event["type"] == "registered")
+        assert registered["key_exchange"] == HYBRID
+        async with running(python("actors.tools.status", "--state-dir", state)) as asked:
+            assert await asked.wait() == 0
+            assert any(HYBRID in line for line in asked.stdout)
+        async with running(python("actors.tools.metrics", "--state-dir", state)) as asked:
+            assert await asked.wait() == 0
+            told = [line for line in asked.stdout if line.startswith("tunnel_connection_info{")]
+            assert len(told) == 1
+            assert f'key_exchange="{HYBRID}"' in told[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_edge_without_post_quantum_keys(engine: QuicEngine, state: Path, tmp_path: Path) -> None:
+    """It is served all the same; and refused, if the user insists."""
+    certificates = make_certificates((trust.EDGE_SERVER_NAME,))
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(certificates.authority_pem)
+    configuration = QuicConfiguration(
+        is_client=False,
+        alpn_protocols=[trust.ALPN],
+        certificate=certificates.certificate,
+        private_key=certificates.private_key,
+    )
+    plain_edge = await serve(
+        "127.0.0.1", 0, configuration=configuration, stream_handler=lambda reader, writer: writer.close()
+    )
+    try:
+        assert plain_edge._transport is not None
+        port = plain_edge._transport.get_extra_info("sockname")[1]
+        async with local_edge() as edge:
+            reach = ("--service-url", edge["api"], "--edge", f"127.0.0.1:{port}", "--edge-ca", authority)
+            asked = ("--hello-world", *reach, "--connections", 1, "--quic-engine", engine)
+            async with supervisor(*asked, "--post-quantum", state=state) as process:
+                ended = await process.logged("connection ended")
+                assert "--post-quantum takes no key exchange but X25519MLKEM768" in ended["message"]
+                assert "handshake" in ended["message"]
+            async with supervisor(*asked, state=state) as process:
+                ended = await process.logged("connection ended")
+                assert "control stream" in ended["message"], "the handshake is done; this edge knows no more"
+    finally:
+        plain_edge.close()
+
+
+async def test_engine_of_the_local_edge(state: Path) -> None:
+    async with running(python("actors.local_edge.cli", "--quic-engine", "qh3")) as process:
+        assert set(json.loads(await process.first_line())) == {"api", "edge", "http", "admin", "ca"}
