@@ -22,7 +22,7 @@ PATIENCE: Final = 60.0
 
 FAST: Final = (
     "{python} -P -m actors.supervisor --port {port} --service-url {api} --edge {edge} --edge-ca {ca} "
-    "--state-dir {folder} --connections {connections} --log-level error"
+    "--state-dir {folder} --connections {connections} --max-streams 4000 --log-level error"
 )
 
 

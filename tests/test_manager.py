@@ -163,7 +163,7 @@ async def test_each_failure_is_its_own_kind_and_is_counted() -> None:
 
 
 async def test_transport_is_what_was_asked_for() -> None:
-    async with TunnelManager().with_local_edge().with_connections(1).with_quic_engine("qh3").with_post_quantum() as handle:
+    async with LOCAL.with_connections(1).with_quic_engine("qh3").with_post_quantum() as handle:
         assert (await asyncio.to_thread(visit, handle.url)).status_code == 200
     with pytest.raises(UsageError, match="cubic only"):
         await LOCAL.with_quic_engine("qh3").with_congestion_control("bbr").start()

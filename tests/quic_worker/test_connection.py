@@ -320,6 +320,22 @@ async def test_writer_is_paused_and_resumed() -> None:
     assert writer.heard[-1] == "pause", "the peer's window is full, and nobody reads"
 
 
+@pytest.mark.parametrize("fin", [False, True])
+async def test_answer_that_does_not_wait_for_the_end_of_the_question_arrives_whole(fin: bool) -> None:
+    class Hasty(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.stream.write(b"answer", fin=True)
+            self.stream.stop()
+
+    pair = Pair(Hasty)
+    opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
+    opened.stream.write(b"question", fin=fin)
+    pair.settle()
+    assert opened.data == b"answer"
+    assert opened.heard == (["eof"] if fin else ["stop", "eof"])
+
+
 async def test_writer_that_fills_its_stream_again_at_once_is_resumed_again() -> None:
     left = 20
 

@@ -131,6 +131,7 @@ class Qh3Engine:
         inbox = self._inboxes.get(stream_id)
         if inbox is None:
             inbox = self._inboxes[stream_id] = _Inbox()
+        inbox.fin = fin
         if inbox.held < MAX_HELD and not inbox.spool.size:
             inbox.held += len(data)
             listener.stream_data(stream_id, data, fin)
@@ -138,7 +139,6 @@ class Qh3Engine:
         before = inbox.spool.on_disk
         inbox.spool.append(data)
         self._on_disk += inbox.spool.on_disk - before
-        inbox.fin = fin
         self._connection.is_held = self._on_disk >= MAX_SPOOLED
 
     def _hand_on(self, stream_id: int, listener: EngineListener) -> None:
@@ -196,10 +196,14 @@ class Qh3Engine:
         return self._connection.get_send_buffer_size(stream_id)
 
     def reset(self, stream_id: int, error_code: int) -> None:
-        with contextlib.suppress(QuicConnectionError, ValueError):  # it is gone: there is nothing to give up
-            self._connection.reset_stream(stream_id, error_code)
+        # What has ended with FIN is not to be cut off: a peer's late RESET_STREAM comes when our answer may be under way.
+        if self._connection._stream_can_send(stream_id):
+            with contextlib.suppress(QuicConnectionError, ValueError):  # it is gone: there is nothing to give up
+                self._connection.reset_stream(stream_id, error_code)
 
     def stop(self, stream_id: int, error_code: int) -> None:
+        if (inbox := self._inboxes.get(stream_id)) is not None and inbox.fin:
+            return  # nothing more is to come, and qh3 would reset our own direction for it
         with contextlib.suppress(QuicConnectionError, ValueError):  # likewise
             self._connection.stop_stream(stream_id, error_code)
 
@@ -210,7 +214,8 @@ class Qh3Engine:
         return core.bytes_in_flight > 0 or self._connection.get_send_buffer_size() > 0
 
     def ping(self) -> None:
-        self._connection.send_ping(next(self._pings))
+        with contextlib.suppress(QuicConnectionError):  # it is over, and the owner is told so by `deliver`
+            self._connection.send_ping(next(self._pings))
 
     # --- what is known ---
 
@@ -229,7 +234,8 @@ class Qh3Engine:
         return self._connection.key_exchange
 
     def close(self, error_code: int, reason: str) -> None:
-        self._connection.close(error_code, None, reason)
+        with contextlib.suppress(QuicConnectionError):  # as above
+            self._connection.close(error_code, None, reason)
 
 
 def client_configuration(
