@@ -61,6 +61,8 @@ class _Running:
 
     def __init__(self, name: Name) -> None:
         self.child: Child | None = None
+        self.next_orders: ChildOrders | None = None
+        """What it is to get as soon as there is somebody to give it to."""
         self.doomed = False
         """To be killed, as soon as there is something to kill."""
         self.gone = asyncio.Event()
@@ -103,10 +105,12 @@ class Children:
     def adopt(self, spare: Name, name: Name, orders: ChildOrders) -> None:
         """Give a child that waits for orders its orders, and its name: from now on it is `name`."""
         running = self._running.pop(spare)
-        assert running.child is not None
         running.become(name)
         self._running[name] = running
-        self._tasks.start(running.child.give(orders), name=f"orders for {name}")
+        if running.child is not None:
+            self._tasks.start(running.child.give(orders), name=f"orders for {name}")
+        else:
+            running.next_orders = orders
 
     async def ready(self, name: Name) -> dict[str, str]:
         """Wait until a child is up; return the endpoints that it bound.
@@ -180,6 +184,8 @@ class Children:
             self._log.error("cannot start a process", child=str(name), error=error.strerror)
             return int(ExitCode.LOCAL_SETUP)
         self._log.debug("child started", child=str(name), pid=running.child.pid)
+        if running.next_orders is not None:
+            await running.child.give(running.next_orders)
         if running.doomed:
             running.child.send_signal(signal.SIGKILL)
         return await running.child.wait()

@@ -116,8 +116,9 @@ class Policy:
     visibility: Visibility = Visibility.NOT_ASKED
     _edges: EdgeAddresses = field(init=False)
     _helpers: Helpers = field(init=False)
-    _has_spare: bool = field(init=False)
-    """One is up, or on its way. The first is started together with the metrics actor, before there is a tunnel."""
+    _has_spare: bool = True
+    """One is up, or on its way. The first is started together with the metrics actor, before there is a tunnel: it
+    becomes the first worker, also of those who want none later."""
     _renewal: Renewal = field(init=False)
     _start_deadline: float | None = None
     _last_tick: float | None = None
@@ -131,7 +132,6 @@ class Policy:
         self.slots = [Slot(index) for index in range(self.limits.connections)]
         self._helpers = Helpers(self.rng)
         self._renewal = Renewal(self.rng)
-        self._has_spare = self.limits.spare
 
     # --- what is true now ---
 
@@ -183,8 +183,7 @@ class Policy:
             return []
         if self._last_tick is None:
             self._last_tick = now  # from here on a tick is due
-            if self._has_spare:
-                self._helpers.order(SPARE, now)  # it was started together with the metrics actor
+            self._helpers.order(SPARE, now)  # it was started together with the metrics actor
         commands = self._judge_event(event, now)
         self.finished = any(isinstance(command, Finish) for command in commands)
         if (now_true := (self.state, self.serves, self.connections)) == self._said:
@@ -286,7 +285,8 @@ class Policy:
 
     def _spawn(self, slot: Slot, now: float) -> list[Command]:
         slot.next_generation(now, warm=self._helpers.is_up(SPARE))
-        if slot.warm:
+        from_spare = self._helpers.is_up(SPARE) or self._helpers.is_coming(SPARE)
+        if from_spare:
             self._helpers.taken(SPARE)
             self._has_spare = False
         edge = self._edges.for_slot(slot.index, now)
@@ -294,7 +294,7 @@ class Policy:
             Announce(
                 events.Connecting(slot=slot.index, generation=slot.generation, edge=str(edge), attempt=slot.failures)
             ),
-            SpawnWorker(slot.index, slot.generation, edge, slot.failures, slot.held_before, slot.warm),
+            SpawnWorker(slot.index, slot.generation, edge, slot.failures, slot.held_before, from_spare),
         ]
 
     # --- a worker has ended ---

@@ -90,6 +90,10 @@ class Helpers:
         """Whether it has said that it is ready, and has not ended since."""
         return name in self._seen
 
+    def is_coming(self, name: str) -> bool:
+        """Whether it is being started, and has not said yet that it is ready."""
+        return name in self._ordered
+
     def order(self, name: str, now: float) -> SpawnHelper:
         """Have one started."""
         self._ordered[name] = now
@@ -102,6 +106,7 @@ class Helpers:
     def taken(self, name: str) -> None:
         """It is a helper no more: its end is no failure."""
         self._seen.pop(name, None)
+        self._ordered.pop(name, None)
 
     def slept(self, seconds: float) -> None:
         """It was this process that heard nothing for so long."""

@@ -14,7 +14,19 @@ import zmq
 from actors import __version__, bus, events, lifeline, log, run_folder, trust
 from actors.errors import ExitCode, TunnelError
 from actors.log import Logger
-from actors.messages import Drain, Heartbeat, HostPort, Origin, Ready, Registered, Stopped, Unregistered, Up, encode
+from actors.messages import (
+    Credentials,
+    Drain,
+    Heartbeat,
+    HostPort,
+    Origin,
+    Ready,
+    Registered,
+    Stopped,
+    Unregistered,
+    Up,
+    encode,
+)
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import policy, vocabulary
 from actors.supervisor.announcer import Announcer
@@ -35,7 +47,7 @@ from actors.supervisor.readiness import State, Visibility
 from actors.supervisor.restart import SPARE
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
-from actors.supervisor.start import find_edges, obtain_credentials
+from actors.supervisor.start import ask_ahead, find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.supervisor.terminal import Terminal
 from actors.tally import Totals
@@ -83,6 +95,8 @@ class Supervisor:
         self._final_totals: Totals | None = None
         self._origin_watch: OriginWatch | None = None
         self._service_url = settings.service_url
+        self._asked: asyncio.Future[Credentials] | None = None
+        """The first request to the API, if it is made beside the rest of the start."""
         self._edges = settings.edges
         self._authenticator: AsyncioAuthenticator | None = None
         self._bound: list[str] = []
@@ -232,12 +246,14 @@ class Supervisor:
 
     async def _start(self) -> None:
         settings = self._settings
-        if settings.spare:
-            self._start_helper(SPARE)  # the first worker: it comes up while the tunnel is asked for
+        self._start_helper(SPARE)  # the first worker: it comes up while the tunnel is asked for
         names = ["metrics"]
         names += ["hello_world"] if settings.origin is None else []
         names += ["local_edge"] if settings.local_edge else []
-        ready = await asyncio.gather(*(self._children.ready(self._start_helper(name)) for name in names))
+        started = [self._start_helper(name) for name in names]
+        if not settings.local_edge:  # behind the children: their imports run beside those that it costs
+            self._asked = ask_ahead(self._service_url, settings.user_agent, self._rate_limit_memory(), self._tasks)
+        ready = await asyncio.gather(*map(self._children.ready, started))
         endpoints = dict(zip(names, ready, strict=True))
         orders = self._orders
         orders.metrics_endpoint = endpoints["metrics"]["metrics"]
@@ -282,10 +298,16 @@ class Supervisor:
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
-        memory = RateLimitMemory(self._state.path, self._service_url)
         self._log.info("asking for a tunnel", service=self._service_url)
+        asked, self._asked = self._asked, None
         credentials = self._orders.credentials = await obtain_credentials(
-            self._service_url, self._settings.user_agent, memory, self._announce, self._log, rng=self._rng
+            self._service_url,
+            self._settings.user_agent,
+            self._rate_limit_memory(),
+            self._announce,
+            self._log,
+            rng=self._rng,
+            asked=asked,
         )
         if not self._counts.tunnel_id:
             self._announce(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
@@ -298,6 +320,9 @@ class Supervisor:
         # With addresses that were given no resolver is needed: one that is dead explains nothing.
         asks = None if self._edges else EDGE_SERVICE
         self._tasks.replace(self._lookout.watch_network(addresses, resolver_knows=asks), name="network")
+
+    def _rate_limit_memory(self) -> RateLimitMemory:
+        return RateLimitMemory(self._state.path, self._service_url)
 
     async def _renew(self) -> None:
         """The service dropped the tunnel: get another."""
@@ -362,7 +387,7 @@ class Supervisor:
         name = Name("worker", command.slot, command.generation)
         self._counts.spawned(name.slot, name.generation)
         orders = self._orders.worker(name, command)
-        if command.warm:
+        if command.from_spare:
             self._children.adopt(self._helpers[SPARE], name, orders)
         else:
             self._children.start(name, orders)

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Final
 
 from actors import events
-from actors.errors import ApiServerError, ApiUnreachable, RateLimited
+from actors.errors import ApiServerError, ApiUnreachable, RateLimited, TunnelError
 from actors.log import Logger
 from actors.messages import Credentials, EdgeAddress
 from actors.supervisor import discovery
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import request_tunnel
 from actors.supervisor.rate_limit import RateLimitMemory, wait_for
+from actors.tasks import Tasks
 
 RATE_LIMIT_TRIES: Final = 5
 """Requests that may be answered with 429 before the start fails."""
@@ -36,9 +37,10 @@ async def obtain_credentials(
     log: Logger,
     *,
     rng: random.Random,
+    asked: Awaitable[Credentials] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Credentials:
-    """Ask the API for a tunnel, and again where that can help.
+    """Ask the API for a tunnel, and again where that can help. `asked`: a first request that is under way already.
 
     Raises:
         RateLimited: after `RATE_LIMIT_TRIES` refusals. ProvisioningError: for another cause.
@@ -48,7 +50,8 @@ async def obtain_credentials(
         await _wait(left, refusals, announce, log, sleep, cause="an earlier start was rate limited")
     while True:
         try:
-            credentials = await request_tunnel(service_url, user_agent=user_agent)
+            answer, asked = asked or request_tunnel(service_url, user_agent=user_agent), None
+            credentials = await answer
         except RateLimited as error:
             refusals += 1
             try:
@@ -71,6 +74,25 @@ async def obtain_credentials(
         else:
             _forget(memory)
             return credentials
+
+
+def ask_ahead(
+    service_url: str, user_agent: str, memory: RateLimitMemory, tasks: Tasks
+) -> asyncio.Future[Credentials] | None:
+    """Begin the first request to the API, beside whatever else a start has to do; None: it is too early for one."""
+    if memory.seconds_left(time.time()):
+        return None
+    answer: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
+
+    async def ask() -> None:
+        try:
+            answer.set_result(await request_tunnel(service_url, user_agent=user_agent))
+        except TunnelError as error:
+            answer.set_exception(error)
+            answer.exception()  # seen here, in case the start fails for another reason first
+
+    tasks.start(ask(), name="first request")
+    return answer
 
 
 def _forget(memory: RateLimitMemory) -> None:

@@ -166,8 +166,8 @@ class SpawnWorker:
     edge: EdgeAddress
     previous_attempts: int
     replace_existing: bool
-    warm: bool
-    """The spare gets the orders, and is the spare no more."""
+    from_spare: bool
+    """The spare, up or still on its way, gets the orders, and is the spare no more."""
 
 
 @dataclass(frozen=True)

@@ -328,7 +328,10 @@ async def test_answer_that_does_not_wait_for_the_end_of_the_question_arrives_who
             self.stream.write(b"answer", fin=True)
             self.stream.stop()
 
-    pair = Pair(Hasty)
+    def accept(stream: Stream) -> None:
+        Hasty(stream)
+
+    pair = Pair(accept)
     opened = Recorder(pair.server.open_stream(lambda stream: Recorder(stream)))
     opened.stream.write(b"question", fin=fin)
     pair.settle()

@@ -500,18 +500,22 @@ def test_spare_takes_over_and_another_one_is_ordered_once_that_serves() -> None:
     play(HelperReady(SPARE))
     play.wait(HEALTHY_AFTER + 1)
     (spawn,) = play.spawned(play.end(WorkerEnd.CONNECTION_LOST))
-    assert spawn.warm
+    assert spawn.from_spare
     assert acts(play.register()) == [SpawnHelper(SPARE)]
     assert acts(play(WorkerBeat(0, spawn.generation))) == []
 
 
-def test_first_worker_is_the_spare_if_that_is_up() -> None:
-    play = Playbook(2, spare=True)
-    play(HelperReady(SPARE))
+@pytest.mark.parametrize("spare", [False, True])
+@pytest.mark.parametrize("is_up", [False, True])
+def test_first_worker_is_the_one_that_came_up_during_the_start_or_is_about_to(spare: bool, is_up: bool) -> None:
+    play = Playbook(2, spare=spare)
+    if is_up:
+        play(HelperReady(SPARE))
     (first,) = play.spawned(play.begin())
-    assert first.warm
+    assert first.from_spare
+    assert play.policy.slots[0].warm is is_up, "one that is not up yet gets the time that imports take"
     (second,) = play.spawned(play.register())
-    assert not second.warm
+    assert not second.from_spare
 
 
 def test_without_spare_none_is_ever_ordered() -> None:
@@ -540,7 +544,7 @@ def test_spare_that_died_when_it_was_needed_costs_no_wait() -> None:
     play.wait(HEALTHY_AFTER + 1)
     play.end(WorkerEnd.CONNECTION_LOST)
     (spawn,) = play.spawned(play(WorkerExited(0, 2, -9)))
-    assert (spawn.warm, spawn.previous_attempts) == (False, 0)
+    assert (spawn.from_spare, spawn.previous_attempts) == (False, 0)
 
 
 @pytest.mark.parametrize("name", [SPARE, "metrics"])
@@ -833,7 +837,7 @@ def walk(seed: int) -> None:
         spare=rng.random() < 0.5,
     )
     alive: set[tuple[int, int]] = set()
-    helpers = {SPARE} if play.policy.limits.spare else set()
+    helpers = {SPARE}
     renewing = False
 
     def carry_out(commands: Sequence[Command]) -> None:
@@ -841,7 +845,7 @@ def walk(seed: int) -> None:
         assert not (ended and commands)
         for command in commands:
             match command:
-                case SpawnWorker(slot, generation, warm=warm):
+                case SpawnWorker(slot, generation, from_spare=warm):
                     assert not any(slot == other for other, _ in alive), "two processes in one slot"
                     assert play.policy.has_route
                     assert not warm or SPARE in helpers

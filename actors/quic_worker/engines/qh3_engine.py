@@ -196,7 +196,7 @@ class Qh3Engine:
         return self._connection.get_send_buffer_size(stream_id)
 
     def reset(self, stream_id: int, error_code: int) -> None:
-        # What has ended with FIN is not to be cut off: a peer's late RESET_STREAM comes when our answer may be under way.
+        # What has ended with FIN is not to be cut off: a late RESET_STREAM may come while our answer is under way.
         if self._connection._stream_can_send(stream_id):
             with contextlib.suppress(QuicConnectionError, ValueError):  # it is gone: there is nothing to give up
                 self._connection.reset_stream(stream_id, error_code)
