@@ -66,7 +66,7 @@ async def _post(url: str, user_agent: str) -> tuple[int, Any, bytes]:
 
     headers = {"Content-Type": "application/json", "User-Agent": user_agent}
     try:
-        # To read all certificates of the trust store takes as long as an answer: beside the rest, and where it is needed.
+        # Reading all certificates of the trust store takes long: beside the rest, and only where it is needed.
         is_plain = is_loopback(url) and url.startswith("http:")
         verify = False if is_plain else await asyncio.to_thread(httpx.create_ssl_context)
         async with (
