@@ -11,12 +11,21 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 from benchmarks import clients, report, tables
 from benchmarks.clients import Client
 from benchmarks.tables import Row
 
-TABLES = ("loopback", "links", "mixed", "start", "scaling", "sockets")
+CLIENTS: Final = {
+    "loopback": (clients.AIOQUIC, clients.AIOQUIC_UVLOOP, clients.QH3, clients.STOCK),
+    "links": (clients.AIOQUIC, clients.CUBIC),
+    "mixed": (clients.AIOQUIC, clients.CUBIC),
+    "start": (clients.AIOQUIC, clients.SPARE, clients.QH3, clients.SPARE_QH3),
+    "scaling": (clients.AIOQUIC, clients.QH3),
+    "sockets": (clients.AIOQUIC, clients.QH3),
+}
+"""Which of ours take part in which table; others take part in the first four."""
 
 
 def _client(text: str) -> Client:
@@ -29,41 +38,37 @@ def _client(text: str) -> Client:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="of each table (default: 5)")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="which ones (default: all)")
+    every = tuple(CLIENTS)
+    parser.add_argument("--tables", nargs="+", choices=every, default=every, help="which ones (default: all)")
     parser.add_argument("--client", type=_client, action="append", default=[], metavar="NAME=COMMAND", dest="others")
+    parser.add_argument(
+        "--python", default=sys.executable, help="what runs our clients (default: this one, with all that tests need)"
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/last"), help="folder (default: %(default)s)")
     return parser.parse_args()
 
 
-async def _rows(table: str, number: int, port: int, others: list[Client]) -> AsyncIterator[Row]:
+async def _rows(table: str, number: int, port: int, who: list[Client]) -> AsyncIterator[Row]:
     """One round of one table."""
-    match table:
-        case "loopback":
-            async for row in tables.direct(port):
-                yield row
-            for client in (clients.AIOQUIC, clients.QH3, clients.STOCK, *others):
-                async for row in tables.loopback(client, port):
-                    yield row
-        case "links":
-            for client in (clients.AIOQUIC, clients.CUBIC, clients.RENO, *others):
-                async for row in tables.links(client, port, number):
-                    yield row
-        case "mixed":
-            for client in (clients.AIOQUIC, clients.CUBIC, *others):
-                async for row in tables.mixed(client, port, number):
-                    yield row
-        case "start":
-            for client in (clients.AIOQUIC, clients.SPARE, clients.QH3, clients.SPARE_QH3, *others):
-                async for row in tables.start(client, port):
-                    yield row
-        case "scaling":
-            for client in (clients.AIOQUIC, clients.QH3):
-                async for row in tables.scaling(client, port):
-                    yield row
-        case "sockets":
-            for client in (clients.AIOQUIC, clients.QH3):
-                async for row in tables.sockets(client, port):
-                    yield row
+    if table == "loopback":
+        async for row in tables.direct(port):
+            yield row
+    for client in who:
+        match table:
+            case "loopback":
+                rows = tables.loopback(client, port)
+            case "links":
+                rows = tables.links(client, port, number)
+            case "mixed":
+                rows = tables.mixed(client, port, number)
+            case "start":
+                rows = tables.start(client, port)
+            case "scaling":
+                rows = tables.scaling(client, port)
+            case _:
+                rows = tables.sockets(client, port)
+        async for row in rows:
+            yield row
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -71,9 +76,11 @@ async def _main(arguments: argparse.Namespace) -> None:
     async with clients.child("benchmarks.origin") as origin:
         port = int(await origin.line())
         for table in arguments.tables:
+            others = [] if table in ("scaling", "sockets") else arguments.others
+            who = [*(client.run_by(arguments.python) for client in CLIENTS[table]), *others]
             for number in range(arguments.rounds):
                 print(f"{table}, round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-                async for row in _rows(table, number, port, arguments.others):
+                async for row in _rows(table, number, port, who):
                     rows.append(row)
                     print(f"  {row.client}: {row.what}: {row.value:.4g} {row.unit}", file=sys.stderr, flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -40,12 +40,15 @@ class Client(NamedTuple):
     """What its edge speaks QUIC with: the cheaper engine, so that the edge is not the brake. As a server it does not
     come to terms with clients whose hello fits into one datagram, or whose connection id is empty."""
 
+    def run_by(self, python: str) -> "Client":
+        """The same, with another Python."""
+        return self._replace(template=self.template.replace("{python}", shlex.quote(python)))
+
 
 AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare")
 AIOQUIC_UVLOOP: Final = Client("aioquic, uvloop", f"{FAST} --no-spare")
 QH3: Final = Client("qh3", f"{FAST} --no-spare --quic-engine qh3")
 CUBIC: Final = Client("aioquic, CUBIC", f"{PLAIN} --no-spare --congestion-control cubic")
-RENO: Final = Client("aioquic, Reno", f"{PLAIN} --no-spare --congestion-control reno")
 STOCK: Final = Client(
     "aioquic's own client", "{python} -P -m benchmarks.stock_client {port} {api} {edge} {ca}", edge_engine="aioquic"
 )

@@ -20,7 +20,6 @@ from actors.quic_worker.http1 import HEADER_PREFIX, HOP_BY_HOP, METHOD_KEY, STAT
 from actors.quic_worker.wire import rpc
 from actors.quic_worker.wire.connect import ConnectRequest, ConnectResponse, HeadReader, encode_response
 from actors.quic_worker.wire.registration import Registration
-from tests.kit.udp_proxy import address_of
 
 
 async def serve(origin: httpx.AsyncClient, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,8 +75,8 @@ async def main(port: int, api: str, edge: str, authority: str) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        host, udp_port = address_of(edge)
-        async with connect(host, udp_port, configuration=configuration, stream_handler=accept) as quic:
+        host, _, udp_port = edge.rpartition(":")
+        async with connect(host, int(udp_port), configuration=configuration, stream_handler=accept) as quic:
             reader, writer = await quic.create_stream()
             session = rpc.RpcSession(serves=False)
             registration = Registration(

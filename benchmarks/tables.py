@@ -52,7 +52,6 @@ class Link(NamedTuple):
 LINKS: Final = (
     *(Link(20, 40, share) for share in (0, 0.1, 1, 3)),
     *(Link(100, 10, share) for share in (0, 0.1, 0.5)),
-    Link(10, 75, 2),
 )
 
 
@@ -156,6 +155,7 @@ async def scaling(client: Client, port: int) -> AsyncIterator[Row]:
         for streams in (1, 10, 100, 1000):
             await one.edge.ask("hold", count=streams - held, sockets=False)
             held = streams
+            await one.edge.ask("requests", at_once=32, seconds=0.5)
             async for row in _requests(one, "scaling", f"{streams:4d} streams open", 32):
                 yield row
         await one.edge.ask("release")
