@@ -11,7 +11,7 @@ import pytest
 from aioquic.quic.packet import QuicProtocolVersion, encode_quic_version_negotiation
 
 from actors.quic_worker.ends import WorkerEnd
-from actors.quic_worker.engines.path_mtu import CANDIDATES, MAX_PROBES
+from actors.quic_worker.engines.path_mtu import BASE_BYTES, CANDIDATES, MAX_PROBES
 from actors.supervisor.restart import BACKOFF, MIN_JITTER
 from tests.kit import udp_proxy
 from tests.kit.invariants import trial
@@ -241,6 +241,26 @@ async def test_bad_link(state: Path, name: str) -> None:
         if name == "MTU 1280":
             # The client and the edge search for what fits, each with so many datagrams at most.
             assert dropped <= 2 * len(CANDIDATES) * MAX_PROBES, "larger datagrams than fit carried more than probes"
+
+
+@pytest.mark.row("N1")
+@pytest.mark.parametrize("size", [1280, 1400, 1500])
+async def test_datagrams_become_as_large_as_the_path_takes(state: Path, size: int, quic_engine: str) -> None:
+    """On Ethernet, through a tunnel of another kind, and on the smallest path that IPv6 allows."""
+    fits = size - udp_proxy.IP_AND_UDP_HEADERS
+    largest = 0
+
+    def measured(direction: Direction, index: int, data: bytes) -> udp_proxy.Fates:
+        nonlocal largest
+        if direction is Direction.UP:
+            largest = max(largest, len(data) if len(data) <= fits else 0)
+        return [(0.0, data)]
+
+    link = UdpProxy(udp_proxy.chain(measured, udp_proxy.mtu(size)))
+    async with uvicorn_origin() as port, trial(port, state, link=link) as made:
+        await download(made, SHORT)
+    candidates = [BASE_BYTES, *CANDIDATES] if quic_engine == "aioquic" else [1200]
+    assert largest >= max(candidate for candidate in candidates if candidate <= fits)
 
 
 @pytest.mark.row("N1")

@@ -2,6 +2,8 @@
 
 import copy
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -331,6 +333,17 @@ def test_stream_that_nobody_reads_from_costs_the_others_nothing() -> None:
     trial.fast.send_stream_data(5, bytes(5000))
     trial.fast.datagrams_to_send(trial.now + 0.01)
     assert set(looked) == {5}
+
+
+def test_another_minor_version_of_aioquic_gets_the_plain_class() -> None:
+    """In a process of its own: what a module is, it is from its import on."""
+    program = (
+        "import aioquic; aioquic.__version__ = '1.8.0'\n"
+        "from actors.quic_worker.engines import aioquic_engine, aioquic_credit, aioquic_fast\n"
+        "assert aioquic_fast.FastConnection is aioquic_credit.CreditedConnection\n"
+        "assert aioquic_engine.FastConnection is aioquic_credit.CreditedConnection\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("value", [0, 63, 64, 16383, 16384, 2**30 - 1, 2**30, 2**62 - 1])
