@@ -31,9 +31,12 @@ def run_folders() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hang_up() -> None:
-    """Under nohup, children would inherit that SIGHUP is ignored, and the tests of a hang-up would wait for nothing."""
+def signals() -> None:
+    """Under nohup, or in a script's background, children would inherit that SIGHUP or SIGINT is ignored, and tests of a
+    hang-up or of Ctrl-C would wait for nothing."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
