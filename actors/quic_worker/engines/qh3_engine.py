@@ -72,11 +72,15 @@ class Qh3Engine:
     # --- in ---
 
     def receive(self, datagrams: list[Datagram], now: float) -> None:
-        if self._failed is not None:
-            return
+        connection = self._connection
         try:
-            for address, group in itertools.groupby(datagrams, key=_address):
-                self._connection.receive_many_datagrams([data for data, _ in group], address, now)
+            if not connection.key_exchange:
+                for data, address in datagrams:
+                    if self._failed is None and connection.close_event is None:  # it would go on after that by itself
+                        connection.receive_datagram(data, address, now)
+            elif self._failed is None:
+                for address, group in itertools.groupby(datagrams, key=_address):
+                    connection.receive_many_datagrams([data for data, _ in group], address, now)
         except QuicConnectionError as error:
             self._fail(error)
 
