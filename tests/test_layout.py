@@ -84,6 +84,7 @@ TESTED_WITH = {
     "errors.py": "test_layout.py",
     "events.py": "test_messages.py",
     "local_edge/certificates.py": "quic_worker/test_connection.py",
+    "local_edge/edge_engine.py": "quic_worker/test_connection.py",
     "local_edge/engines.py": "quic_worker/test_connection.py",
     "local_edge/qh3_edge.py": "quic_worker/test_connection.py",
     "local_edge/tls.py": "quic_worker/test_connection.py",

@@ -1,35 +1,11 @@
-"""The server's end of a QUIC connection, by engine: what the edge asks of it beyond what a client does."""
-
-from typing import Protocol
+"""The server's end of a QUIC connection, by engine."""
 
 from actors import trust
 from actors.local_edge.certificates import Certificates
+from actors.local_edge.edge_engine import EdgeEngine, MakeEngine
 from actors.local_edge.tls import EdgeConnection
 from actors.messages import QuicEngine
-from actors.quic_worker.engine import Engine
 from actors.quic_worker.engines.aioquic_engine import AioquicEngine, server_configuration
-
-
-class EdgeEngine(Engine, Protocol):
-    """A server's engine."""
-
-    @property
-    def connection_id(self) -> bytes:
-        """The first of those by which packets will find it."""
-
-    @property
-    def client_server_name(self) -> str:
-        """The name that the client asked for; empty before its hello."""
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a first packet was understood: before it there is nobody to send to."""
-
-
-class MakeEngine(Protocol):
-    """Makes one for a client's first destination connection id; `retry_source_id`: ours, in a Retry that preceded."""
-
-    def __call__(self, destination_id: bytes, *, retry_source_id: bytes | None = None) -> EdgeEngine: ...
 
 
 class AioquicEdgeEngine(AioquicEngine):

@@ -8,7 +8,7 @@ from qh3._hazmat import Buffer
 
 from actors import trust
 from actors.local_edge.certificates import Certificates
-from actors.local_edge.engines import MakeEngine
+from actors.local_edge.edge_engine import MakeEngine
 from actors.local_edge.tls import UnknownServerName
 from actors.quic_worker.engines.qh3_connection import Context, Qh3Connection
 from actors.quic_worker.engines.qh3_engine import Qh3Engine, server_configuration

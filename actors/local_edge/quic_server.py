@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from aioquic.quic.packet import QuicProtocolVersion, encode_quic_version_negotiation
 
-from actors.local_edge.engines import EdgeEngine, MakeEngine
+from actors.local_edge.edge_engine import EdgeEngine, MakeEngine
 from actors.local_edge.tls import UnknownServerName
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.engine import Address, Closed, Datagram
