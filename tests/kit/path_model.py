@@ -154,10 +154,22 @@ class Path:
     """One bottleneck. Attributes may be changed while it runs (`at`)."""
 
     def __init__(
-        self, rate: float, rtt: float, *, queue: float, loss: float = 0.0, reorder: float = 0.0, seed: int = 1
+        self,
+        rate: float,
+        rtt: float,
+        *,
+        queue: float,
+        loss: float = 0.0,
+        loss_behind: float = 0.0,
+        reorder: float = 0.0,
+        seed: int = 1,
     ) -> None:
-        """`rate`: bytes a second. `rtt`: seconds. `queue`: bytes. `loss` and `reorder`: shares of packets."""
+        """`rate`: bytes a second. `rtt`: seconds. `queue`: bytes. The others: shares of packets.
+
+        `loss`: before the bottleneck, where it takes none of its rate; `loss_behind`: what has used it in vain.
+        """
         self.rate, self.rtt, self.queue, self.loss, self.reorder = rate, rtt, queue, loss, reorder
+        self.loss_behind = loss_behind
         self.policer: float | None = None
         """Bytes a second that are let through, with a bucket of 50 ms; None: all."""
         self.ack_interval = 0.0
@@ -240,6 +252,8 @@ class Path:
         if backlog + MSS > self.queue + MSS:
             return None
         self._free_at = max(self._free_at, self.now) + MSS / self.rate
+        if self.loss_behind and self._rng.random() < self.loss_behind:
+            return None
         late = self.rtt / 4 if self._rng.random() < self.reorder else 0.0
         return self._free_at + self.rtt / 2 + late
 

@@ -43,6 +43,13 @@ def test_fills_a_line_that_loses_packets_by_chance(megabits: float, rtt: float, 
     assert flow.throughput(1.0, 5.0) >= share * rate
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_losses_by_chance_are_not_taken_for_those_of_its_own_queue(seed: int) -> None:
+    """What is delivered, from the first packet on: 3 % are lost behind the bottleneck, so 97 % are all there is."""
+    path = Path(RATE, RTT, queue=0.05 * RATE, loss_behind=0.03, seed=seed)
+    assert alone(path, 4.5, seed).throughput(0.0, 4.5) >= 0.9 * RATE
+
+
 def test_queue_stays_small_however_deep_it_may_be() -> None:
     flow = alone(Path(RATE, RTT, queue=20 * RATE * RTT), 15.0)
     assert flow.throughput(1.0, 15.0) >= 0.95 * RATE
@@ -66,14 +73,17 @@ def test_neither_it_nor_a_cubic_flow_starves(queue: int) -> None:
 
 
 @pytest.mark.parametrize("queue", [1, 2])
-def test_two_of_it_share(queue: int) -> None:
-    rate, rtt = 50 * MEGABIT, 0.02
+@pytest.mark.parametrize(("megabits", "rtt", "late"), [(10, 0.1, 3.0), (20, 0.04, 8.0), (50, 0.02, 3.0)])
+def test_two_of_it_share(megabits: float, rtt: float, late: float, queue: int) -> None:
+    """Though one has the whole line already when the other begins."""
+    rate = megabits * MEGABIT
     path = Path(rate, rtt, queue=queue * rate * rtt)
-    flows = [Flow(BbrController(1)), Flow(BbrController(2), wants=lambda now: now > 3.0)]
-    path.run(flows, 40.0)
-    shares = [flow.throughput(5.0, 40.0) for flow in flows]
+    flows = [Flow(BbrController(1)), Flow(BbrController(2), wants=lambda now: now > late)]
+    path.run(flows, 60.0)
+    shares = [flow.throughput(late + 2.0, 60.0) for flow in flows]
     jain = sum(shares) ** 2 / (2 * sum(share**2 for share in shares))
     assert jain >= 0.9
+    assert sum(shares) >= 0.95 * rate
 
 
 # --- paths that change ---
@@ -181,6 +191,13 @@ def test_sample_with_nothing_to_send_is_marked() -> None:
     assert not rate.is_app_limited, "all that was in flight then has arrived"
     rate.sent(third)
     assert not third.is_app_limited
+
+
+def test_long_term_bound_is_one_that_the_window_can_reach() -> None:
+    """In whole bytes, like the window: else no probe would raise it again."""
+    path = Path(RATE, RTT, queue=0.5 * RATE * RTT)
+    flow = alone(path, 5.0)
+    assert model(flow).inflight_longterm == int(model(flow).inflight_longterm)
 
 
 def test_lost_and_discarded_packets_are_not_in_flight() -> None:

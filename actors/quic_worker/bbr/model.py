@@ -50,10 +50,11 @@ CWND_GAIN: Final = dict.fromkeys(State, p.DEFAULT_CWND_GAIN) | {
     State.PROBE_RTT: p.PROBE_RTT_CWND_GAIN,
 }
 
-_PROBING: Final = (State.STARTUP, State.PROBE_BW_REFILL, State.PROBE_BW_UP)
-"""States that look for more: what is lost in them is no reason to do less at once."""
-
 _PROBE_BW: Final = (State.PROBE_BW_DOWN, State.PROBE_BW_CRUISE, State.PROBE_BW_REFILL, State.PROBE_BW_UP)
+
+_PROBING: Final = (State.STARTUP, State.DRAIN, State.PROBE_BW_REFILL, State.PROBE_BW_UP, State.PROBE_BW_DOWN)
+"""States that look for more, or drain what was queued by that (see `parameters.LOSSY_ROUNDS`): what is lost in them is
+no reason to do less at once."""
 
 
 class Bbr:
@@ -97,6 +98,7 @@ class Bbr:
         self.bw_shortterm = math.inf
         self.inflight_shortterm = math.inf
         self.inflight_longterm = math.inf
+        """Whole bytes once it is known: `cwnd` reaches it, or nothing would ever raise it."""
 
         # 4.5.1: rounds
         self._next_round_delivered = 0
@@ -109,7 +111,7 @@ class Bbr:
         self._loss_in_round = False
         self._lossy_rounds = 0
         """Rounds in a row that lost too much."""
-        self._lost_in_round = self._packets_lost_in_round = self._acked_in_round = 0
+        self._lost_in_round = self._acked_in_round = 0
         self._bw_latest = 0.0
         self._inflight_latest = 0
         self._loss_round_delivered = 0
@@ -157,7 +159,6 @@ class Bbr:
         """A packet counts as lost (BBRHandleLostPacket, section 4.5.10.3)."""
         self.rate.found_lost(packet)
         self._lost_in_round += packet.size
-        self._packets_lost_in_round += 1
         if not self._bw_probe_samples:
             return
         lost = self.rate.lost - packet.lost
@@ -230,13 +231,11 @@ class Bbr:
         if self.state is State.STARTUP and self.full_bw_reached:
             self.state = State.DRAIN
 
-    def _check_startup_high_loss(self) -> None:
-        """At the end of a round: too much of it was lost."""
-        if self.full_bw_reached or self._packets_lost_in_round < p.STARTUP_FULL_LOSSES:
-            return
-        if self._is_too_high(self._lost_in_round, self._lost_in_round + self._acked_in_round):
+    def _check_startup_high_loss(self, too_high: bool) -> None:
+        """At the end of a round; `too_high`: too much of it was lost."""
+        if too_high and not self.full_bw_reached:
             self.full_bw_reached = True
-            self.inflight_longterm = max(self._bdp(self.max_bw), float(self._inflight_latest))
+            self.inflight_longterm = math.floor(max(self._bdp(self.max_bw), self._inflight_latest))
 
     def _check_drain_done(self, now: float) -> None:
         if self.state is State.DRAIN and self.rate.in_flight <= self._inflight(self.max_bw, 1.0):
@@ -350,7 +349,7 @@ class Bbr:
 
     def _is_too_high(self, lost: int, in_flight: int) -> bool:
         threshold = p.LOSS_THRESH if self._is_queueing() else p.NOISE_THRESH
-        return lost > in_flight * threshold
+        return lost >= p.LEAST_LOSSES * self.mss and lost > in_flight * threshold
 
     def _is_queueing(self) -> bool:
         """Deviation: see `parameters.NOISE_THRESH`."""
@@ -360,7 +359,7 @@ class Bbr:
     def _handle_inflight_too_high(self, tx_in_flight: float, is_app_limited: bool, now: float) -> None:
         self._bw_probe_samples = False
         if not is_app_limited:
-            self.inflight_longterm = max(tx_in_flight, self._target_inflight() * p.BETA)
+            self.inflight_longterm = math.floor(max(tx_in_flight, self._target_inflight() * p.BETA))
         if self.state is State.PROBE_BW_UP:
             self._start_probe_bw_down(now)
 
@@ -414,7 +413,11 @@ class Bbr:
         self.cwnd = max(self.cwnd, self._prior_cwnd)
         self._reset_shortterm_model()
         if self.full_bw_reached:
+            # Deviation: the wait goes on. All flows of a bottleneck come out of ProbeRTT together; a new wait (the
+            # draft's) would let them probe together too, once in five seconds, and none would give way to another.
+            waiting = self._cycle_stamp, self._bw_probe_wait
             self._start_probe_bw_down(now)
+            self._cycle_stamp, self._bw_probe_wait = waiting
             self.state = State.PROBE_BW_CRUISE
         else:
             self.state = State.STARTUP
@@ -446,12 +449,12 @@ class Bbr:
             self._round += 1
             self._rounds_since_bw_probe += 1
             self._round_rtt, self._round_min_rtt = self._round_min_rtt, math.inf
-            if self.state is State.STARTUP:
-                self._check_startup_high_loss()
             too_high = self._is_too_high(self._lost_in_round, self._lost_in_round + self._acked_in_round)
-            self._lossy_rounds = self._lossy_rounds + 1 if too_high else 0
+            if self.state is State.STARTUP:
+                self._check_startup_high_loss(too_high)
+            self._lossy_rounds = self._lossy_rounds + 1 if too_high and self.state not in _PROBING else 0
             self._loss_in_round = self._lossy_rounds >= p.LOSSY_ROUNDS
-            self._lost_in_round = self._packets_lost_in_round = self._acked_in_round = 0
+            self._lost_in_round = self._acked_in_round = 0
 
     # --- 4.5.2: bandwidth ---
 

@@ -1,4 +1,4 @@
-"""The constants of the draft by its own names (section 2), and two that it does not have."""
+"""The constants of the draft by its own names (section 2), and those that it does not have."""
 
 from typing import Final
 
@@ -57,9 +57,6 @@ STARTUP_FULL_BW_GROWTH: Final = 1.25
 STARTUP_FULL_BW_ROUNDS: Final = 3
 """Rounds without that growth after which the pipe counts as full."""
 
-STARTUP_FULL_LOSSES: Final = 6
-"""Packets lost in a round of Startup before its share of losses counts."""
-
 MAX_RENO_ROUNDS: Final = 63
 """Rounds between two probes at most, where Reno would have grown by a window (section 4.3.3.5.3)."""
 
@@ -84,6 +81,16 @@ drops a fifth of what a probe sends above its rate.
 QUEUE_RTT: Final = 1.2
 """Round trips so much longer than the least one mean that something queues; then the draft's threshold holds."""
 
+LEAST_LOSSES: Final = 6
+"""Full packets that must be lost before their share counts, in every state (the draft asks for as many in Startup).
+
+One packet of fifty is 2 %. Of two flows that fill a queue together, the smaller one would give up its probe with the
+first packet it loses, the larger one only with the fourth, and stay the larger one.
+"""
+
 LOSSY_ROUNDS: Final = 2
 """Rounds in a row that must lose too much before the short-term bounds come down: the first one after a probe is still
-the probe's. (The draft takes a single loss in a single round.)"""
+the probe's. (The draft takes a single loss in a single round.) Rounds of Drain and Down do not count at all, unlike in
+the draft: the queue is the probe's own, and going; it is no sign that what chance loses meanwhile was lost to it."""
+
+# Another one has no constant: ProbeRTT does not begin the wait for the next probe anew (`Bbr._check_probe_rtt_done`).

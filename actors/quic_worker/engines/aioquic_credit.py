@@ -32,8 +32,9 @@ of 100 ms; the Go client's own."""
 CONNECTION_WINDOW: Final = 24 * 1024 * 1024
 """The same over all streams of a connection: the bound of what a connection can make us hold."""
 
-GROWTH_ROUND_TRIPS: Final = 2.0
-"""Half a window that is consumed within so many round trips was too small: the sender had to wait for it."""
+GROWTH_ROUND_TRIPS: Final = 4.0
+"""Half a window that is consumed within so many round trips was too small: the sender had to wait for it. Two would do
+where nothing is lost; what comes behind a lost packet is consumed only a round trip or two later, with it."""
 
 MAX_STREAMS: Final = 2048
 """Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
