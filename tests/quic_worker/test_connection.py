@@ -206,6 +206,20 @@ async def test_streams_carry_bytes_and_ends_both_ways() -> None:
     assert (bytes(ours.data), ours.heard) == (b"answer", ["eof"])
 
 
+async def test_datagram_frames_are_read_and_left_alone() -> None:
+    """They are negotiated, as peers expect (RFC 9221); a quick tunnel has no use for them. None is ever sent."""
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    for size in (0, 1, 1000):
+        pair.server.engine._connection.send_datagram_frame(bytes(size))  # type: ignore[attr-defined]
+        pair.server.transmit()
+        pair.settle()
+    pair.server.open_stream(Recorder).write(b"hello", fin=True)
+    pair.settle()
+    assert bytes(accepted[0].data) == b"hello"
+    assert not pair.closed
+
+
 async def test_retry_is_followed_with_its_token() -> None:
     """The local edge sends none; Cloudflare's may, when it is under attack."""
     accepted: list[Recorder] = []
