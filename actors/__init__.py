@@ -15,6 +15,7 @@ beside them `tools/`, the programs that look at a running tunnel; and what they 
     bus.py        endpoints and the one place where ZeroMQ sockets are made
     curve.py      keys for sockets that are offered to the network
     lifeline.py   how a child is started, gets its orders, and ends with its parent
+    forked.py     how the first children are: as forks, by which they share what is imported
     tasks.py      asyncio tasks that are held, and whose failures are seen
     errors.py     every error a user can meet, with its reason label and exit code
     events.py     what the supervisor tells the world

@@ -14,10 +14,11 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import msgspec
 
+from actors.forked import Forked
 from actors.messages import ChildOrders, encode
 
 _LENGTH_BYTES: Final = 4
@@ -33,15 +34,55 @@ Orders = TypeVar("Orders", bound=ChildOrders)
 STDIN: Final = 0
 
 
+class _Process(Protocol):
+    """What `Child` asks of a process: `_Executed` here, `actors.forked.Forked`."""
+
+    @property
+    def pid(self) -> int: ...
+    async def write(self, data: bytes) -> None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, number: signal.Signals) -> None: ...
+
+
+class _Executed:
+    """A process that runs an interpreter of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self.wait = process.wait
+        self.send_signal = process.send_signal
+        self._stdin = process.stdin
+
+    @classmethod
+    async def start(cls, module: str) -> Self:
+        return cls(
+            await asyncio.create_subprocess_exec(
+                # -P: a folder named `actors` where the user happens to be must not shadow ours.
+                *(sys.executable, "-P", "-m", module),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=None,
+                start_new_session=True,
+            )
+        )
+
+    async def write(self, data: bytes) -> None:
+        assert self._stdin is not None
+        self._stdin.write(data)
+        # A child that died at once is seen by `wait`, which knows more than a broken pipe.
+        with contextlib.suppress(ConnectionError):
+            await self._stdin.drain()
+
+
 class Child:
     """The parent's view of a child process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: _Process) -> None:
         self._process = process
 
     @classmethod
-    async def start(cls, module: str, orders: ChildOrders) -> "Child":
-        """Start `python -m module` and hand it its orders.
+    async def start(cls, module: str, orders: ChildOrders, forked: Forked | None = None) -> "Child":
+        """Start `python -m module` and hand it its orders; `forked`: it was started already, but for these.
 
         Its stderr is ours; its stdout is closed, since ours is for the URL alone. It gets a session of its own, so
         that a Ctrl-C on the terminal reaches the supervisor only.
@@ -49,26 +90,14 @@ class Child:
         Raises:
             OSError: no process can be started.
         """
-        process = await asyncio.create_subprocess_exec(
-            # -P: a folder named `actors` where the user happens to be must not shadow ours.
-            *(sys.executable, "-P", "-m", module),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=None,
-            start_new_session=True,
-        )
-        child = cls(process)
+        child = cls(forked or await _Executed.start(module))
         await child.give(orders)
         return child
 
     async def give(self, orders: ChildOrders) -> None:
         """Hand it orders: the first ones, or further ones that it waits for."""
         payload = encode(orders)
-        assert self._process.stdin is not None
-        self._process.stdin.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
-        # A child that died at once is seen by `wait`, which knows more than a broken pipe.
-        with contextlib.suppress(ConnectionError):
-            await self._process.stdin.drain()
+        await self._process.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
 
     @property
     def pid(self) -> int:

@@ -32,6 +32,8 @@ def main(root: Path, lock_name: str) -> None:
         pip = [environment / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", lock], check=True)
         _write_path_file(root, environment)
+        # Our own modules too are read as bytecode then, also where Python is told to write none as it goes.
+        subprocess.run([environment / "bin" / "python", "-I", "-m", "compileall", "-q", root / "actors"], check=True)
         shutil.copyfile(lock, stamp)
 
 

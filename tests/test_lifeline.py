@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors import lifeline
 from actors.lifeline import Child
 from actors.messages import HelloWorldOrders
 from tests.kit.processes import PATIENCE, ROOT, running
@@ -67,9 +68,9 @@ async def test_child_ends_with_a_parent_that_is_killed(env: dict[str, str], stop
 @pytest.mark.usefixtures("env")
 async def test_child_ends_by_the_lifeline_alone() -> None:
     child = await Child.start("the_child", ORDERS)
-    stdin = child._process.stdin
-    assert stdin is not None
-    stdin.close()
+    assert isinstance(child._process, lifeline._Executed)
+    assert child._process._stdin is not None
+    child._process._stdin.close()
     async with asyncio.timeout(PATIENCE):
         assert await child.wait() == 0
 

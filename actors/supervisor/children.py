@@ -10,6 +10,7 @@ import zmq
 
 from actors import bus
 from actors.errors import ExitCode, LocalSetupError
+from actors.forked import Forked
 from actors.lifeline import Child
 from actors.log import Logger
 from actors.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
@@ -84,6 +85,7 @@ class Children:
         endpoint: str,
         tasks: Tasks,
         log: Logger,
+        head_start: dict[str, Forked],
         *,
         said: Callable[[Name, Up], None],
         exited: Callable[[Name, int], None],
@@ -94,6 +96,8 @@ class Children:
         self._log = log
         self._said = said
         self._exited = exited
+        self._head_start = head_start
+        """By module, those that run already and were not started yet."""
         self._running: dict[Name, _Running] = {}
         tasks.start(self._listen(), name="control")
 
@@ -178,8 +182,9 @@ class Children:
 
     async def _run_process(self, running: _Running, orders: ChildOrders) -> int:
         name = running.name
+        module = MODULES[name.actor]
         try:
-            running.child = await Child.start(MODULES[name.actor], orders)
+            running.child = await Child.start(module, orders, self._head_start.pop(module, None))
         except OSError as error:
             self._log.error("cannot start a process", child=str(name), error=error.strerror)
             return int(ExitCode.LOCAL_SETUP)

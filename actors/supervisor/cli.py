@@ -11,10 +11,13 @@ from typing import Final
 
 import msgspec
 
-from actors import bus, events, log
+from actors import bus, events, lifeline, log
 from actors.errors import TunnelError, UsageError
+from actors.forked import forked
 from actors.messages import CongestionControl, Curve, Origin, QuicEngine, Transport
+from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
+from actors.supervisor.restart import SPARE
 from actors.supervisor.settings import Settings
 from actors.supervisor.sources import WHAT, fill
 from actors.url_file import default_state_folder
@@ -140,6 +143,7 @@ def _origin(given: argparse.Namespace) -> Origin | None:
 
 def main() -> int:
     """Run the program; return its exit status."""
+    lifeline.protect_secrets()
     _open_standard_streams()
     try:
         settings = read_settings(sys.argv[1:], dict(os.environ))
@@ -147,10 +151,11 @@ def main() -> int:
         print(f"tunnel-supervisor: {error}\nSee tunnel-supervisor --help.", file=sys.stderr)
         return int(error.exit_code)
     logger = log.configure(level=settings.log_level, as_json=settings.log_json, actor="supervisor")
-    from actors.supervisor.runner import supervise  # here, so that --help and mistakes are answered at once
-
     try:
-        return int(supervise(settings, logger))
+        with forked(MODULES[name] for name in (SPARE, *settings.helpers)) as head_start:
+            from actors.supervisor.runner import supervise  # here, so that the children import beside this process
+
+            return int(supervise(settings, logger, head_start))
     except TunnelError as error:
         logger.error(str(error), reason=error.reason)
         if settings.json:  # it came before there was an event socket

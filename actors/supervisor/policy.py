@@ -10,8 +10,10 @@ What one slot is and remembers is in `slots.py`, what all children have in commo
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, events
 from actors.errors import (
@@ -301,7 +303,7 @@ class Policy:
 
     def _exited(self, slot: Slot, event: WorkerExited, now: float) -> Sequence[Command]:
         word = slot.last_word or WorkerStopped(slot.index, slot.generation, *slot.unsaid(event.status), 0.0)
-        word = replace(word, retry_after=min(word.retry_after, MAX_RETRY_AFTER))
+        word = msgspec.structs.replace(word, retry_after=min(word.retry_after, MAX_RETRY_AFTER))
         before = slot.state
         if self.stop_deadline is not None:
             slot.state = SlotState.ENDED

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
-from actors import __version__, bus, events, lifeline, log, run_folder, trust
+from actors import __version__, bus, events, log, run_folder, trust
 from actors.errors import ExitCode, TunnelError
+from actors.forked import Forked
 from actors.log import Logger
 from actors.messages import (
     Credentials,
@@ -75,8 +76,9 @@ class _Internal(TunnelError):
 class Supervisor:
     """One tunnel, from start to end."""
 
-    def __init__(self, settings: Settings, logger: Logger) -> None:
+    def __init__(self, settings: Settings, logger: Logger, head_start: dict[str, Forked]) -> None:
         self._settings = settings
+        self._head_start = head_start
         self._log = logger
         self._rng = random.Random()
         self._tasks = Tasks(self._fault)
@@ -189,7 +191,13 @@ class Supervisor:
             ),
         )
         self._children = Children(
-            self._context, f"ipc://{folder}/control", self._tasks, self._log, said=self._said, exited=self._exited
+            self._context,
+            f"ipc://{folder}/control",
+            self._tasks,
+            self._log,
+            self._head_start,
+            said=self._said,
+            exited=self._exited,
         )
 
         self._orders = OrderBook(
@@ -247,14 +255,11 @@ class Supervisor:
     async def _start(self) -> None:
         settings = self._settings
         self._start_helper(SPARE)  # the first worker: it comes up while the tunnel is asked for
-        names = ["metrics"]
-        names += ["hello_world"] if settings.origin is None else []
-        names += ["local_edge"] if settings.local_edge else []
-        started = [self._start_helper(name) for name in names]
+        started = [self._start_helper(name) for name in settings.helpers]
         if not settings.local_edge:  # behind the children: their imports run beside those that it costs
             self._asked = ask_ahead(self._service_url, settings.user_agent, self._rate_limit_memory(), self._tasks)
         ready = await asyncio.gather(*map(self._children.ready, started))
-        endpoints = dict(zip(names, ready, strict=True))
+        endpoints = dict(zip(settings.helpers, ready, strict=True))
         orders = self._orders
         orders.metrics_endpoint = endpoints["metrics"]["metrics"]
         if (guarded := endpoints["metrics"].get("guarded")) is not None:
@@ -549,11 +554,10 @@ def _split(settings: Settings, wanted: str | None, usual: str) -> tuple[str, str
     return wanted or usual, None
 
 
-def supervise(settings: Settings, logger: Logger) -> ExitCode:
-    """Run a supervisor in this process to its end.
+def supervise(settings: Settings, logger: Logger, head_start: dict[str, Forked]) -> ExitCode:
+    """Run a supervisor in this process to its end. It takes its first children from `head_start`, by their modules.
 
     Raises:
         TunnelError: it could not begin.
     """
-    lifeline.protect_secrets()
-    return asyncio.run(Supervisor(settings, logger).run())
+    return asyncio.run(Supervisor(settings, logger, head_start).run())

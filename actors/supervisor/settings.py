@@ -55,3 +55,9 @@ class Settings:
     log_requests: bool = False
     log_level: str = "info"
     log_json: bool = False
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """The actors beside the workers without which nothing begins."""
+        wanted = {"metrics": True, "hello_world": self.origin is None, "local_edge": self.local_edge}
+        return tuple(name for name, is_wanted in wanted.items() if is_wanted)

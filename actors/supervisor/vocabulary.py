@@ -3,7 +3,7 @@
 Counterparts: `policy.py` judges them, `runner.py` makes the events of what happens and carries the commands out.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from actors import events
 from actors.errors import TunnelError
@@ -15,8 +15,7 @@ from actors.supervisor.readiness import Visibility
 # --- events --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Begin:
+class Begin(msgspec.Struct, frozen=True):
     """There is a tunnel, the first one or (after `Renew`) another."""
 
     url: str
@@ -26,16 +25,14 @@ class Begin:
     """NOT_ASKED, or UNSEEN if the name's own servers are going to be asked."""
 
 
-@dataclass(frozen=True)
-class NameSeen:
+class NameSeen(msgspec.Struct, frozen=True):
     """The name of `url` is in DNS; or (not `found`) it was asked for long enough."""
 
     url: str
     found: bool
 
 
-@dataclass(frozen=True)
-class ProbeSeen:
+class ProbeSeen(msgspec.Struct, frozen=True):
     """The public URL was fetched."""
 
     url: str
@@ -43,8 +40,7 @@ class ProbeSeen:
     message: str
 
 
-@dataclass(frozen=True)
-class NetworkSeen:
+class NetworkSeen(msgspec.Struct, frozen=True):
     """How this machine reaches the edge has changed."""
 
     sources: frozenset[str]
@@ -52,28 +48,24 @@ class NetworkSeen:
     resolver_answers: bool
 
 
-@dataclass(frozen=True)
-class RenewFailed:
+class RenewFailed(msgspec.Struct, frozen=True):
     """No other tunnel was to be had."""
 
     error: TunnelError
 
 
-@dataclass(frozen=True)
-class WorkerEvent:
+class WorkerEvent(msgspec.Struct, frozen=True):
     """Something of one worker. One of an earlier generation changes nothing."""
 
     slot: int
     generation: int
 
 
-@dataclass(frozen=True)
-class WorkerReady(WorkerEvent):
+class WorkerReady(WorkerEvent, frozen=True):
     """The process is up and dials."""
 
 
-@dataclass(frozen=True)
-class WorkerRegistered(WorkerEvent):
+class WorkerRegistered(WorkerEvent, frozen=True):
     """The edge took its registration."""
 
     location: str
@@ -81,13 +73,11 @@ class WorkerRegistered(WorkerEvent):
     key_exchange: str
 
 
-@dataclass(frozen=True)
-class WorkerBeat(WorkerEvent):
+class WorkerBeat(WorkerEvent, frozen=True):
     """It lives."""
 
 
-@dataclass(frozen=True)
-class WorkerStopped(WorkerEvent):
+class WorkerStopped(WorkerEvent, frozen=True):
     """Its last word; the process ends next."""
 
     end: WorkerEnd
@@ -95,42 +85,36 @@ class WorkerStopped(WorkerEvent):
     retry_after: float
 
 
-@dataclass(frozen=True)
-class WorkerExited(WorkerEvent):
+class WorkerExited(WorkerEvent, frozen=True):
     """The process has ended (negative: the signal that killed it)."""
 
     status: int
 
 
-@dataclass(frozen=True)
-class HelperExited:
+class HelperExited(msgspec.Struct, frozen=True):
     """Another child than a worker has ended."""
 
     name: str
     status: int
 
 
-@dataclass(frozen=True)
-class HelperReady:
+class HelperReady(msgspec.Struct, frozen=True):
     """Another actor is up."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class HelperBeat:
+class HelperBeat(msgspec.Struct, frozen=True):
     """Another actor lives."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """Time passes."""
 
 
-@dataclass(frozen=True)
-class StopAsked:
+class StopAsked(msgspec.Struct, frozen=True):
     """Somebody wants an orderly end."""
 
     grace: float
@@ -157,8 +141,7 @@ PolicyEvent = (
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class SpawnWorker:
+class SpawnWorker(msgspec.Struct, frozen=True):
     """Start a worker process."""
 
     slot: int
@@ -170,16 +153,14 @@ class SpawnWorker:
     """The spare, up or still on its way, gets the orders, and is the spare no more."""
 
 
-@dataclass(frozen=True)
-class KillWorker:
+class KillWorker(msgspec.Struct, frozen=True):
     """Kill it: it does not listen."""
 
     slot: int
     generation: int
 
 
-@dataclass(frozen=True)
-class DrainWorker:
+class DrainWorker(msgspec.Struct, frozen=True):
     """Tell it to unregister, finish and end."""
 
     slot: int
@@ -187,34 +168,29 @@ class DrainWorker:
     grace: float
 
 
-@dataclass(frozen=True)
-class SpawnHelper:
+class SpawnHelper(msgspec.Struct, frozen=True):
     """Start another actor again."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class KillHelper:
+class KillHelper(msgspec.Struct, frozen=True):
     """Kill another actor: it does not answer."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class Renew:
+class Renew(msgspec.Struct, frozen=True):
     """Ask for another tunnel; `Begin` or `RenewFailed` is the answer."""
 
 
-@dataclass(frozen=True)
-class Announce:
+class Announce(msgspec.Struct, frozen=True):
     """Tell the world."""
 
     event: events.Event
 
 
-@dataclass(frozen=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True):
     """The end: of a stop that was asked for, or because of `error`."""
 
     error: TunnelError | None

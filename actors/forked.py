@@ -1,0 +1,139 @@
+"""The first children are forked, before this process has a thread, a socket or a secret.
+
+They share its imports then, in time and in memory. Those that come later are executed (`lifeline.py`): libzmq's threads
+make a fork of a running supervisor unsafe, and a copy of it would hold the tunnel's secret and all its sockets.
+
+Linux only: elsewhere system libraries may have threads that nobody here knows of (CPython, `os.fork`), and a pidfd
+(pidfd_open(2), since 5.3) is what tells of the end of such a child without a thread, and never names another process.
+"""
+
+import asyncio
+import contextlib
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NoReturn
+
+FIRST_DESCRIPTOR = 3
+"""After the standard streams. None of the others is for a child: with the far end of a sibling's stdin it would keep
+that one from seeing that the parent is gone."""
+
+
+class Forked:
+    """A child that was forked: its process id, its end, and its stdin."""
+
+    def __init__(self, pid: int, pidfd: int, stdin: int) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        self._stdin = os.fdopen(stdin, "wb", buffering=0)
+        self._writer: asyncio.WriteTransport | None = None
+        self._status: asyncio.Future[int] | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Write to its stdin; what the pipe does not take at once follows, if the child lives."""
+        if self._writer is None:
+            loop = asyncio.get_running_loop()
+            self._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._stdin)
+        self._writer.write(data)
+
+    async def wait(self) -> int:
+        """Wait for its end; return its exit status (negative: the signal that killed it)."""
+        if self._status is None:
+            loop = asyncio.get_running_loop()
+            self._status = loop.create_future()
+            loop.add_reader(self._pidfd, self._ended)
+        return await asyncio.shield(self._status)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal.
+
+        Raises:
+            ProcessLookupError: it has ended.
+        """
+        if self._pidfd < 0:
+            raise ProcessLookupError
+        signal.pidfd_send_signal(self._pidfd, number)
+
+    def abandon(self) -> None:
+        """Kill it: nobody wrote to it, and nobody waits for it."""
+        with contextlib.suppress(ProcessLookupError):
+            self.send_signal(signal.SIGKILL)
+        self._reap()
+        self._stdin.close()
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        assert self._status is not None
+        self._status.set_result(self._reap())
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.abort()
+
+    def _reap(self) -> int:
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        return os.waitstatus_to_exitcode(status)
+
+
+@contextlib.contextmanager
+def forked(modules: Iterable[str]) -> Iterator[dict[str, Forked]]:
+    """Fork a child for each module; it runs as `python -m module` would, and waits for its orders on stdin.
+
+    Those that are still there at the end are killed: whoever takes one removes it. Where it cannot be done there are
+    none, or fewer.
+    """
+    children: dict[str, Forked] = {}
+    try:
+        if sys.platform.startswith("linux"):
+            with contextlib.suppress(OSError):  # no pidfd, no process to be had: what is executed later says why
+                for module in modules:
+                    children[module] = _fork(module)
+        yield children
+    finally:
+        for child in children.values():
+            child.abandon()
+
+
+def _fork(module: str) -> Forked:
+    os.close(os.pidfd_open(os.getpid()))  # before there is a child that could not be told of
+    theirs, ours = os.pipe()
+    try:
+        if (pid := os.fork()) == 0:
+            _live(module, theirs)
+        return Forked(pid, os.pidfd_open(pid), ours)
+    except OSError:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+
+
+def _live(module: str, stdin: int) -> NoReturn:
+    """Be the child."""
+    status = 1
+    try:
+        os.setsid()  # a Ctrl-C on the terminal reaches the supervisor only
+        os.dup2(stdin, 0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the URL's alone
+        os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
+        sys.argv = [module]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = _status(end.code)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _status(code: object) -> int:
+    """What the interpreter makes of what `sys.exit` was given."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
