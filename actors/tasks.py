@@ -2,24 +2,31 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def until_over(work: Awaitable[T], over: asyncio.Future[Any]) -> T:
-    """Wait for `work`; or for `over`, if that comes first: then `work` is cancelled, and what `over` holds raised."""
+@contextlib.asynccontextmanager
+async def beside(work: Awaitable[T]) -> AsyncIterator[asyncio.Future[T]]:
+    """Do `work` while the block runs, which may wait for it; at the block's end it is cancelled if it still goes on."""
     waiting = asyncio.ensure_future(work)  # noqa: TID251 - awaited or cancelled right here
     try:
-        await asyncio.wait((waiting, over), return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            over.result()
-        return await waiting
+        yield waiting
     finally:
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await waiting
+
+
+async def until_over(work: Awaitable[T], over: asyncio.Future[Any]) -> T:
+    """Wait for `work`; or for `over`, if that comes first: then `work` is cancelled, and what `over` holds raised."""
+    async with beside(work) as waiting:
+        await asyncio.wait((waiting, over), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            over.result()
+        return await waiting
 
 
 class Tasks:

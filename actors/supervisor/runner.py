@@ -52,7 +52,7 @@ from actors.supervisor.start import ask_ahead, find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.supervisor.terminal import Terminal
 from actors.tally import Totals
-from actors.tasks import Tasks, until_over
+from actors.tasks import Tasks, beside, until_over
 
 if TYPE_CHECKING:
     from zmq.auth.asyncio import AsyncioAuthenticator
@@ -305,19 +305,20 @@ class Supervisor:
         """
         self._log.info("asking for a tunnel", service=self._service_url)
         asked, self._asked = self._asked, None
-        credentials = self._orders.credentials = await obtain_credentials(
-            self._service_url,
-            self._settings.user_agent,
-            self._rate_limit_memory(),
-            self._announce,
-            self._log,
-            rng=self._rng,
-            asked=asked,
-        )
-        if not self._counts.tunnel_id:
-            self._announce(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
-        self._counts.assigned(credentials.tunnel_id)
-        addresses = await find_edges(self._edges, self._settings.edge_ip_version)
+        async with beside(find_edges(self._edges, self._settings.edge_ip_version)) as found:
+            credentials = self._orders.credentials = await obtain_credentials(
+                self._service_url,
+                self._settings.user_agent,
+                self._rate_limit_memory(),
+                self._announce,
+                self._log,
+                rng=self._rng,
+                asked=asked,
+            )
+            if not self._counts.tunnel_id:
+                self._announce(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
+            self._counts.assigned(credentials.tunnel_id)
+            addresses = await found
         edges = EdgeAddresses(addresses, self._rng)
         asks_for_name = self._service_url == DEFAULT_SERVICE_URL
         seen = Visibility.UNSEEN if asks_for_name else Visibility.NOT_ASKED
