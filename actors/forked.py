@@ -14,11 +14,15 @@ import runpy
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from typing import Final, NoReturn
 
-FIRST_DESCRIPTOR = 3
+FIRST_DESCRIPTOR: Final = 3
 """After the standard streams. None of the others is for a child: with the far end of a sibling's stdin it would keep
 that one from seeing that the parent is gone."""
+
+END_OF_DESCRIPTORS: Final = 65536
+"""What has just begun has none beyond. The limit of the process may be a thousand million, and a kernel before 5.9 closes
+them one by one."""
 
 
 class Forked:
@@ -117,7 +121,7 @@ def _live(module: str, stdin: int) -> NoReturn:
         os.setsid()  # a Ctrl-C on the terminal reaches the supervisor only
         os.dup2(stdin, 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the URL's alone
-        os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(FIRST_DESCRIPTOR, END_OF_DESCRIPTORS)
         sys.argv = [module]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0

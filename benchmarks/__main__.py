@@ -1,6 +1,6 @@
 """`.venv/bin/python -m benchmarks`: all tables, the clients in turn in each round.
 
-Writes results.json, results.md and two plots. Any other client takes part by its command line:
+Writes results.json, results.md and two plots, after each table; of tables that are not measured the last figures stay. Any other client takes part by its command line:
 
     --client 'go=cloudflared tunnel --url {origin} --quick-service {api} --edge {edge} --cacert {ca}'
 """
@@ -26,6 +26,8 @@ CLIENTS: Final = {
     "sockets": (clients.AIOQUIC, clients.QH3),
 }
 """Which of ours take part in which table; others take part in the first four."""
+
+RESULTS: Final = "results.json"
 
 
 def _client(text: str) -> Client:
@@ -72,7 +74,7 @@ async def _rows(table: str, number: int, port: int, who: list[Client]) -> AsyncI
 
 
 async def _main(arguments: argparse.Namespace) -> None:
-    rows: list[Row] = []
+    rows = _kept(arguments.output / RESULTS, arguments.tables)
     async with clients.child("benchmarks.origin") as origin:
         port = int(await origin.line())
         for table in arguments.tables:
@@ -83,12 +85,22 @@ async def _main(arguments: argparse.Namespace) -> None:
                 async for row in _rows(table, number, port, who):
                     rows.append(row)
                     print(f"  {row.client}: {row.what}: {row.value:.4g} {row.unit}", file=sys.stderr, flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "results.json").write_text(json.dumps([row._asdict() for row in rows], indent=1))
-    (arguments.output / "results.md").write_text(report.markdown(rows))
-    if "links" in arguments.tables:
-        report.plot(rows, arguments.output)
+            _write(rows, arguments.output)
     print(report.markdown(rows))
+
+
+def _kept(path: Path, tables: list[str]) -> list[Row]:
+    """What was measured before of other tables."""
+    earlier = [Row(**row) for row in json.loads(path.read_text())] if path.exists() else []
+    return [row for row in earlier if row.table not in tables]
+
+
+def _write(rows: list[Row], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULTS).write_text(json.dumps([row._asdict() for row in rows], indent=1))
+    (folder / "results.md").write_text(report.markdown(rows))
+    if any(row.table == "links" for row in rows):
+        report.plot(rows, folder)
 
 
 if __name__ == "__main__":
