@@ -21,8 +21,8 @@ FIRST_DESCRIPTOR: Final = 3
 that one from seeing that the parent is gone."""
 
 END_OF_DESCRIPTORS: Final = 65536
-"""What has just begun has none beyond. The limit of the process may be a thousand million, and a kernel before 5.9 closes
-them one by one."""
+"""What has just begun has none beyond. The limit of the process may be a thousand million, which a kernel before 5.9
+closes one by one."""
 
 
 class Forked:

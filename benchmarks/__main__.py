@@ -1,6 +1,7 @@
 """`.venv/bin/python -m benchmarks`: all tables, the clients in turn in each round.
 
-Writes results.json, results.md and two plots, after each table; of tables that are not measured the last figures stay. Any other client takes part by its command line:
+Writes results.json, results.md and two plots, after each table; the figures of tables that are not measured stay.
+Any other client takes part by its command line:
 
     --client 'go=cloudflared tunnel --url {origin} --quick-service {api} --edge {edge} --cacert {ca}'
 """

@@ -1,16 +1,16 @@
-"""A link between a client and its edge, a process of its own: `python -m benchmarks.relay EDGE MBITS RTT LOSS SEED`.
+"""A link between a client and its edge, a process of its own: `benchmarks.relay EDGE MBITS RTT LOSS up|both SEED`.
 
-Megabits a second, seconds, a share, a number. It prints its address, runs until its stdin is closed, and then prints
-which share of a core it took.
+Megabits a second, seconds, a share, which way it is lost (up: towards the edge), a number. It prints its address, runs
+until its stdin is closed, and then prints which share of a core it took.
 """
 
 import asyncio
 import sys
 import time
-from typing import Final
+from typing import Final, Literal
 
 from actors import event_loop
-from tests.kit.udp_proxy import UdpProxy, address_of, chain, delay, joined, loss, rate_limit
+from tests.kit.udp_proxy import Direction, Rule, UdpProxy, address_of, chain, delay, joined, loss, passes, rate_limit
 
 QUEUE_SECONDS: Final = 0.05
 """What the queue before the link holds: a home router's. It drops what comes when it is full."""
@@ -18,9 +18,17 @@ QUEUE_SECONDS: Final = 0.05
 DATAGRAM: Final = 1452
 
 
-async def main(edge: str, megabits: float, round_trip: float, share: float, seed: int) -> None:
+Loses = Literal["up", "both"]
+
+
+def _lossy(share: float, loses: str, seed: int) -> Rule:
+    rule = loss(share, seed)
+    return rule if loses == "both" else lambda way, *rest: (rule if way is Direction.UP else passes)(way, *rest)
+
+
+async def main(edge: str, megabits: float, round_trip: float, share: float, loses: str, seed: int) -> None:
     queue = max(int(megabits * 1e6 / 8 * QUEUE_SECONDS / DATAGRAM), 8)
-    rules = chain(rate_limit(megabits * 1e6, queue), delay(round_trip / 2), loss(share, seed))
+    rules = chain(rate_limit(megabits * 1e6, queue), delay(round_trip / 2), _lossy(share, loses, seed))
     async with UdpProxy(rules, address_of(edge)) as link:
         print(joined(link.address), flush=True)
         cpu, wall = time.process_time(), time.perf_counter()
@@ -29,4 +37,4 @@ async def main(edge: str, megabits: float, round_trip: float, share: float, seed
 
 
 if __name__ == "__main__":
-    event_loop.run(main(sys.argv[1], *map(float, sys.argv[2:5]), int(sys.argv[5])))
+    event_loop.run(main(sys.argv[1], *map(float, sys.argv[2:5]), sys.argv[5], int(sys.argv[6])))
