@@ -116,6 +116,8 @@ def _fork(module: str) -> Forked:
 
 def _live(module: str, stdin: int) -> NoReturn:
     """Be the child."""
+    from setproctitle import setproctitle  # here: it is installed on Linux only
+
     status = 1
     try:
         os.setsid()  # a Ctrl-C on the terminal reaches the supervisor only
@@ -123,6 +125,7 @@ def _live(module: str, stdin: int) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the URL's alone
         os.closerange(FIRST_DESCRIPTOR, END_OF_DESCRIPTORS)
         sys.argv = [module]
+        setproctitle(f"{sys.executable} -P -m {module}")  # as if it had been executed, for ps and pgrep
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:

@@ -62,6 +62,8 @@ async def test_each_has_its_own_stdin_and_session_and_nothing_else(env: dict[str
             assert line.startswith("__main__ hello_world-")
             assert line.split(maxsplit=3)[3].strip() == "[0, 1, 2] True"
         children = [psutil.Process(int(pid)) for pid in parent.stderr[0].split()[1:]]
+        titles = [" ".join(child.cmdline()).strip() for child in children]
+        assert titles == [f"{sys.executable} -P -m {module}" for module in ("first", "second")]
         children[0].suspend()  # a stopped one keeps no other from seeing that the parent is gone
         parent.send(signal.SIGKILL)
         await parent.process.wait()
