@@ -68,6 +68,8 @@ class OriginConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._handler: ResponseHandler | None = None
         self._exchanges = 0
+        self._early = b""
+        """What the origin said before its first exchange: uvloop reads before whoever connected comes to begin one."""
         self._idle_since = 0.0
 
     # --- exchanges ---
@@ -91,6 +93,13 @@ class OriginConnection(asyncio.Protocol):
         """Bytes came after the end of the response: nobody asked for them, and nobody shall get them."""
         self.reusable = False
         """Whether another exchange may follow this one."""
+        if self._early:
+            asyncio.get_running_loop().call_soon(self._hand_on_early)
+
+    def _hand_on_early(self) -> None:
+        early, self._early = self._early, b""
+        self.resume()
+        self.data_received(early)
 
     def idle(self, now: float) -> None:
         """The exchange is over: wait for the next one."""
@@ -159,7 +168,10 @@ class OriginConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
-        if self._handler is None:
+        if not self._exchanges:
+            self._early += data
+            self.pause()  # more than a piece is not held
+        elif self._handler is None:
             self._pool.forget(self)
             self.abort()
         elif self._raw:
