@@ -82,103 +82,139 @@ def build_request_head(request: ConnectRequest, *, host_header: str | None = Non
     Raises:
         BadRequest: with what is wrong; no byte may reach the origin then.
     """
-    method, host, fields = _read_metadata(request.metadata)
-    upgrade = request.type is ConnectionType.WEBSOCKET
-    lines = [f"{method} {_target(request.dest, method)} HTTP/1.1".encode("ascii")]
-    if host_header is None:
-        lines.append(b"Host: " + host)
-    else:
-        lines.append(f"Host: {host_header}\r\nX-Forwarded-Host: ".encode("latin-1") + host)
-    nominated = _nominated_by_visitor(fields)
-    length: int | None = None
-    chunked = False
-    after_edge_s_own = False
-    """The visitor's fields come first. Behind its own, an edge was seen to say the length once more."""
-    for lowered, line, value in fields:
-        after_edge_s_own = after_edge_s_own or lowered.startswith("cf-")
-        if lowered == "content-length":
-            if length is not None and not after_edge_s_own:
-                raise BadRequest("two Content-Lengths")
-            length = _content_length(value, length)
-        elif lowered == "transfer-encoding":
-            if chunked or value.lower() != b"chunked":
-                raise BadRequest("Transfer-Encoding is not exactly `chunked`")
-            chunked = True
-        elif lowered == "host":
-            if value != host:
-                raise BadRequest("two different hosts")
-        elif lowered not in HOP_BY_HOP and lowered not in nominated:
-            if upgrade and lowered == "sec-websocket-version":
-                continue
-            if host_header is not None and lowered == "x-forwarded-host":
-                continue
-            lines.append(line + value)
-    if chunked and length is not None:
-        raise BadRequest("both Content-Length and Transfer-Encoding")
-    body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.NONE
-    if upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13")
-        body = Body.NONE
-    else:
-        if body is Body.CHUNKED:
-            lines.append(b"Transfer-Encoding: chunked")
-        elif body is Body.LENGTH:
-            lines.append(b"Content-Length: %d" % (length or 0))
-    data = b"\r\n".join(lines) + b"\r\n\r\n"
-    if len(data) > MAX_HEAD_BYTES:
-        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes")
-    return RequestHead(data, method, body, length or 0, upgrade)
-
-
-_Field = tuple[str, bytes, bytes]
-"""A field of a request: its name in lower case, its name as it was sent with the colon behind it, its value."""
-
-
-def _read_metadata(metadata: Metadata) -> tuple[str, bytes, list[_Field]]:
-    """Return method, host and fields, each checked."""
-    method: str | None = None
+    method: bytes | None = None
     host: bytes | None = None
-    fields: list[_Field] = []
-    for key, value in metadata:
-        if key.startswith(HEADER_PREFIX):
-            name, line = _field_name(key)
-            if len(value) > MAX_VALUE_BYTES:
-                raise BadRequest(f"field value of more than {MAX_VALUE_BYTES} bytes")
-            if value.translate(None, _FIELD_VALUE_BYTES):
-                raise BadRequest("control character in a field value")
-            fields.append((name, line, value.strip(b" \t")))
+    names: list[str] = []
+    fields: list[bytes] = []
+    """What passes as it is, each with its name."""
+    special: list[_Special] = []
+    for key, value in request.metadata:
+        kind, name, line = _known(key)
+        if kind is _Kind.PASSES:
+            names.append(name)
+            fields.append(line + value.strip(b" \t"))
+        elif kind is _Kind.SPECIAL:
+            special.append((name, value.strip(b" \t"), len(names)))
         elif key == METHOD_KEY:
             if method is not None or not _TOKEN_BYTES.fullmatch(value):
                 raise BadRequest("method given twice, or no token")
-            method = value.decode("ascii")
+            method = value
         elif key == HOST_KEY:
             if host is not None or not _HOST.fullmatch(value):
                 raise BadRequest("host given twice, or no host")
             host = value
     if method is None or host is None:
         raise BadRequest("no method or no host")
-    if len(fields) > MAX_FIELDS:
+    if len(names) + len(special) > MAX_FIELDS:
         raise BadRequest(f"more than {MAX_FIELDS} fields")
-    # Servers that read X_A as X-A (CGI, WSGI) would see one field twice, and perhaps the forged one.
-    names = {name for name, _, _ in fields}
-    for name in names:
-        if "_" in name and name.replace("_", "-") in names:
-            raise BadRequest(f"both {name} and its twin with hyphens")
-    return method, host, fields
+    _check_values(fields)
+    if "_" in "".join(names):
+        _refuse_twins({*names, *(name for name, _, _ in special)})
+    body, length, dropped = _judge(special, names, host) if special else _NO_BODY
+    upgrade = request.type is ConnectionType.WEBSOCKET
+    if upgrade:
+        body, dropped = Body.NONE, dropped | {"sec-websocket-version"}
+    lines = [b"%b %b HTTP/1.1" % (method, _target(request.dest, method))]
+    if host_header is None:
+        lines.append(b"Host: " + host)
+    else:
+        lines += f"Host: {host_header}".encode("latin-1"), b"X-Forwarded-Host: " + host
+        dropped |= {"x-forwarded-host"}
+    if dropped:
+        fields = [field for name, field in zip(names, fields, strict=True) if name not in dropped]
+    lines += fields
+    if upgrade:
+        lines += b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"
+    elif body is Body.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif body is Body.LENGTH:
+        lines.append(b"Content-Length: %d" % length)
+    data = b"\r\n".join(lines) + b"\r\n\r\n"
+    if len(data) > MAX_HEAD_BYTES:
+        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes")
+    return RequestHead(data, method.decode("ascii"), body, length, upgrade)
+
+
+class _Kind(enum.Enum):
+    """What a key of the metadata is."""
+
+    PASSES = enum.auto()
+    """A field that goes on as it is, unless Connection names it."""
+    SPECIAL = enum.auto()
+    """A field that decides how the request is framed, or that is of the visitor's hop."""
+    OTHER = enum.auto()
+    """No field."""
+
+
+_Special = tuple[str, bytes, int]
+"""A special field: its name in lower case, its value, and how many fields that pass came before it."""
+
+_SPECIAL_NAMES: Final = HOP_BY_HOP | {"host", "content-length"}
+
+_NO_BODY: Final = (Body.NONE, 0, frozenset[str]())
 
 
 @functools.lru_cache(maxsize=KNOWN_NAMES)
-def _field_name(key: str) -> tuple[str, bytes]:
+def _known(key: str) -> tuple[_Kind, str, bytes]:
+    """What a key is; of a field also its name in lower case, and its line up to the value."""
+    if not key.startswith(HEADER_PREFIX):
+        return _Kind.OTHER, "", b""
     name = key[len(HEADER_PREFIX) :]
     if not _TOKEN.fullmatch(name):
         raise BadRequest("field name that is no token")
-    return name.lower(), name.encode("ascii") + b": "
+    kind = _Kind.SPECIAL if name.lower() in _SPECIAL_NAMES else _Kind.PASSES
+    return kind, name.lower(), name.encode("ascii") + b": "
 
 
-def _target(dest: str, method: str) -> str:
+def _check_values(fields: list[bytes]) -> None:
+    """Check the values of fields; their names are known to be right."""
+    together = b"".join(fields)  # at once: this is done for every request
+    if together.translate(None, _FIELD_VALUE_BYTES):
+        raise BadRequest("control character in a field value")
+    if len(together) > MAX_VALUE_BYTES and any(len(field.partition(b": ")[2]) > MAX_VALUE_BYTES for field in fields):
+        raise BadRequest(f"field value of more than {MAX_VALUE_BYTES} bytes")
+
+
+def _judge(special: list[_Special], names: list[str], host: bytes) -> tuple[Body, int, frozenset[str]]:
+    """How the body is framed, and the fields that Connection declares to be of the visitor's hop."""
+    length: int | None = None
+    chunked = False
+    nominated: frozenset[str] = frozenset()
+    _check_values([b": " + value for _, value, _ in special])
+    for name, value, before in special:
+        if name == "content-length":
+            # The visitor's fields come first. Behind its own, an edge was seen to say the length once more.
+            if length is not None and not any(earlier.startswith("cf-") for earlier in names[:before]):
+                raise BadRequest("two Content-Lengths")
+            length = _content_length(value, length)
+        elif name == "transfer-encoding":
+            if chunked or value.lower() != b"chunked":
+                raise BadRequest("Transfer-Encoding is not exactly `chunked`")
+            chunked = True
+        elif name == "host":
+            if value != host:
+                raise BadRequest("two different hosts")
+        elif name == "connection":
+            nominated |= _options(value)
+    if chunked and length is not None:
+        raise BadRequest("both Content-Length and Transfer-Encoding")
+    if forbidden := sorted(name for name in nominated if name in _NEVER_NOMINATED or name.startswith("cf-")):
+        raise BadRequest(f"Connection names {forbidden[0]}")
+    body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.NONE
+    return body, length or 0, nominated
+
+
+def _refuse_twins(names: set[str]) -> None:
+    """Servers that read X_A as X-A (CGI, WSGI) would see one field twice, and perhaps the forged one."""
+    for name in names:
+        if "_" in name and name.replace("_", "-") in names:
+            raise BadRequest(f"both {name} and its twin with hyphens")
+
+
+def _target(dest: str, method: bytes) -> bytes:
     """The origin-form of `dest`: scheme and authority are dropped, an empty path is `/`, the rest stays as it is."""
-    if dest == "*" and method == "OPTIONS":
-        return dest
+    if dest == "*" and method == b"OPTIONS":
+        return b"*"
     match = _DEST.match(dest)
     target = dest[match.end() :] if match else dest
     if not target.startswith("/"):
@@ -189,7 +225,7 @@ def _target(dest: str, method: str) -> str:
         raise BadRequest(f"target of more than {MAX_TARGET_BYTES} bytes")
     if not _TARGET.fullmatch(target):
         raise BadRequest("character in the target that no URL has")
-    return target
+    return target.encode("ascii")
 
 
 def _content_length(value: bytes, earlier: int | None) -> int:
@@ -200,35 +236,38 @@ def _content_length(value: bytes, earlier: int | None) -> int:
     return int(value)
 
 
-def _nominated(fields: Iterable[tuple[str, bytes]]) -> frozenset[str]:
-    """The fields that Connection declares to be of this hop only, in lower case."""
-    return frozenset(
-        option.strip(b" \t").decode("latin-1").lower()
-        for name, value in fields
-        if name.lower() == "connection"
-        for option in value.split(b",")
-    )
-
-
-def _nominated_by_visitor(fields: Iterable[_Field]) -> frozenset[str]:
-    names = _nominated((name, value) for name, _, value in fields)
-    if forbidden := sorted(name for name in names if name in _NEVER_NOMINATED or name.startswith("cf-")):
-        raise BadRequest(f"Connection names {forbidden[0]}")
-    return names
+def _options(value: bytes) -> frozenset[str]:
+    """The fields that a Connection field declares to be of this hop only, in lower case."""
+    return frozenset(option.strip(b" \t").decode("latin-1").lower() for option in value.split(b","))
 
 
 def response_metadata(status: int, fields: Iterable[tuple[bytes, bytes]], *, upgraded: bool) -> Metadata:
     """The metadata of the answer to the edge: the status and the fields that are not of this hop, in their order."""
-    named = [(name.decode("latin-1"), value) for name, value in fields]
-    dropped = HOP_BY_HOP | _nominated(named)
+    kept: list[tuple[str, bytes]] = []
+    nominated: frozenset[str] = frozenset()
+    for name, value in fields:
+        key, lowered, passes = _answered(name)
+        if passes or (upgraded and lowered in _UPGRADE):
+            kept.append((key, value))
+        if lowered == "connection":
+            nominated |= _options(value)
     if upgraded:
-        dropped -= {"connection", "upgrade"}
-    kept = (
-        (HEADER_PREFIX + name, value)
-        for name, value in named
-        if name.lower() not in dropped and not name.lower().startswith(_EDGE_INTERNAL)
-    )
+        nominated -= _UPGRADE
+    if nominated:
+        kept = [(key, value) for key, value in kept if key[len(HEADER_PREFIX) :].lower() not in nominated]
     return ((STATUS_KEY, b"%d" % status), *kept)
+
+
+_UPGRADE: Final = frozenset(("connection", "upgrade"))
+"""What an answer of 101 says of the hop, and the edge needs to know."""
+
+
+@functools.lru_cache(maxsize=KNOWN_NAMES)
+def _answered(name: bytes) -> tuple[str, str, bool]:
+    """Of a response's field the key, the name in lower case, and whether it goes on."""
+    text = name.decode("latin-1")
+    lowered = text.lower()
+    return HEADER_PREFIX + text, lowered, lowered not in HOP_BY_HOP and not lowered.startswith(_EDGE_INTERNAL)
 
 
 def error_metadata(status: int, length: int) -> Metadata:
