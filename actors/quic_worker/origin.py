@@ -20,6 +20,10 @@ MAX_RESPONSE_FIELDS: Final = 200
 MAX_INTERIM_RESPONSES: Final = 16
 """1xx responses before the final one; more are a flood."""
 
+READ_BYTES: Final = 64 * 1024
+"""What one read from an origin takes at most. All connections read into one buffer: a new one of asyncio's own size
+(256 KiB) for each read is mapped by the kernel and unmapped again, which costs more than a small answer does."""
+
 WRITE_HIGH_WATER: Final = 64 * 1024
 """Bytes that wait for a slow origin before the edge is told to wait too."""
 
@@ -60,7 +64,11 @@ class Idle(Protocol):
     def forget(self, connection: "OriginConnection") -> None: ...
 
 
-class OriginConnection(asyncio.Protocol):
+_read_buffer: Final = memoryview(bytearray(READ_BYTES))
+"""Filled and emptied in one step of the event loop, so that one is enough."""
+
+
+class OriginConnection(asyncio.BufferedProtocol):
     """One connection. `begin` starts an exchange on it."""
 
     def __init__(self, pool: Idle) -> None:
@@ -99,7 +107,7 @@ class OriginConnection(asyncio.Protocol):
     def _hand_on_early(self) -> None:
         early, self._early = self._early, b""
         self.resume()
-        self.data_received(early)
+        self._received(early)
 
     def idle(self, now: float) -> None:
         """The exchange is over: wait for the next one."""
@@ -161,13 +169,19 @@ class OriginConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    # --- asyncio.Protocol ---
+    # --- asyncio.BufferedProtocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._received(bytes(_read_buffer[:nbytes]))
+
+    def _received(self, data: bytes) -> None:
         if not self._exchanges:
             self._early += data
             self.pause()  # more than a piece is not held
