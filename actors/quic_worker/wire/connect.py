@@ -7,7 +7,7 @@ A stream with the RPC signature carries Cap'n Proto RPC instead (`rpc.py`).
 """
 
 import enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from actors.errors import EdgeProtocolError
 from actors.quic_worker.wire import schema
@@ -51,11 +51,17 @@ class RpcStream(NamedTuple):
     """The stream turned out to carry RPC."""
 
 
+# Heads are read and written by field, not by name: that takes two thirds of the time.
+_DEST, _TYPE, _METADATA = (schema.tunnel.ConnectRequest.schema.fields[name] for name in ("dest", "type", "metadata"))
+_KEY, _VAL = (schema.tunnel.Metadata.schema.fields[name] for name in ("key", "val"))
+_TYPES = {int(kind): kind for kind in ConnectionType}
+
+
 def encode_request(request: ConnectRequest) -> bytes:
     """The bytes that open a request stream (the edge's side)."""
     message = schema.tunnel.ConnectRequest.new_message(dest=request.dest, type=int(request.type))
     _fill(message, request.metadata)
-    return _DATA_PREAMBLE + bytes(message.to_bytes())
+    return _DATA_PREAMBLE + cast(bytes, message.to_bytes())
 
 
 def encode_response(response: ConnectResponse) -> bytes:
@@ -64,14 +70,14 @@ def encode_response(response: ConnectResponse) -> bytes:
     if response.error:
         message.error = response.error
     _fill(message, response.metadata)
-    return _DATA_PREAMBLE + bytes(message.to_bytes())
+    return _DATA_PREAMBLE + cast(bytes, message.to_bytes())
 
 
 def _fill(message: Any, metadata: Metadata) -> None:
     entries = message.init("metadata", len(metadata))
     for entry, (key, value) in zip(entries, metadata, strict=True):
-        entry.key = key
-        entry.val = value + b"\0"
+        entry._set_by_field(_KEY, key)
+        entry._set_by_field(_VAL, value + b"\0")
 
 
 def decode_request(message: bytes) -> ConnectRequest:
@@ -81,10 +87,10 @@ def decode_request(message: bytes) -> ConnectRequest:
         EdgeProtocolError: it is none.
     """
     with schema.reading(schema.tunnel.ConnectRequest, message) as root:
-        kind = root.type.raw
+        kind = root._get_by_field(_TYPE).raw
         if kind not in _TYPES:
             raise EdgeProtocolError(f"ConnectRequest of the unknown type {kind}")
-        return ConnectRequest(root.dest, _TYPES[kind], _metadata(root.metadata))
+        return ConnectRequest(root._get_by_field(_DEST), _TYPES[kind], _metadata(root._get_by_field(_METADATA)))
 
 
 def decode_response(message: bytes) -> ConnectResponse:
@@ -97,25 +103,18 @@ def decode_response(message: bytes) -> ConnectResponse:
         return ConnectResponse(root.error, _metadata(root.metadata))
 
 
-_KEY = schema.tunnel.Metadata.schema.fields["key"]
-_VAL = schema.tunnel.Metadata.schema.fields["val"]
-_TYPES = {int(kind): kind for kind in ConnectionType}
-
-
 def _metadata(entries: Any) -> Metadata:
     if len(entries) > MAX_METADATA:
         raise EdgeProtocolError(f"head with {len(entries)} metadata entries; at most {MAX_METADATA} are taken")
-    # By field, not by name: that takes half the time, and this is half of reading a request's head.
-    return tuple((entry._get_by_field(_KEY), _text(entry._get_by_field(_VAL))) for entry in entries)
-
-
-def _text(value: bytes) -> bytes:
-    """Text as bytes: without the NUL that ends it."""
-    if not value:
-        return value
-    if value[-1] != 0:
-        raise EdgeProtocolError("metadata value without the NUL that ends a Text")
-    return value[:-1]
+    metadata: list[tuple[str, bytes]] = []
+    for entry in entries:
+        value = entry._get_by_field(_VAL)
+        if value:  # text as bytes: without the NUL that ends it
+            if value[-1] != 0:
+                raise EdgeProtocolError("metadata value without the NUL that ends a Text")
+            value = value[:-1]
+        metadata.append((entry._get_by_field(_KEY), value))
+    return tuple(metadata)
 
 
 class HeadReader:
@@ -126,7 +125,7 @@ class HeadReader:
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
         self.rest = b""
 
     def feed(self, data: bytes) -> ConnectRequest | RpcStream | None:
@@ -137,7 +136,7 @@ class HeadReader:
         """
         self._buffer += data
         if self._buffer.startswith(RPC_SIGNATURE):
-            self.rest = bytes(self._buffer[len(RPC_SIGNATURE) :])
+            self.rest = self._buffer[len(RPC_SIGNATURE) :]
             return RpcStream()
         message = self._message()
         return None if message is None else decode_request(message)
@@ -153,14 +152,13 @@ class HeadReader:
         return None if message is None else decode_response(message)
 
     def _message(self) -> bytes | None:
-        start = bytes(self._buffer[: len(_DATA_PREAMBLE)])
-        if not (_DATA_PREAMBLE.startswith(start) or RPC_SIGNATURE.startswith(start)):
-            raise EdgeProtocolError(f"stream begins with {start.hex()}, which is no signature of the protocol")
-        if len(start) < len(_DATA_PREAMBLE):
+        buffer, start = self._buffer, len(_DATA_PREAMBLE)
+        if not buffer.startswith(_DATA_PREAMBLE):
+            if _DATA_PREAMBLE.startswith(buffer) or RPC_SIGNATURE.startswith(buffer):
+                return None
+            raise EdgeProtocolError(f"stream begins with {buffer[:start].hex()}, which is no signature of the protocol")
+        length = message_length(buffer, limit=MAX_REQUEST_BYTES, start=start)
+        if length is None or start + length > len(buffer):
             return None
-        body = self._buffer[len(_DATA_PREAMBLE) :]
-        length = message_length(body, limit=MAX_REQUEST_BYTES)
-        if length is None or length > len(body):
-            return None
-        self.rest = bytes(body[length:])
-        return bytes(body[:length])
+        self.rest = buffer[start + length :]
+        return buffer[start : start + length]

@@ -4,6 +4,7 @@ A message is a segment table (count, sizes) and its segments. The table is check
 it: a peer can claim gigabytes in eight bytes.
 """
 
+import struct
 from typing import Final
 
 from actors.errors import EdgeProtocolError
@@ -20,22 +21,21 @@ MAX_REQUEST_BYTES: Final = 128 * 1024
 _WORD: Final = 8
 
 
-def message_length(data: bytes | bytearray, *, limit: int) -> int | None:
-    """Return how many bytes the message at the start of `data` has, or None while that cannot be told yet.
+def message_length(data: bytes | bytearray, *, limit: int, start: int = 0) -> int | None:
+    """Return how many bytes the message at `start` of `data` has, or None while that cannot be told yet.
 
     Raises:
         EdgeProtocolError: more than `MAX_SEGMENTS` segments, or more than `limit` bytes.
     """
-    if len(data) < 4:
+    if len(data) < start + 4:
         return None
-    segments = int.from_bytes(data[0:4], "little") + 1
+    segments = int.from_bytes(data[start : start + 4], "little") + 1
     if segments > MAX_SEGMENTS:
         raise EdgeProtocolError(f"Cap'n Proto message with {segments} segments; at most {MAX_SEGMENTS} are taken")
     table = (4 + 4 * segments + _WORD - 1) // _WORD * _WORD
-    if len(data) < table:
+    if len(data) < start + table:
         return None
-    words = sum(int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "little") for i in range(segments))
-    length = table + words * _WORD
+    length: int = table + sum(struct.unpack_from(f"<{segments}I", data, start + 4)) * _WORD
     if length > limit:
         raise EdgeProtocolError(f"Cap'n Proto message of {length} bytes; at most {limit} are taken")
     return length

@@ -4,8 +4,6 @@ Messages are encoded and decoded as plain bytes: serialisation needs no kj event
 exception on hostile bytes; here they all become `EdgeProtocolError`.
 """
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,17 +27,34 @@ NESTING_LIMIT: Final = 32
 _HOSTILE_BYTES = (capnp.KjException, ValueError, UnicodeDecodeError, RuntimeError)
 
 
-@contextlib.contextmanager
-def reading(struct: Any, data: bytes) -> Iterator[Any]:
-    """Open `data` as one message whose root is `struct`; it is readable only inside the block.
+class reading:  # noqa: N801 - used like a function, and twice as fast as a generator would be
+    """Open `data` as one message whose root is `struct`; it is readable only inside the `with` block.
 
     Raises:
         EdgeProtocolError: the bytes are no such message; also for what is found out inside the block.
     """
-    try:
-        with struct.from_bytes(
-            data, traversal_limit_in_words=TRAVERSAL_LIMIT_WORDS, nesting_limit=NESTING_LIMIT
-        ) as message:
-            yield message
-    except _HOSTILE_BYTES as error:
-        raise EdgeProtocolError(f"malformed Cap'n Proto message: {str(error).splitlines()[0][:200]}") from error
+
+    __slots__ = ("_data", "_opened", "_struct")
+
+    def __init__(self, struct: Any, data: bytes) -> None:
+        self._struct = struct
+        self._data = data
+
+    def __enter__(self) -> Any:
+        try:
+            self._opened = self._struct.from_bytes(
+                self._data, traversal_limit_in_words=TRAVERSAL_LIMIT_WORDS, nesting_limit=NESTING_LIMIT
+            )
+            return self._opened.__enter__()
+        except _HOSTILE_BYTES as error:
+            raise _malformed(error) from error
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._opened.__exit__(kind, error, traceback)
+        if isinstance(error, _HOSTILE_BYTES):
+            raise _malformed(error) from error
+
+
+def _malformed(error: BaseException) -> EdgeProtocolError:
+    said = str(error) or type(error).__name__
+    return EdgeProtocolError(f"malformed Cap'n Proto message: {said.splitlines()[0][:200]}")
