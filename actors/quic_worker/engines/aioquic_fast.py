@@ -550,20 +550,47 @@ class FastConnection(CreditedConnection):
         room = min(
             sender.highest_offset + self._remote_max_data - self._remote_max_data_used, stream.max_stream_data_remote
         )
-        pending = sender._pending
-        if not len(pending):
+        pending: list[range] = sender._pending._RangeSet__ranges  # type: ignore[attr-defined]
+        if not pending:
             if not sender._pending_eof:
                 sender.buffer_is_empty = True
                 return False
+            self._write_stream_frame(packet, space, stream, room)  # FIN alone
         elif pending[0].start >= room:
             if room < stream.max_stream_data_remote:
                 self._parked.append(stream)
             return False
-        self._remote_max_data_used += self._write_stream_frame(packet, space, stream, room)
-        if len(pending) or sender._pending_eof:
+        else:
+            self._write_stream_data(packet, stream, pending, room)
+        if pending or sender._pending_eof:
             return True
         sender.buffer_is_empty = True
         return False
+
+    def _write_stream_data(
+        self, packet: ShortPacket, stream: QuicStream, pending: list[range], max_offset: int
+    ) -> None:
+        """Write as much of the first pending range as fits: what `_write_stream_frame` and `get_frame` do."""
+        sender, stream_id = stream.sender, stream.stream_id
+        assert stream_id is not None
+        first = pending[0]
+        start = first.start
+        stop = min(first.stop, start + packet.stream_room(stream_id, start), max_offset)
+        if stop <= start:
+            return
+        base = sender._buffer_start
+        data = bytes(sender._buffer[start - base : stop - base])
+        if stop == first.stop:
+            del pending[0]
+        else:
+            pending[0] = range(stop, first.stop)
+        if stop > sender.highest_offset:
+            self._remote_max_data_used += stop - sender.highest_offset
+            sender.highest_offset = stop
+        fin = stop == sender._buffer_fin
+        if fin:
+            sender._pending_eof = False
+        packet.add_stream_frame(stream_id, start, data, fin, self._on_stream_delivery, stream)
 
     def _forget(self, stream: QuicStream) -> None:
         """A stream has ended both ways: the peer may open another (RFC 9000 section 4.6)."""
