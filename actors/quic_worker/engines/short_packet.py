@@ -58,9 +58,7 @@ class ShortPacket:
         self._room = room
         self._flight_room = min(room, flight_room)
         self.buffer.seek(0)
-        self._packet = QuicSentPacket(
-            tls.Epoch.ONE_RTT, False, False, False, number, QuicPacketType.ONE_RTT, None, 0, [], _NOTHING_LOGGED
-        )
+        self._packet = QuicSentPacket(_EPOCH, False, False, False, number, _PACKET_TYPE, None, 0, [], _NOTHING_LOGGED)
 
     @property
     def is_empty(self) -> bool:
@@ -157,6 +155,8 @@ _TWO_BYTES: Final = 0x4000
 
 _FIRST_BYTES: Final = [bytes((value,)) for value in range(256)]
 
+_EPOCH: Final = tls.Epoch.ONE_RTT
+_PACKET_TYPE: Final = QuicPacketType.ONE_RTT
 _NOTHING_LOGGED: Final[list[dict[Any, Any]]] = []
 
 
