@@ -7,6 +7,8 @@ bytes pass as they are. One exchange at a time; `origin_pool.py` keeps connectio
 import asyncio
 import contextlib
 import errno
+import functools
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import httptools
@@ -78,6 +80,8 @@ class OriginConnection(asyncio.BufferedProtocol):
         self._exchanges = 0
         self._early = b""
         """What the origin said before its first exchange: uvloop reads before whoever connected comes to begin one."""
+        self._early_end: Callable[[], None] | None = None
+        """And what is to be done about its end, if that came too."""
         self._idle_since = 0.0
 
     # --- exchanges ---
@@ -101,13 +105,16 @@ class OriginConnection(asyncio.BufferedProtocol):
         """Bytes came after the end of the response: nobody asked for them, and nobody shall get them."""
         self.reusable = False
         """Whether another exchange may follow this one."""
-        if self._early:
+        if self._early or self._early_end is not None:
             asyncio.get_running_loop().call_soon(self._hand_on_early)
 
     def _hand_on_early(self) -> None:
-        early, self._early = self._early, b""
-        self.resume()
-        self._received(early)
+        if self._early:
+            early, self._early = self._early, b""
+            self.resume()
+            self._received(early)
+        if self._early_end is not None:
+            self._early_end()
 
     def idle(self, now: float) -> None:
         """The exchange is over: wait for the next one."""
@@ -216,16 +223,29 @@ class OriginConnection(asyncio.BufferedProtocol):
             self._fail(f"the origin's response has a head of more than {MAX_RESPONSE_HEAD} bytes")
 
     def eof_received(self) -> bool:
+        """The origin sends no more; return whether the other direction stays open."""
+        assert self._transport is not None
+        can_stay = self._transport.can_write_eof()
+        if not self._exchanges:
+            self._early_end = self._hand_on_eof
+            return can_stay
         if self._handler is None:
             self._pool.forget(self)
             return False
         if self._raw or self._until_close:
             self._end(keep_alive=False)
-            return self._raw  # the other direction of a raw tunnel goes on
+            return self._raw and can_stay
         self._fail("the origin closed the connection before its response was complete")
         return False
 
+    def _hand_on_eof(self) -> None:
+        if not self.eof_received():
+            self.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._exchanges:
+            self._early_end = self._early_end or functools.partial(self.connection_lost, exc)
+            return
         self._pool.forget(self)
         if isinstance(exc, OSError) and not self._raw and self.is_waiting:
             self._read_what_is_left()

@@ -335,3 +335,15 @@ async def test_tcp_type_is_a_raw_tunnel(state: Path) -> None:
             answered = await made.open_stream(dest="tcp://x", type="tcp", body="hello", fin=True)
             assert answered["ended"] == "fin"
             assert bytes.fromhex(answered["data"]).endswith(b"banner HELLO")
+
+
+async def test_origin_that_closes_without_a_word(state: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with scripted(serve) as port, tunnel(port, state) as made:
+        for _ in range(40):  # it may have closed before anybody listens
+            answered = await made.open_stream(dest="tcp://x", type="tcp", body="", fin=True)
+            assert answered["ended"] == "fin"
+            refused = await made.visitor.get("/")
+            assert refused.status_code == 502
