@@ -102,6 +102,16 @@ class Tunnel:
         return self._handle.url
 
     @property
+    def local_url(self) -> str:
+        """The local edge's own address, for clients that cannot resolve the name in `url`; empty without one."""
+        return self._handle.local_url
+
+    @property
+    def local_ca(self) -> str:
+        """Path of the PEM file to trust with `with_local_edge_tls`; else empty."""
+        return self._handle.local_ca
+
+    @property
     def location(self) -> str:
         """The edge's point of presence of the connection that was registered first."""
         return self._handle.location

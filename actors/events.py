@@ -27,6 +27,10 @@ class Starting(Event, frozen=True, kw_only=True, tag="starting"):
     origin: str
     events_endpoint: str
     metrics_endpoint: str
+    local_url: str = ""
+    """The local edge's other address, `http://127.0.0.1:PORT`, for programs that cannot resolve the name in the URL."""
+    local_ca: str = ""
+    """Path of the PEM file to trust it by, with `--local-edge-tls`."""
 
 
 class RateLimited(Event, frozen=True, kw_only=True, tag="rate_limited"):

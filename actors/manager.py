@@ -109,6 +109,14 @@ class TunnelManager:
         """An edge on this machine instead of Cloudflare: offline, for demos and tests."""
         return self._with(local_edge=True)
 
+    def with_local_edge_tls(self) -> Self:
+        """`with_local_edge`, and it speaks https: `handle.local_ca` names the certificate to trust."""
+        return self._with(local_edge=True, local_edge_tls=True)
+
+    def with_as_cloudflare(self) -> Self:
+        """`with_local_edge`, and it has the limits of the service: requests in flight, bodies, event streams, times."""
+        return self._with(local_edge=True, as_cloudflare=True)
+
     def with_state_dir(self, folder: str | os.PathLike[str]) -> Self:
         """A folder for the state files (default: a private one, removed at the end)."""
         return self._with(state_dir=os.fspath(folder))
@@ -234,7 +242,7 @@ class TunnelHandle:
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: Lifeline | None = None
         self._state = facts.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
-        self._tunnel_id = self._location = self._metrics_endpoint = ""
+        self._tunnel_id = self._location = self._metrics_endpoint = self._local_url = self._local_ca = ""
         self._stopped: facts.Stopped | None = None
         self._error: TunnelError | None = None
         self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -248,6 +256,16 @@ class TunnelHandle:
     def url(self) -> str:
         """The public address."""
         return self._state.url
+
+    @property
+    def local_url(self) -> str:
+        """The local edge's own address, for clients that cannot resolve the name in `url`; empty without one."""
+        return self._local_url
+
+    @property
+    def local_ca(self) -> str:
+        """Path of the PEM file to trust with `with_local_edge_tls`; else empty."""
+        return self._local_ca
 
     @property
     def location(self) -> str:
@@ -397,6 +415,7 @@ class TunnelHandle:
         match event:
             case facts.Starting():
                 self._metrics_endpoint = event.metrics_endpoint
+                self._local_url, self._local_ca = event.local_url, event.local_ca
             case facts.RateLimited() if not self._up.done():
                 message = f"the tunnel API refuses new tunnels for now; try again in {event.retry_after:.0f} s or later"
                 self._up.set_exception(RateLimited(message, retry_after=event.retry_after))

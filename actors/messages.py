@@ -205,6 +205,10 @@ class LocalEdgeOrders(ChildOrders, frozen=True):
 
     run_folder: str
     """Where its certificate goes."""
+    tls: bool
+    """Whether visitors speak TLS to it."""
+    as_cloudflare: bool
+    """Whether it imitates the service's limits."""
 
 
 class HelloWorldOrders(ChildOrders, frozen=True):

@@ -3,9 +3,9 @@
 def test_webhook(tunnel):
     public = tunnel(8080)  # what listens there, behind an edge on this machine: no internet is needed
     assert public.client.post("/webhook", json={"event": "paid"}).status_code == 200
+    requests.get(f"{public.local_url}/paid")  # any other client; public.url needs one that can resolve *.localhost
 """
 
-import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -33,11 +33,20 @@ class PublicTunnel:
         """The address. Names under `localhost` are this machine, for browsers and curl too."""
         return self.tunnel.url
 
+    @property
+    def local_url(self) -> str:
+        """The same by its number, for clients that cannot resolve such names, as Python's often cannot.
+
+        The origin sees the public name all the same: in Host, and in Origin and Referer in place of this address.
+        """
+        return self.tunnel.local_url
+
 
 @pytest.fixture
 def tunnel() -> Iterator[Callable[["int | str | TunnelManager"], PublicTunnel]]:
     """A function that gives a port (or a URL, or what a `TunnelManager` says) a public address, until the test ends."""
     import contextlib
+    import ssl
 
     import httpx
 
@@ -48,10 +57,11 @@ def tunnel() -> Iterator[Callable[["int | str | TunnelManager"], PublicTunnel]]:
 
         def make(what: int | str | TunnelManager) -> PublicTunnel:
             made = stack.enter_context(Tunnel(TunnelManager.of(what).with_local_edge()))
-            parts = urllib.parse.urlsplit(made.url)
-            # Not every resolver knows *.localhost: the edge is called by its number, and the name is in Host.
             client = httpx.Client(
-                base_url=f"http://127.0.0.1:{parts.port}", headers={"Host": parts.netloc}, timeout=CLIENT_TIMEOUT
+                base_url=made.local_url,
+                timeout=CLIENT_TIMEOUT,
+                verify=ssl.create_default_context(cafile=made.local_ca) if made.local_ca else True,
+                trust_env=False,  # no proxy of this machine leads to the machine itself
             )
             return PublicTunnel(made, stack.enter_context(client))
 

@@ -16,6 +16,8 @@ PURE = [
     "metrics/exposition.py",
     "metrics/prometheus.py",
     "metrics/registry.py",
+    "local_edge/limits.py",
+    "local_edge/local_address.py",
     "local_edge/registry.py",
     "quic_worker/bbr/filters.py",
     "quic_worker/bbr/model.py",

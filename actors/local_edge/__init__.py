@@ -8,8 +8,11 @@
     edge_engine.py         what it asks of a QUIC engine; engines.py has aioquic's, qh3_edge.py qh3's
     tls.py                 TLS 1.3 of the server: the post-quantum key exchange, SNI
     certificates.py        a certificate authority that lives as long as the process
+    front_tls.py           the public front's certificates, with --local-edge-tls
     edge.py                the edge's side of one connection: registration, request streams, RPC streams
     front.py               the public HTTP front
+    local_address.py       the front's own address as another name of the only tunnel (pure)
+    limits.py              what --as-cloudflare imitates (pure)
     http_server.py         HTTP/1.1 towards visitors, with bodies streamed and upgrades raw
     admin.py               HTTP endpoints for tests: look, drop, freeze, refuse, open streams
 

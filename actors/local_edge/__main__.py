@@ -5,6 +5,7 @@ from pathlib import Path
 
 from actors import lifeline, log
 from actors.child import serve_until_told
+from actors.local_edge.limits import CLOUDFLARE, UNLIMITED
 from actors.local_edge.service import local_edge
 from actors.messages import LocalEdgeOrders
 
@@ -12,7 +13,8 @@ from actors.messages import LocalEdgeOrders
 async def _main(orders: LocalEdgeOrders) -> None:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
     log.watch(asyncio.get_running_loop(), logger)
-    async with local_edge(Path(orders.run_folder), logger) as endpoints:
+    limits = CLOUDFLARE if orders.as_cloudflare else UNLIMITED
+    async with local_edge(Path(orders.run_folder), logger, tls=orders.tls, limits=limits) as endpoints:
         await serve_until_told(orders, endpoints._asdict())
 
 

@@ -7,8 +7,8 @@ from aiohttp import web
 from actors.local_edge.edge import EdgeRegistry
 
 
-def make_api(registry: EdgeRegistry, domain: str) -> web.Application:
-    """The API; tunnels get names under `domain` (`localhost:PORT` of the front)."""
+def make_api(registry: EdgeRegistry, domain: str, scheme: str = "http") -> web.Application:
+    """The API; tunnels get names under `domain` (`localhost:PORT` of the front), which speaks `scheme`."""
 
     async def create(request: web.Request) -> web.Response:
         tunnel = registry.new_tunnel(domain)
@@ -16,8 +16,8 @@ def make_api(registry: EdgeRegistry, domain: str) -> web.Application:
         result = {
             "id": str(tunnel.id),
             "name": tunnel.name,
-            # With its scheme: this front speaks plain HTTP, and https:// is put before a name that has none.
-            "hostname": f"http://{tunnel.hostname}",
+            # With its scheme: https:// is put before a name that has none, and a front mostly speaks plain HTTP.
+            "hostname": f"{scheme}://{tunnel.hostname}",
             "account_tag": tunnel.account_tag,
             "secret": base64.b64encode(tunnel.secret).decode(),
         }

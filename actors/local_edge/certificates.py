@@ -1,6 +1,7 @@
 """A certificate authority that lives as long as the process, and the edge's certificate signed by it."""
 
 import datetime
+import ipaddress
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -22,40 +23,60 @@ class Certificates(NamedTuple):
     authority_pem: bytes
 
 
+class Authority:
+    """An authority of its own. Its key is never written anywhere."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("tunnel-supervisor local edge")
+        certificate = (
+            _builder(self._name, self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=False,
+                    content_commitment=False,
+                    key_encipherment=False,
+                    data_encipherment=False,
+                    key_agreement=False,
+                    key_cert_sign=True,
+                    crl_sign=True,
+                    encipher_only=False,
+                    decipher_only=False,
+                ),
+                critical=True,
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem = certificate.public_bytes(serialization.Encoding.PEM)
+        """Its certificate, for those who are to trust it."""
+
+    def issue(self, names: tuple[str, ...]) -> Certificates:
+        """Make a key and a certificate for `names`, DNS names and IP literals; the first is its subject."""
+        private_key = ec.generate_private_key(ec.SECP256R1())
+        issuer_key = self._key.public_key()
+        certificate = (
+            _builder(_name(names[0]), self._name, private_key.public_key())
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return Certificates(certificate, private_key, self.pem)
+
+
 def make_certificates(names: tuple[str, ...]) -> Certificates:
     """Make a fresh authority and a certificate for `names`. The authority's key is forgotten at once."""
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority_name = _name("tunnel-supervisor local edge")
-    authority = (
-        _builder(authority_name, authority_name, authority_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=False,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=True,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    private_key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder(_name(names[0]), authority_name, private_key.public_key())
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    return Certificates(certificate, private_key, authority.public_bytes(serialization.Encoding.PEM))
+    return Authority().issue(names)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _name(common_name: str) -> x509.Name:

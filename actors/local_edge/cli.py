@@ -10,7 +10,9 @@ from pathlib import Path
 
 from actors import log
 from actors.errors import TunnelError
+from actors.local_edge.limits import CLOUDFLARE, UNLIMITED
 from actors.local_edge.service import ANY_PORT, HostPort, local_edge
+from actors.supervisor.flags import add_front_flags
 
 
 def _host_port(text: str) -> HostPort:
@@ -25,7 +27,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="local-edge",
         description="A stand-in for Cloudflare's edge on loopback. When it is ready it prints one line of JSON: "
-        '{"api": url, "edge": "host:port", "http": url, "admin": url, "ca": path}.',
+        '{"api": url, "edge": "host:port", "http": url, "admin": url, "ca": path}. "http" leads to the tunnel, while '
+        "only one is up, for programs that cannot resolve its name.",
         epilog="The official client against it: cloudflared tunnel --url http://127.0.0.1:8080 "
         "--quick-service <api> --edge <edge> --cacert <ca>",
     )
@@ -39,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quic-engine", choices=("aioquic", "qh3"), default="aioquic", help="what speaks QUIC (default: aioquic)"
     )
+    add_front_flags(parser)
     parser.add_argument("--log-level", choices=log.LEVELS, default="warning", help="on stderr (default: warning)")
     return parser
 
@@ -59,6 +63,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             http=arguments.http,
             admin=arguments.admin,
             quic_engine=arguments.quic_engine,
+            tls=bool(arguments.local_edge_tls),
+            limits=CLOUDFLARE if arguments.as_cloudflare else UNLIMITED,
         ) as endpoints:
             print(json.dumps(endpoints._asdict()), flush=True)
             await stop.wait()

@@ -1,11 +1,18 @@
 """The public HTTP front: a visitor's request becomes a stream to the client, its answer the response."""
 
+import asyncio
+import json
+import math
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from actors.errors import EdgeProtocolError
 from actors.local_edge.edge import LOCATION, EdgeRegistry
 from actors.local_edge.http_server import HttpConnection, Request, Responder
+from actors.local_edge.limits import MAX_HELD_BYTES, UNLIMITED, Limits
+from actors.local_edge.local_address import Alias, Fields, is_local_address
+from actors.local_edge.registry import Tunnel
 from actors.quic_worker.connection import Stream
 from actors.quic_worker.http1 import HEADER_PREFIX, HOP_BY_HOP, HOST_KEY, METHOD_KEY, STATUS_KEY
 from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, HeadReader, Metadata
@@ -13,57 +20,90 @@ from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, Head
 NO_CONNECTION: Final = 530
 """What the edge answers when no connection of the tunnel is registered."""
 
+TOO_LATE: Final = 524
+"""What the service answers when the origin has not, in its time."""
+
 _NEVER_FORWARDED: Final = HOP_BY_HOP - {"transfer-encoding"} | {"host"}
 """Transfer-Encoding goes on: it tells the client that a body follows whose length is not known."""
 
 
-def front(registry: EdgeRegistry) -> HttpConnection:
+def front(registry: EdgeRegistry, limits: Limits = UNLIMITED) -> HttpConnection:
     """A protocol for a visitor's connection."""
 
     def serve(visitor: HttpConnection, request: Request) -> Responder:
         host = b"".join(request.values(b"host")[:1])
+        alias = None
+        if is_local_address(host):
+            tunnels = registry.serving()
+            if len(tunnels) > 1:
+                return _Page(visitor, 421, _which_of(tunnels, visitor.scheme))
+            if tunnels:
+                local, public = f"{visitor.scheme}://".encode() + host, _public_url(tunnels[0], visitor.scheme).encode()
+                alias = Alias(local, public)
+                request = request._replace(fields=alias.to_origin(request.fields))
+                host = tunnels[0].hostname.encode()
         connection = registry.route(host.decode("latin-1"))
         if connection is None:
-            return _NoTunnel(visitor)
-        exchange = FrontExchange(visitor, registry)
-        exchange.stream = connection.session.open_request(_connect_request(visitor, request, host), exchange)
+            return _Page(visitor, NO_CONNECTION, "no connection of this tunnel is registered", code=1033)
+        tunnel = connection.tunnel
+        if registry.in_flight[tunnel.id] >= limits.in_flight:
+            return _Page(visitor, 429, f"{limits.in_flight} requests are in flight already")
+        if sum(map(_declared_length, request.values(b"content-length"))) > limits.body_bytes:
+            return _Page(visitor, 413, _too_large(limits))
+        exchange = FrontExchange(visitor, request.method, registry, tunnel, limits, alias)
+        exchange.begin(lambda: connection.session.open_request(_connect_request(visitor, request, host), exchange))
         return exchange
 
     return HttpConnection(serve)
 
 
+def _public_url(tunnel: Tunnel, scheme: str) -> str:
+    return f"{scheme}://{tunnel.hostname}"
+
+
+def _which_of(tunnels: list[Tunnel], scheme: str) -> str:
+    names = "\n".join(_public_url(tunnel, scheme) for tunnel in tunnels)
+    return f"several tunnels are up here; ask for one of them by its name:\n{names}"
+
+
+def _declared_length(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0
+
+
+def _too_large(limits: Limits) -> str:
+    return f"the body has more than {limits.body_bytes} bytes"
+
+
 def _connect_request(visitor: HttpConnection, request: Request, host: bytes) -> ConnectRequest:
     metadata = [(METHOD_KEY, request.method.encode()), (HOST_KEY, host)]
     forwarded_for = [*request.values(b"x-forwarded-for"), visitor.visitor.encode()]
-    for name, value in request.fields:
-        text = name.decode("latin-1")
-        if text.lower() not in _NEVER_FORWARDED and text.lower() != "x-forwarded-for":
-            metadata.append((HEADER_PREFIX + text, value))
     added = {
         "Cf-Connecting-Ip": visitor.visitor.encode(),
         "Cf-Ipcountry": b"XX",
         "Cf-Ray": f"{secrets.token_hex(8)}-{LOCATION[:3].upper()}".encode(),
-        "Cf-Visitor": b'{"scheme":"https"}',
+        "Cf-Visitor": json.dumps({"scheme": visitor.scheme}, separators=(",", ":")).encode(),
         "Cdn-Loop": b"cloudflare; loops=1",
         "X-Forwarded-For": b", ".join(forwarded_for),
-        "X-Forwarded-Proto": b"https",
+        "X-Forwarded-Proto": visitor.scheme.encode(),
     }
+    # What the edge says of the visitor is not the visitor's to say.
+    dropped = _NEVER_FORWARDED | {name.lower() for name in added}
+    for name, value in request.fields:
+        text = name.decode("latin-1")
+        if text.lower() not in dropped:
+            metadata.append((HEADER_PREFIX + text, value))
     metadata += [(HEADER_PREFIX + name, value) for name, value in added.items()]
     kind = ConnectionType.WEBSOCKET if request.upgrade else ConnectionType.HTTP
     target = request.target.decode("latin-1")
-    return ConnectRequest(f"https://{host.decode('latin-1')}{target}", kind, tuple(metadata))
+    url = target if target == "*" else f"{visitor.scheme}://{host.decode('latin-1')}{target}"
+    return ConnectRequest(url, kind, tuple(metadata))
 
 
-class _NoTunnel:
-    """Answers 530 at once and ignores the request's body."""
+class _Page:
+    """Answers at once, in the edge's own name, and ignores the request's body."""
 
-    def __init__(self, visitor: HttpConnection) -> None:
-        page = b"error code: 1033\n\nno connection of this tunnel is registered\n"
-        visitor.send_head(
-            NO_CONNECTION,
-            [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Content-Length", b"%d" % len(page))],
-        )
-        visitor.send_body(page)
+    def __init__(self, visitor: HttpConnection, status: int, reason: str, *, code: int | None = None) -> None:
+        _send_page(visitor, status, reason, code=code)
         self._visitor = visitor
 
     def body_received(self, data: bytes) -> None: ...
@@ -76,24 +116,72 @@ class _NoTunnel:
     def resume(self) -> None: ...
 
 
+def _send_page(visitor: HttpConnection, status: int, reason: str, *, code: int | None = None) -> None:
+    """The first line is all that the service says; its `code` is mostly the status."""
+    page = f"error code: {code or status}\n\n{reason}\n".encode()
+    fields = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Content-Length", b"%d" % len(page))]
+    visitor.send_head(status, fields)
+    visitor.send_body(page)
+
+
 class FrontExchange:
     """One request: the visitor on one side (Responder), the client's stream on the other (StreamHandler)."""
 
     stream: Stream
 
-    def __init__(self, visitor: HttpConnection, registry: EdgeRegistry) -> None:
+    def __init__(
+        self,
+        visitor: HttpConnection,
+        method: str,
+        registry: EdgeRegistry,
+        tunnel: Tunnel,
+        limits: Limits,
+        alias: Alias | None,
+    ) -> None:
         self._visitor = visitor
+        self._method = method
         self._registry = registry
+        self._tunnel = tunnel
+        self._limits = limits
+        self._alias = alias
         self._reader: HeadReader | None = HeadReader()
+        """None once the head of the answer is there."""
+        self._held: tuple[int, Fields, bytearray] | None = None
+        """An answer that is held back until it ends: status, fields, body so far."""
+        self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._unconsumed = 0
         self._received = 0
-        self._response_ended = False
+        self._uploaded = 0
+        self._is_over = False
+
+    def begin(self, open_stream: Callable[[], Stream]) -> None:
+        """Open the client's stream."""
+        self._registry.in_flight[self._tunnel.id] += 1
+        self.stream = open_stream()
+        if self._limits.answer_timeout < math.inf:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._limits.answer_timeout, self._answer_too_late)
+
+    def _finish(self) -> None:
+        """The response has ended, one way or another: nothing more goes to the visitor."""
+        if not self._is_over:
+            self._is_over = True
+            self._registry.in_flight[self._tunnel.id] -= 1
+            self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # --- from the visitor ---
 
     def body_received(self, data: bytes) -> None:
-        if self.stream.sending:
+        self._uploaded += len(data)
+        if self._uploaded > self._limits.body_bytes and self._reader is not None:
+            self._fail(413, _too_large(self._limits))
+        elif self.stream.sending:
             self._registry.bytes_in += len(data)
             self.stream.write(data)
 
@@ -101,6 +189,7 @@ class FrontExchange:
         self.stream.write(b"", fin=True)
 
     def visitor_lost(self) -> None:
+        self._finish()
         self.stream.reset()
         self.stream.stop()
 
@@ -126,35 +215,56 @@ class FrontExchange:
             rest, self._reader = self._reader.rest, None
             self.stream.consumed(self._received - len(rest))
             if head.error:
-                self._fail(head.error)
+                self._fail(502, head.error)
                 return
             status, fields = _response_head(head.metadata)
         except EdgeProtocolError as error:
-            self._fail(str(error))
+            self._fail(502, str(error))
             return
-        self._visitor.send_head(status, fields)
+        self._stop_timer()
+        if self._alias is not None:
+            fields = self._alias.to_visitor(fields)
+        if self._limits.holds(self._method, fields):
+            self._held = status, fields, bytearray()
+        else:
+            self._visitor.send_head(status, fields)
         self._pass_on(rest)
 
     def _pass_on(self, data: bytes) -> None:
         if not data:
             return
         self._registry.bytes_out += len(data)
-        self._visitor.send_body(data)
+        if self._held is None:
+            self._visitor.send_body(data)
+        else:
+            self._held[2].extend(data)
+            if len(self._held[2]) > MAX_HELD_BYTES:
+                self._let_go()
         if self._paused:
             self._unconsumed += len(data)
         else:
             self.stream.consumed(len(data))
 
+    def _let_go(self) -> None:
+        """Send what was held back."""
+        if self._held is not None:
+            (status, fields, body), self._held = self._held, None
+            self._visitor.send_head(status, fields)
+            self._visitor.send_body(bytes(body))
+
     def eof_received(self) -> None:
         if self._reader is not None:
-            self._fail("the client answered nothing")
+            self._fail(502, "the client answered nothing")
             return
+        self._let_go()
+        self._finish()
         self._visitor.end()
 
     def reset_received(self) -> None:
         if self._reader is not None:
-            self._fail("the client reset the stream")
-        else:
+            self._fail(502, "the client reset the stream")
+        elif not self._is_over:
+            self._finish()
             self.stream.reset()
             self._visitor.abort()
 
@@ -167,16 +277,19 @@ class FrontExchange:
     def resume_writing(self) -> None:
         self._visitor.resume_reading()
 
-    def _fail(self, reason: str) -> None:
-        """The edge's own page for a client that gave no answer."""
+    def _answer_too_late(self) -> None:
+        self._fail(TOO_LATE, f"the origin has not answered within {self._limits.answer_timeout:g} s")
+
+    def _fail(self, status: int, reason: str) -> None:
+        """The edge's own page in place of an answer."""
+        if self._is_over:
+            return
+        self._finish()
         self._reader = None
-        page = f"error code: 502\n\n{reason}\n".encode()
-        fields = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Content-Length", b"%d" % len(page))]
-        self._visitor.send_head(502, fields)
-        self._visitor.send_body(page)
-        self._visitor.end()
         self.stream.reset()
         self.stream.stop()
+        _send_page(self._visitor, status, reason)
+        self._visitor.end()
 
 
 def _response_head(metadata: Metadata) -> tuple[int, list[tuple[bytes, bytes]]]:

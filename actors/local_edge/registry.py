@@ -3,7 +3,7 @@
 import itertools
 import secrets
 import uuid
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final, Generic, TypeVar
@@ -104,6 +104,8 @@ class Registry(Generic[S]):
         self.bytes_out = 0
         """Client → edge."""
         self.streams = 0
+        self.in_flight: Counter[uuid.UUID] = Counter()
+        """Visitors' requests that have not ended, by tunnel."""
         self._notes = 0
 
     def new_tunnel(self, domain: str) -> Tunnel:
@@ -190,19 +192,30 @@ class Registry(Generic[S]):
                 return connection
         raise UsageError(f"no connection {connection_id!r} is registered")
 
-    def route(self, host: str) -> Connection[S] | None:
-        """The connection whose turn it is to serve a request for `host`.
+    def serving(self) -> list[Tunnel]:
+        """The tunnels with a connection that takes requests."""
+        return list({entry.tunnel.id: entry.tunnel for entry in self._serving()}.values())
 
-        A host that is no tunnel's is served as well while all connections are of one tunnel: Python's resolver does
-        not know `*.localhost`.
+    def route(self, host: str) -> Connection[S] | None:
+        """The connection whose turn it is to serve a request for `host`, in any case and with any port.
+
+        A host that is no tunnel's is served as well while all connections are of one tunnel: tests send odd ones.
         """
-        serving = [connection for connection in self._connections.values() if not connection.draining]
-        matching = [connection for connection in serving if connection.tunnel.hostname == host]
-        if not matching and len({connection.tunnel.id for connection in serving}) == 1:
+        serving = self._serving()
+        matching = [entry for entry in serving if _name_in(entry.tunnel.hostname) == _name_in(host)]
+        if not matching and len(self.serving()) == 1:
             matching = serving
         return matching[next(self._turns) % len(matching)] if matching else None
+
+    def _serving(self) -> list[Connection[S]]:
+        return [connection for connection in self._connections.values() if not connection.draining]
 
     def note(self, event: str, **details: Any) -> None:
         """Write a line of the log."""
         self._notes += 1
         self.log.append({"seq": self._notes, "event": event, **details})
+
+
+def _name_in(host: str) -> str:
+    """A Host field without its port, which is another one where the front's is forwarded."""
+    return host.partition(":")[0].lower()

@@ -11,10 +11,12 @@ from aiohttp import web
 from actors.errors import LocalSetupError
 from actors.local_edge.admin import make_admin
 from actors.local_edge.api import make_api
-from actors.local_edge.certificates import make_certificates
+from actors.local_edge.certificates import Authority
 from actors.local_edge.edge import PROBE_NAME, SERVER_NAME, EdgeRegistry, EdgeSession
 from actors.local_edge.engines import edge_engines
 from actors.local_edge.front import front
+from actors.local_edge.front_tls import front_tls
+from actors.local_edge.limits import UNLIMITED, Limits
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
 from actors.log import Logger
@@ -36,8 +38,10 @@ class Endpoints(NamedTuple):
     api: str
     edge: str
     http: str
+    """The front, as an address that needs no resolver: it leads to the tunnel, while there is one only."""
     admin: str
     ca: str
+    """A PEM file with the authority that signs for the edge, and for the front with TLS."""
 
 
 @contextlib.asynccontextmanager
@@ -50,19 +54,28 @@ async def local_edge(
     http: HostPort = ANY_PORT,
     admin: HostPort = ANY_PORT,
     quic_engine: QuicEngine = "aioquic",
+    tls: bool = False,
+    limits: Limits = UNLIMITED,
 ) -> AsyncIterator[Endpoints]:
     """Run the services until the block is left. The authority's certificate is written to `folder`.
+
+    `tls`: the front speaks TLS. `limits`: what it allows visitors.
 
     Raises:
         LocalSetupError: an address cannot be bound.
     """
     registry: EdgeRegistry = Registry()
-    certificates = make_certificates((SERVER_NAME, PROBE_NAME))
-    authority = folder / "local-edge-ca.pem"
-    authority.write_bytes(certificates.authority_pem)
+    authority = Authority()
+    certificates = authority.issue((SERVER_NAME, PROBE_NAME))
+    authority_file = folder / "local-edge-ca.pem"
+    authority_file.write_bytes(authority.pem)
+    context = front_tls(authority, folder) if tls else None
+    scheme = "https" if tls else "http"
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
-        visitors = await _listening("front", http, loop.create_server(lambda: front(registry), *http))
+        visitors = await _listening(
+            "front", http, loop.create_server(lambda: front(registry, limits), *http, ssl=context)
+        )
         stack.callback(visitors.close)
         http_address = visitors.sockets[0].getsockname()
         try:
@@ -74,14 +87,14 @@ async def local_edge(
         except OSError as error:
             raise LocalSetupError(f"local edge: cannot bind UDP {_join(quic)}: {error.strerror}") from error
         stack.callback(server.close)
-        api_url = await _serve(stack, make_api(registry, f"localhost:{http_address[1]}"), api, "API")
+        api_url = await _serve(stack, make_api(registry, f"localhost:{http_address[1]}", scheme), api, "API")
         admin_url = await _serve(stack, make_admin(registry), admin, "admin")
         yield Endpoints(
             api=api_url,
             edge=_join(server.address),
-            http=f"http://{_join(http_address[:2])}",
+            http=f"{scheme}://{_join(http_address[:2])}",
             admin=admin_url,
-            ca=str(authority),
+            ca=str(authority_file),
         )
 
 

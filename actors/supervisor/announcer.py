@@ -61,7 +61,11 @@ class Announcer:
         match fact:
             case events.Starting():
                 self._know(
-                    origin=fact.origin, events_endpoint=fact.events_endpoint, metrics_endpoint=fact.metrics_endpoint
+                    origin=fact.origin,
+                    events_endpoint=fact.events_endpoint,
+                    metrics_endpoint=fact.metrics_endpoint,
+                    local_url=fact.local_url,
+                    local_ca=fact.local_ca,
                 )
             case events.Assigned() | events.UrlChanged():
                 self._know(url=fact.url, tunnel_id=fact.tunnel_id, location="")

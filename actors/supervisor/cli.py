@@ -46,6 +46,9 @@ def _settings(given: argparse.Namespace) -> Settings:
         raise UsageError(f"{' and '.join(asked)} exclude each other")
     if given.local_edge and (given.service_url or given.edge or given.edge_ca):
         raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
+    for flag in ("local_edge_tls", "as_cloudflare"):
+        if getattr(given, flag) and not given.local_edge:
+            raise UsageError(f"--{flag.replace('_', '-')} needs --local-edge")
     if given.events is not None and given.events == given.metrics and not given.events.endswith((":0", ":*")):
         raise UsageError("--events and --metrics are the same: each needs an endpoint of its own")
     curve = _curve(given)
@@ -54,6 +57,8 @@ def _settings(given: argparse.Namespace) -> Settings:
             setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve is not None))
     wanted = {
         "local_edge": given.local_edge,
+        "local_edge_tls": given.local_edge_tls,
+        "as_cloudflare": given.as_cloudflare,
         "connections": given.connections,
         "service_url": given.service_url,
         "user_agent": given.user_agent,

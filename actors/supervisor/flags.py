@@ -205,6 +205,23 @@ def add_edge_flags(group: argparse._ActionsContainer) -> None:
     group.add_argument("--edge-ca", type=_certificates, metavar="FILE", help="PEM file with other trust roots")
 
 
+def add_front_flags(group: argparse._ActionsContainer) -> None:
+    """How the local edge is towards visitors."""
+    group.add_argument(
+        "--local-edge-tls",
+        action="store_true",
+        default=None,
+        help="the local edge speaks https, by a certificate made on the spot; its authority's file is said",
+    )
+    group.add_argument(
+        "--as-cloudflare",
+        action="store_true",
+        default=None,
+        help="the local edge has the limits of the service: 200 requests in flight, bodies of 100 MB, no event streams "
+        "over GET, 100 s for an answer",
+    )
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser. No flag has a default here: what was not given may come from the environment."""
     parser = _Parser(
@@ -227,6 +244,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=None,
         help="use an edge on this machine instead of Cloudflare: offline, for demos and tests",
     )
+    add_front_flags(what)
     origin = parser.add_argument_group("how requests are forwarded")
     origin.add_argument(
         "--host-header",

@@ -59,14 +59,14 @@ class Lookout:
             self._log.warning("cannot look for the name in DNS", error=str(error))
         self._handle(NameSeen(url, found))
 
-    async def keep_probing(self) -> None:
-        """Fetch the public URL now and then, as a visitor would."""
+    async def keep_probing(self, edge_ca: str | None) -> None:
+        """Fetch the public URL now and then, as a visitor would. `edge_ca`: whom a local edge with TLS is known by."""
         wait = visibility.PROBE_RETRY
         while True:
             await asyncio.sleep(wait)
             url, wrong = self._policy.url, None
             # Not before the name is known to be there: an early no would be remembered by the system's resolver.
             if self._policy.connections and self._policy.visibility is not Visibility.UNSEEN:
-                wrong = await visibility.probe(url)
+                wrong = await visibility.probe(url, edge_ca)
             self._handle(ProbeSeen(url, wrong is None, wrong or ""))
             wait = visibility.PROBE_INTERVAL if wrong is None else visibility.PROBE_RETRY

@@ -42,6 +42,8 @@ class OrderBook:
     log_level: str
     log_json: bool
     edge_ca: str | None
+    local_edge_tls: bool
+    as_cloudflare: bool
     origin: Origin | None = None
     credentials: Credentials | None = None
 
@@ -82,7 +84,12 @@ class OrderBook:
                     connector_id=str(uuid.UUID(bytes=self.client_id)),
                 )
             case "local_edge":
-                return LocalEdgeOrders(*basics, run_folder=str(self.run_folder))
+                return LocalEdgeOrders(
+                    *basics,
+                    run_folder=str(self.run_folder),
+                    tls=self.local_edge_tls,
+                    as_cloudflare=self.as_cloudflare,
+                )
             case _ if name.actor == SPARE:
                 return SpareOrders(*basics, engine=self.transport.engine)
             case _:

@@ -216,6 +216,8 @@ class Supervisor:
             log_level=settings.log_level,
             log_json=settings.log_json,
             edge_ca=str(settings.edge_ca) if settings.edge_ca else None,
+            local_edge_tls=settings.local_edge_tls,
+            as_cloudflare=settings.as_cloudflare,
         )
 
     def _install_signals(self) -> None:
@@ -269,6 +271,14 @@ class Supervisor:
             orders.metrics_http = HostPort(http.rpartition(":")[0].strip("[]"), int(http.rpartition(":")[2]))
             self._log.info("metrics over HTTP", address=f"http://{http}/metrics")
         origin = orders.origin = self._find_origin(endpoints)
+        local_url = local_ca = ""
+        if (edge := endpoints.get("local_edge")) is not None:
+            host, _, port = edge["edge"].rpartition(":")
+            orders.edge_ca, self._service_url, self._edges = edge["ca"], edge["api"], ((host, int(port)),)
+            local_url, local_ca = edge["http"], edge["ca"] if settings.local_edge_tls else ""
+            self._log.info("the local edge, where its name cannot be resolved", url=local_url)
+            if local_ca:
+                self._log.info("the local edge is signed for by an authority of its own", certificate=local_ca)
         self._announce(
             events.Starting(
                 version=__version__,
@@ -276,6 +286,8 @@ class Supervisor:
                 origin=str(origin),
                 events_endpoint=self._events_endpoint,
                 metrics_endpoint=orders.metrics_endpoint,
+                local_url=local_url,
+                local_ca=local_ca,
             )
         )
         self._origin_watch = OriginWatch(origin, self._tell)
@@ -283,13 +295,10 @@ class Supervisor:
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
             self._log.warning(warning)
-        if (edge := endpoints.get("local_edge")) is not None:
-            host, _, port = edge["edge"].rpartition(":")
-            orders.edge_ca, self._service_url, self._edges = edge["ca"], edge["api"], ((host, int(port)),)
         self._tasks.start(self._keep_saying_stats(), name="stats")
         await self._obtain_tunnel()
         if settings.probe:
-            self._tasks.start(self._lookout.keep_probing(), name="probe")
+            self._tasks.start(self._lookout.keep_probing(orders.edge_ca), name="probe")
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
         if self._settings.origin is not None:

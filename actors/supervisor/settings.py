@@ -21,6 +21,9 @@ class Settings:
     origin: Origin | None
     """Where requests go; None: to the hello-world page."""
     local_edge: bool = False
+    local_edge_tls: bool = False
+    as_cloudflare: bool = False
+    """The local edge imitates the service's limits."""
     connections: int = 2
     service_url: str = DEFAULT_SERVICE_URL
     edges: tuple[tuple[str, int], ...] = ()

@@ -45,6 +45,9 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     location: str = ""
     """The edge's point of presence of the connection that was registered first."""
     origin_reachable: bool = True
+    local_url: str = ""
+    """As in the event `starting`."""
+    local_ca: str = ""
 
 
 def read_state(folder: Path) -> TunnelState | None:

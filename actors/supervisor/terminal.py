@@ -39,6 +39,8 @@ class Terminal:
             else "public: whoever knows the address can use it"
         )
         self._origin = ""
+        self._ways: list[str] = []
+        """How else a local edge is reached, and whom to trust then."""
         self._shown_url = ""
 
     def __call__(self, fact: events.Event) -> None:
@@ -46,6 +48,10 @@ class Terminal:
         match fact:
             case events.Starting():
                 self._origin = fact.origin
+                self._ways = (
+                    [f"or {fact.local_url}, for programs that cannot resolve this name"] if fact.local_url else []
+                )
+                self._ways += [f"trust {fact.local_ca}"] if fact.local_ca else []
             case events.StateChanged() if fact.serves and fact.url != self._shown_url:
                 self._shown_url = fact.url
                 self._show_url(fact.url)
@@ -54,7 +60,7 @@ class Terminal:
 
     def _show_url(self, url: str) -> None:
         plain = "utf" not in (sys.stderr.encoding or "").lower()
-        text = box([url, f"→ {self._origin}", self._warning], _width(), ascii_only=plain)
+        text = box([url, *self._ways, f"→ {self._origin}", self._warning], _width(), ascii_only=plain)
         if self._with_code:
             text += (
                 "no QR code: this terminal's encoding has no blocks (set LANG to a UTF-8 one)\n"

@@ -5,6 +5,7 @@ not be asked for it before: it would remember for half an hour that there is non
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Final
 
@@ -78,16 +79,20 @@ async def _knows(server: Server, hostname: str) -> bool:
     return False
 
 
-async def probe(url: str) -> str | None:
-    """Fetch the public URL; return None if it leads to the tunnel, else what is wrong."""
+async def probe(url: str, edge_ca: str | None = None) -> str | None:
+    """Fetch the public URL; return None if it leads to the tunnel, else what is wrong.
+
+    `edge_ca`: a PEM file with the authority that signs for a local edge, which may speak TLS to visitors too.
+    """
     import httpx  # here, since few ask for it
 
     target, headers = httpx.URL(url), {}
     is_local = target.host.endswith(".localhost")
     if is_local:  # the local edge's; not every resolver knows RFC 6761 section 6.3, and no proxy reaches it
         target, headers = target.copy_with(host="127.0.0.1"), {"Host": target.netloc.decode()}
+    verify = ssl.create_default_context(cafile=edge_ca) if is_local and edge_ca is not None else True
     try:
-        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=not is_local) as client:
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=not is_local, verify=verify) as client:
             response = await client.head(target, headers=headers)
     except httpx.ReadTimeout:
         return None  # the way is there; it is the origin that takes its time

@@ -143,7 +143,7 @@ async def test_host_and_headers_arrive_as_the_visitor_sent_them(state: Path) -> 
     fields = dict(seen["fields"])
     assert fields["host"] == made.host
     assert fields["x-mine"] == "1"
-    assert fields["x-forwarded-proto"] == "https"
+    assert (fields["x-forwarded-proto"], fields["cf-visitor"]) == ("http", '{"scheme":"http"}'), "as the visitor came"
     assert fields["cf-connecting-ip"] == "127.0.0.1"
     assert "upgrade" not in fields
 

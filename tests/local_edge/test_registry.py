@@ -35,7 +35,9 @@ def test_round_robin_over_the_connections_of_a_host() -> None:
     assert turns[:3] == turns[3:]
     assert {turn.index for turn in turns if turn} == {0, 1, 2}
     assert edge.route(two.hostname) is other
-    assert edge.route("unknown") is None, "two tunnels: whose would it be?"
+    assert edge.route("UNKNOWN") is None, "two tunnels: whose would it be?"
+    assert edge.route(two.hostname.upper().replace(":1", ":2")) is other, "any case; and ports are forwarded"
+    assert edge.serving() == [one, two]
     connections[0].draining = True
     assert all(turn is not connections[0] for turn in (edge.route(one.hostname) for _ in range(4)))
     edge.remove(other.id)
