@@ -9,7 +9,8 @@ import pytest
 from tests.kit.processes import PATIENCE
 
 THEIR_TEST = """
-import http.server, threading
+import http.server, threading, urllib.request
+from actors import TunnelManager
 
 class Webhook(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
@@ -26,7 +27,12 @@ def test_webhook(tunnel):
     public = tunnel(server.server_port)
     assert public.url.startswith("http://")
     assert public.client.post("/webhook", content=b"paid").text == "PAID"
-    assert public.tunnel.metrics().streams_total <= 1
+    with urllib.request.urlopen(public.local_url + "/webhook", data=b"again") as response:
+        assert response.read() == b"AGAIN"
+    secure = tunnel(TunnelManager(server.server_port).with_local_edge_tls())
+    assert secure.url.startswith("https://")
+    assert secure.client.post("/webhook", content=b"paid").text == "PAID"
+    assert public.tunnel.metrics().streams_total <= 2
     server.shutdown()
     server.server_close()
 """

@@ -32,6 +32,8 @@ def test_every_flag_has_its_variable() -> None:
     variables = {
         "port": "81",
         "local_edge": "0",
+        "local_edge_tls": "0",
+        "as_cloudflare": "0",
         "connections": "3",
         "timeout": "5.5",
         "grace_period": "1",
@@ -171,6 +173,8 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--port", "1", "--events", "ipc:///tmp/x", "--metrics", "ipc:///tmp/x"], "the same"),
         (["--port", "1", "--edge-ip-version", "5"], "invalid choice"),
         (["--port", "1", "--local-edge", "--edge", "a"], "brings its own"),
+        (["--port", "1", "--local-edge-tls"], "--local-edge-tls needs --local-edge"),
+        (["--port", "1", "--as-cloudflare"], "--as-cloudflare needs --local-edge"),
         (["--port", "1", "--events", "udp://x"], "--events"),
         (["--port", "1", "--events", "tcp://0.0.0.0:1"], "loopback"),
         (["--port", "1", "--metrics", "ipc://relative"], "absolute"),

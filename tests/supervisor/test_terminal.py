@@ -101,6 +101,7 @@ async def test_terminal(state: Path, columns: int) -> None:
         await screen.until(lambda: has(screen, "1/1 connections"))
         url = next(line.strip("│ ") for line in screen.lines if line.startswith("│ http"))
         assert has(screen, "on this machine only")
+        assert has(screen, f"or http://127.0.0.1:{url.rpartition(':')[2]}, for programs")
         code = [line for line in screen.lines if line.startswith("█")]
         bottom = next(line for line in screen.lines if line and set(line) == {"▀"})
         assert read_code([*code, bottom]) == url
