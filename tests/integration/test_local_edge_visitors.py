@@ -38,8 +38,8 @@ async def echo_of_head(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 @contextlib.asynccontextmanager
 async def visited(port: int, state: Path, *arguments: str) -> AsyncIterator[tuple[Process, dict[str, str]]]:
     """A tunnel over a local edge in the same command; its process, and what `tunnel.json` says once it serves."""
-    flags = ("--port", port, "--local-edge", "--connections", 1, "--json", *arguments)
-    async with supervisor(*flags, state=state) as process:
+    flags = ("--local-edge", "--connections", "1", "--json", *arguments)
+    async with supervisor("--port", port, *flags, state=state) as process:
         await process.event("state", serves=True)
         yield process, json.loads((state / "tunnel.json").read_text())
 
