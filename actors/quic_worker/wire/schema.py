@@ -12,10 +12,20 @@ import capnp
 from actors.errors import EdgeProtocolError
 
 _CAPNP_FOLDER = Path(capnp.__file__).parent
-_IMPORTS = [str(_CAPNP_FOLDER.parent)]
 
-tunnel: Final[Any] = capnp.load(str(Path(__file__).with_name("tunnel.capnp")), imports=_IMPORTS)
-rpc: Final[Any] = capnp.load(str(_CAPNP_FOLDER / "rpc.capnp"), imports=_IMPORTS)
+
+def _load(path: Path) -> Any:
+    """Load a schema.
+
+    pycapnp gets its paths as bytes: of a path as text it takes as many bytes as the text has characters, so that one
+    with letters beyond ASCII is cut short, and the process aborts. Text that stands for bytes of another encoding
+    (surrogates, in a C locale) it does not take at all.
+    """
+    return capnp.load(bytes(path), path.name, [bytes(_CAPNP_FOLDER.parent)])
+
+
+tunnel: Final[Any] = _load(Path(__file__).with_name("tunnel.capnp"))
+rpc: Final[Any] = _load(_CAPNP_FOLDER / "rpc.capnp")
 
 TRAVERSAL_LIMIT_WORDS: Final = 1 << 17
 """How many words one message may make its reader visit, 1 MiB: as large as the largest message taken at all, so that
