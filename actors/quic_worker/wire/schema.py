@@ -14,14 +14,20 @@ from actors.errors import EdgeProtocolError
 _CAPNP_FOLDER = Path(capnp.__file__).parent
 
 
-def _load(path: Path) -> Any:
-    """Load a schema.
+class _Path(bytes):
+    """A path for pycapnp, as bytes.
 
-    pycapnp gets its paths as bytes: of a path as text it takes as many bytes as the text has characters, so that one
-    with letters beyond ASCII is cut short, and the process aborts. Text that stands for bytes of another encoding
-    (surrogates, in a C locale) it does not take at all.
+    Of a path as text it takes as many bytes as the text has characters, so that one with letters beyond ASCII is cut
+    short, and the process aborts. Text that stands for bytes of another encoding (surrogates) it does not take at all.
     """
-    return capnp.load(bytes(path), path.name, [bytes(_CAPNP_FOLDER.parent)])
+
+    def endswith(self, suffix: str) -> bool:  # type: ignore[override]
+        """The one method of text that pycapnp asks of a path."""
+        return super().endswith(suffix.encode())
+
+
+def _load(path: Path) -> Any:
+    return capnp.load(_Path(path), path.name, [_Path(_CAPNP_FOLDER.parent)])
 
 
 tunnel: Final[Any] = _load(Path(__file__).with_name("tunnel.capnp"))
