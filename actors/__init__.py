@@ -19,6 +19,9 @@ beside them `tools/`, the programs that look at a running tunnel; and what they 
     tasks.py      asyncio tasks that are held, and whose failures are seen
     errors.py     every error a user can meet, with its reason label and exit code
     events.py     what the supervisor tells the world
+    means.py      what each process needs of its machine, and what is said when it is refused
+    environment.py  variables as they were meant
+    text.py       text on streams of any encoding
     child.py      what every simple child does
     trust.py      whom the worker takes for the edge
     log.py        structured logs on stderr

@@ -6,6 +6,7 @@ throws away what it cannot route. Here every socket gets its limits at creation.
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import os
 import socket as stdlib_socket
@@ -16,8 +17,10 @@ from typing import Final, cast
 import zmq
 import zmq.asyncio
 
+from actors import means
 from actors.errors import LocalSetupError, UsageError
 from actors.messages import MAX_MESSAGE_BYTES
+from actors.text import is_text
 
 LINGER_MS: Final = 500
 """How long a closed socket may go on delivering. Loopback needs a few milliseconds; nobody waits for a dead peer."""
@@ -36,7 +39,12 @@ Socket = zmq.asyncio.Socket
 
 
 def make_context() -> Context:
-    """One per process, made by its `main` and passed on."""
+    """One per process, made by its `main` and passed on.
+
+    Raises:
+        OSError, RuntimeError: the machine has not what it takes.
+    """
+    means.check()
     return zmq.asyncio.Context(io_threads=1)
 
 
@@ -64,12 +72,22 @@ def bind(socket: Socket, endpoint: str) -> str:
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
-        raise LocalSetupError(
-            f"cannot bind {endpoint}: {error.strerror}. Is it in use by another program? Choose another endpoint."
-        ) from error
+        raise LocalSetupError(f"cannot bind {endpoint}: {zmq.strerror(error.errno or 0)}. {_advice(error)}") from error
     bound = socket.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(bound, bytes)
     return bound.rstrip(b"\0").decode()
+
+
+def _advice(error: zmq.ZMQError) -> str:
+    """What to do about an endpoint that cannot be bound."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "Is it in use by another program? Choose another endpoint."
+        case errno.EADDRNOTAVAIL | errno.ENODEV:
+            return "This machine has no such address. Choose another endpoint."
+        case errno.EPERM | errno.EACCES:
+            return "May this user make a socket there, or does a sandbox forbid it? Choose another endpoint."
+    return "Choose another endpoint."
 
 
 def _check_free(endpoint: str) -> None:
@@ -119,6 +137,8 @@ def check_endpoint(endpoint: str, *, flag: str, guarded: bool = False) -> str:
         path = endpoint.removeprefix("ipc://")
         if not path.startswith("/"):
             raise UsageError(f"{flag} {endpoint}: give an absolute path, as in ipc:///run/user/1000/events")
+        if not is_text(path):
+            raise UsageError(f"{flag} {endpoint}: this path is no text in UTF-8 and this locale: choose one in ASCII")
         if len(os.fsencode(path)) > MAX_IPC_PATH:
             raise UsageError(f"{flag} {endpoint}: the path of a socket has at most {MAX_IPC_PATH} bytes")
         if not Path(path).parent.is_dir():

@@ -101,7 +101,7 @@ def forked(modules: Iterable[str]) -> Iterator[dict[str, Forked]]:
 
 
 def _fork(module: str) -> Forked:
-    os.close(os.pidfd_open(os.getpid()))  # before there is a child that could not be told of
+    _check_pidfd()
     theirs, ours = os.pipe()
     try:
         if (pid := os.fork()) == 0:
@@ -112,6 +112,19 @@ def _fork(module: str) -> Forked:
         raise
     finally:
         os.close(theirs)
+
+
+def _check_pidfd() -> None:
+    """Before there is a child that could be neither told of nor ended.
+
+    Raises:
+        OSError: there are no pidfds here.
+    """
+    ours = os.pidfd_open(os.getpid())
+    try:
+        signal.pidfd_send_signal(ours, 0)  # no signal: only whether one might be sent
+    finally:
+        os.close(ours)
 
 
 def _live(module: str, stdin: int) -> NoReturn:

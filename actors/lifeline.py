@@ -18,6 +18,7 @@ from typing import Final, Protocol, Self, TypeVar
 
 import msgspec
 
+from actors import means, text
 from actors.forked import Forked
 from actors.messages import ChildOrders, encode
 
@@ -128,6 +129,8 @@ def read_orders(kind: type[Orders]) -> Orders:
 
     Exits with status 0 when the parent goes away before it gave any.
     """
+    means.say_refusals(sys.argv[0])
+    text.any_stream_will_do()
     protect_secrets()
     parent = os.getppid()
     die_with_parent(parent)

@@ -4,10 +4,14 @@ import asyncio
 import logging
 import os
 import select
+import socket
+import stat
 import sys
 from typing import Any, Final
 
 import structlog
+
+from actors.text import ESCAPED
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -101,6 +105,7 @@ class _Stderr:
     """stderr as it is at each write. One that is closed, or that nobody reads, loses the line, never the tunnel.
 
     A write would wait for a full pipe or a terminal that was stopped (Ctrl-S), and with it all that this process does.
+    No thread is asked to wait in its place: the last line before an end must be out, and forks come later.
     """
 
     def __init__(self) -> None:
@@ -109,14 +114,12 @@ class _Stderr:
     def write(self, text: str) -> int:
         try:
             descriptor, encoding = sys.stderr.fileno(), sys.stderr.encoding or "utf-8"
-            if self._lost and _takes(descriptor):
+            if self._lost:
                 text = f"({self._lost} lines of the log were lost: stderr was not read)\n{text}"
-            data = text.encode(encoding, errors="backslashreplace")
+            data = text.encode(encoding, errors=ESCAPED)
+            self._lost += 1
             for start in range(0, len(data), PIPE_BUF):
-                if not _takes(descriptor):
-                    self._lost += 1
-                    return 0
-                os.write(descriptor, data[start : start + PIPE_BUF])
+                write_at_once(descriptor, data[start : start + PIPE_BUF])
             self._lost = 0
         except (AttributeError, OSError, ValueError):
             return 0
@@ -126,8 +129,47 @@ class _Stderr:
         """Nothing is held back."""
 
 
+def write_at_once(descriptor: int, data: bytes) -> None:
+    """Write what can be written without waiting.
+
+    The mode of a descriptor belongs to all who share it, and to other programs among them: it is not ours to change. So
+    a pipe or a terminal is opened once more, for this write; a socket is told with each message. To ask first and then
+    write would not do: others write to it in between, and a terminal that takes some bytes need not take all.
+
+    Raises:
+        BlockingIOError: nothing, or not all of it. OSError: it cannot be written to.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        with socket.socket(fileno=os.dup(descriptor)) as shared:
+            written = shared.send(data, socket.MSG_DONTWAIT)
+    elif not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        written = os.write(descriptor, data)  # a file: nobody has to read it
+    elif (again := _opened_again(descriptor)) is not None:
+        try:
+            written = os.write(again, data)
+        finally:
+            os.close(again)
+    elif _takes(descriptor):
+        written = os.write(descriptor, data)
+    else:
+        written = 0
+    if written < len(data):
+        raise BlockingIOError
+
+
+def _opened_again(descriptor: int) -> int | None:
+    """The same pipe or terminal as a file of its own, which never waits; None where that cannot be had: beyond Linux,
+    without /proc, or if it is another user's."""
+    try:
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:
+        return None
+
+
 def _takes(descriptor: int) -> bool:
-    """Whether `PIPE_BUF` bytes can be written without waiting, which is what POLLOUT says (pipe(7))."""
+    """Whether POLLOUT says that `PIPE_BUF` bytes can be written without waiting (pipe(7)), as far as it can know."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return any(events & select.POLLOUT for _, events in poll.poll(0))

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from actors.environment import variable
 from actors.errors import LocalSetupError
 
 URL_FILE_NAME: Final = "tunnel.url"
@@ -23,7 +24,7 @@ def default_state_folder() -> Path:
     Raises:
         LocalSetupError: there is neither.
     """
-    home = os.environ.get("NEXO_HOME")
+    home = variable(os.environ, "NEXO_HOME")
     try:
         return (Path(home) if home else Path.home() / ".nexo") / "state"
     except RuntimeError as error:
@@ -75,7 +76,10 @@ def clear_url_file(url: str, path: Path | None = None) -> bool:
 
 
 def write_atomically(target: Path, content: bytes, *, mode: int) -> None:
-    """Replace `target` by `content`: a temporary file in the same folder, synced, renamed.
+    """Replace `target` by `content`: a temporary file in the same folder, renamed.
+
+    It is not synced: that can take seconds, and what it says is worth nothing once this machine has gone down. `mode`
+    is what it has where the file system keeps modes (exFAT and CIFS do not).
 
     Raises:
         OSError: it cannot be written; nothing is left behind then.
@@ -83,10 +87,9 @@ def write_atomically(target: Path, content: bytes, *, mode: int) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+            with contextlib.suppress(OSError):
+                os.fchmod(file.fileno(), mode)
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(name, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

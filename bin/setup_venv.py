@@ -4,16 +4,19 @@ Two at once do not collide: the second waits for the first and then finds the wo
 an environment without a stamp, which the next one makes anew.
 """
 
+import contextlib
 import fcntl
 import filecmp
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 STAMPS = ("requirements.lock", "requirements-test.lock")
+
+WHERE_PACKAGES_GO = "import os, sys, sysconfig; sys.stdout.buffer.write(os.fsencode(sysconfig.get_path('purelib')))"
 
 
 def main(root: Path, lock_name: str) -> None:
@@ -21,13 +24,14 @@ def main(root: Path, lock_name: str) -> None:
     lock = root / lock_name
     stamp = environment / lock_name
     with (root / ".venv.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody is waited for then
+            fcntl.flock(guard, fcntl.LOCK_EX)
         works = _works(environment)
         if works and stamp.exists() and filecmp.cmp(lock, stamp, shallow=False):
             return
         print(f"tunnel-supervisor: setting up {environment} from {lock_name} (once) …", flush=True)
         if not works or not any((environment / name).exists() for name in STAMPS):
-            venv.create(environment, with_pip=True, symlinks=True, clear=True)
+            _create(environment)
         stamp.unlink(missing_ok=True)
         pip = [environment / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", lock], check=True)
@@ -37,11 +41,29 @@ def main(root: Path, lock_name: str) -> None:
         shutil.copyfile(lock, stamp)
 
 
+def _create(environment: Path) -> None:
+    if missing := [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]:
+        version = "{}.{}".format(*sys.version_info)
+        sys.exit(
+            f"tunnel-supervisor: {sys.executable} cannot make a virtual environment: it has no module {missing[0]}. "
+            f"On Debian and Ubuntu that is a package of its own: apt install python{version}-venv. Or name another "
+            "Python: PYTHON=/path/to/python3"
+        )
+    import venv
+
+    venv.create(environment, with_pip=True, symlinks=True, clear=True)
+
+
 def _write_path_file(root: Path, environment: Path) -> None:
-    """`import actors`, and its other names, from anywhere: by relative paths, so that the folder may be moved."""
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
-    up = "../" * len(packages.relative_to(root).parts)
-    (packages / "tunnel_supervisor.pth").write_text(f"{up}\n{up}actors/compat\n")
+    """`import actors`, and its other names, from anywhere: by relative paths, so that the folder may be moved.
+
+    It is the new environment's interpreter that is asked where packages go: the one that runs this may lay out its own
+    in another way (Debian's: local/lib/python3.11/dist-packages).
+    """
+    asked = [environment / "bin" / "python", "-I", "-c", WHERE_PACKAGES_GO]
+    packages = Path(os.fsdecode(subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout))
+    up = os.path.relpath(root, packages)
+    (packages / "tunnel_supervisor.pth").write_text(f"{up}\n{up}/actors/compat\n", encoding="utf-8")
 
 
 def _works(environment: Path) -> bool:

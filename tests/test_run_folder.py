@@ -1,5 +1,6 @@
 """The run folder: private, short, and gone with its owner."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -51,3 +52,27 @@ async def test_next_instance_removes_what_a_killed_one_left_and_nothing_of_a_liv
         await lives.wait()
     with run_folder.private():
         assert not kept.exists()
+
+
+def test_place_that_takes_no_sockets_is_passed_over(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither exFAT nor CIFS takes any, nor does the end of a long path."""
+    deep = runtime / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    with run_folder.private() as folder:
+        assert deep not in folder.parents
+        assert not list(deep.iterdir())
+    assert not folder.exists()
+
+
+def test_without_locks_folders_of_others_stay(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with run_folder.private() as first:
+        with run_folder.private() as second:
+            assert first.exists()
+            assert second.parent == runtime
+        assert not second.exists()
+    assert not first.exists()

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from actors import log
+from actors import log, means, text
 from actors.errors import TunnelError
 from actors.local_edge.limits import CLOUDFLARE, UNLIMITED
 from actors.local_edge.service import ANY_PORT, HostPort, local_edge
@@ -72,6 +72,8 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run until a signal ends it; return the exit status."""
+    means.say_refusals("local-edge")
+    text.any_stream_will_do()
     arguments = make_parser().parse_args()
     try:
         asyncio.run(_run(arguments))

@@ -135,7 +135,10 @@ class Announcer:
             return  # said once
         self._files_fail = True
         path = Path(str(error.filename or self._folder.path))
-        message = f"cannot write the state files: {error.strerror}; the tunnel is not harmed"
+        message = (
+            f"cannot write the state files: {error.strerror}; the tunnel is not harmed. "
+            "If programs need them, name a folder on another file system with --state-dir"
+        )
         self._log.warning(message, path=str(path))
         self._publisher.publish(events.StateFileFailed(path=str(path), message=message))
 

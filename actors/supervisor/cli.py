@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from zmq import ZMQError
 
-from actors import bus, events, lifeline, log
-from actors.errors import TunnelError, UsageError
+from actors import bus, events, lifeline, log, means, text
+from actors.errors import LocalSetupError, TunnelError, UsageError
 from actors.forked import forked
 from actors.messages import CongestionControl, Curve, Origin, QuicEngine, Transport
 from actors.supervisor.children import MODULES
@@ -74,8 +75,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "spare": given.spare,
         "renew": given.renew,
         "probe": given.probe,
-        # A program that starts this one learns the URL from its events; the usual folder is the command line's.
-        "state_folder": None if given.lifeline and not given.state_dir else _state_folder(given),
+        "state_folder": _state_folder(given),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
         "curve": curve,
@@ -104,8 +104,15 @@ def _transport(given: argparse.Namespace) -> Transport:
     return Transport(engine, congestion_control, bool(given.post_quantum))
 
 
-def _state_folder(given: argparse.Namespace) -> Path:
-    return Path(given.state_dir or default_state_folder()).absolute()
+def _state_folder(given: argparse.Namespace) -> Path | None:
+    """Where the state files go; None: nowhere that anybody knows of."""
+    # A program that starts this one learns the URL from its events; the usual folder is the command line's.
+    if given.lifeline and not given.state_dir:
+        return None
+    try:
+        return Path(given.state_dir or default_state_folder()).absolute()
+    except LocalSetupError:  # a user without a home, as in containers: `main` says so
+        return None
 
 
 def _curve(given: argparse.Namespace) -> Curve | None:
@@ -114,7 +121,7 @@ def _curve(given: argparse.Namespace) -> Curve | None:
     if given.curve_key is None or given.curve_clients is None:
         raise UsageError("--curve-key and --curve-clients go together")
     if not any(endpoint and endpoint.startswith("tcp://") for endpoint in (given.events, given.metrics)):
-        raise UsageError("--curve-key is for --events tcp://… or --metrics tcp://…; neither was given")
+        raise UsageError("--curve-key is for --events tcp://HOST:PORT or --metrics tcp://HOST:PORT; neither was given")
     from actors.curve import read_curve  # here, since few ask for it
 
     return read_curve(given.curve_key, given.curve_clients)
@@ -129,7 +136,7 @@ def _origin(given: argparse.Namespace) -> Origin | None:
         return None
     for name in ("no_tls_verify", "origin_ca", "origin_server_name"):
         if getattr(given, name) and origin.scheme != "https":
-            raise UsageError(f"--{name.replace('_', '-')} needs --url https://…")
+            raise UsageError(f"--{name.replace('_', '-')} needs --url https://HOST:PORT")
     host_header = given.host_header
     if host_header == "rewrite":
         default = {"http": 80, "https": 443}.get(origin.scheme)
@@ -148,25 +155,43 @@ def _origin(given: argparse.Namespace) -> Origin | None:
 
 def main() -> int:
     """Run the program; return its exit status."""
+    means.say_refusals("tunnel-supervisor")
+    text.any_stream_will_do()
     lifeline.protect_secrets()
     _open_standard_streams()
     try:
         settings = read_settings(sys.argv[1:], dict(os.environ))
-    except TunnelError as error:
+    except (TunnelError, OSError) as fault:
+        error = _as_tunnel_error(fault)
         print(f"tunnel-supervisor: {error}\nSee tunnel-supervisor --help.", file=sys.stderr)
         return int(error.exit_code)
     logger = log.configure(level=settings.log_level, as_json=settings.log_json, actor="supervisor")
+    if settings.state_folder is None and not settings.lifeline:
+        logger.warning(
+            "this user has no home folder, so there are no state files: to have them, set NEXO_HOME or give --state-dir"
+        )
     try:
         with forked(MODULES[name] for name in (SPARE, *settings.helpers)) as head_start:
             from actors.supervisor.runner import supervise  # here, so that the children import beside this process
 
             return int(supervise(settings, logger, head_start))
-    except TunnelError as error:
+    except (TunnelError, OSError, ZMQError, RuntimeError) as fault:
+        error = _as_tunnel_error(fault)
         logger.error(str(error), reason=error.reason)
         if settings.json:  # it came before there was an event socket
-            failed = events.StartFailed(reason=error.reason, message=str(error), seq=1, time=time.time())
+            failed = events.StartFailed(reason=error.reason, message=log.printable(str(error)), seq=1, time=time.time())
             print(msgspec.json.encode(failed).decode(), flush=True)
         return int(error.exit_code)
+
+
+def _as_tunnel_error(fault: Exception) -> TunnelError:
+    """What the machine refused, as an error in words of ours; a fault of the program's own is raised again."""
+    if isinstance(fault, TunnelError):
+        return fault
+    if (line := means.refusal(fault)) is None:
+        raise fault
+    means.quiet_end()
+    return LocalSetupError(line)
 
 
 def _open_standard_streams() -> None:

@@ -60,9 +60,7 @@ def port(text: str) -> int:
         argparse.ArgumentTypeError: it is none.
     """
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= 65535):
-        hint = "; Kubernetes sets such a variable for a service of this name: set enableServiceLinks: false"
-        hint = hint if text.startswith("tcp://") else ""
-        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no port (1 to 65535){hint}")
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no port (1 to 65535)")
     return int(text)
 
 
@@ -138,6 +136,7 @@ def _origin_url(text: str) -> Origin:
             raise argparse.ArgumentTypeError(
                 f"{text!r}: give an absolute path of at most {bus.MAX_IPC_PATH} bytes, as in unix:/run/app.sock"
             )
+        _check_text(text)
         return Origin(scheme="unix", path=path)
     try:
         parts = urllib.parse.urlsplit(text)
@@ -165,8 +164,17 @@ def _user_agent(text: str) -> str:
     return text
 
 
+def _check_text(path: str) -> None:
+    """Children are told of paths in messages, which are text: bytes that are none in this locale cannot be sent."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{path!r} is no text in this locale: give a path in ASCII") from None
+
+
 def _certificates(text: str) -> Path:
     path = Path(text)
+    _check_text(os.path.abspath(text))
     try:
         ssl.create_default_context(cafile=str(path))
     except FileNotFoundError:
@@ -226,7 +234,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser. No flag has a default here: what was not given may come from the environment."""
     parser = _Parser(
         prog="tunnel-supervisor",
-        description="Gives a local port a public https://….trycloudflare.com address.",
+        description="Gives a local port a public https://NAME.trycloudflare.com address.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -2,12 +2,14 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from actors import bus
 from actors.events import Event, topic_of
+from actors.log import printable
 from actors.supervisor.output import OutputWriter
 
 EventsFormat = Literal["msgpack", "json"]
@@ -28,6 +30,14 @@ class Publisher:
         topic = topic_of(event)
         self._sequence[topic] += 1
         stamped = msgspec.structs.replace(event, seq=self._sequence[topic], time=time.time())
-        bus.try_send(self._socket, topic.encode(), self._encode(stamped))
+        bus.try_send(self._socket, topic.encode(), _encoded(self._encode, stamped))
         if self._stdout is not None:
-            self._stdout.write(msgspec.json.encode(stamped).decode() + "\n")
+            self._stdout.write(_encoded(msgspec.json.encode, stamped).decode() + "\n")
+
+
+def _encoded(encode: Callable[[object], bytes], event: Event) -> bytes:
+    try:
+        return encode(event)
+    except UnicodeEncodeError:  # a path that is no text in this locale
+        fields = msgspec.to_builtins(event)
+        return encode({name: printable(value) if isinstance(value, str) else value for name, value in fields.items()})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
-from actors import __version__, bus, events, log, run_folder, trust
-from actors.errors import ExitCode, TunnelError
+from actors import __version__, bus, events, log, means, run_folder, trust
+from actors.errors import ExitCode, LocalSetupError, TunnelError
 from actors.forked import Forked
 from actors.log import Logger
 from actors.messages import (
@@ -143,8 +143,7 @@ class Supervisor:
         except TunnelError as failure:
             error = failure
         except Exception as fault:
-            self._log.error("internal fault", exc_info=fault)
-            error = _Internal("an internal fault ended the tunnel; the log has the traceback")
+            error = self._explained(fault)
         return await self._end(error)
 
     def _open_sockets(self) -> None:
@@ -553,8 +552,14 @@ class Supervisor:
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed."""
-        self._log.error("internal fault", exc_info=error)
-        self._finish(_Internal("an internal fault ended the tunnel; the log has the traceback"))
+        self._finish(self._explained(error))
+
+    def _explained(self, fault: BaseException) -> TunnelError:
+        """What is said of a fault that nobody foresaw."""
+        if (line := means.refusal(fault)) is not None:
+            return LocalSetupError(line)
+        self._log.error("internal fault", exc_info=fault)
+        return _Internal("an internal fault ended the tunnel; the log has the traceback")
 
 
 def _split(settings: Settings, wanted: str | None, usual: str) -> tuple[str, str | None]:
@@ -570,4 +575,6 @@ def supervise(settings: Settings, logger: Logger, head_start: dict[str, Forked])
     Raises:
         TunnelError: it could not begin.
     """
-    return asyncio.run(Supervisor(settings, logger, head_start).run())
+    with asyncio.Runner() as runner:
+        runner.get_loop()  # where there can be none, nothing has begun yet
+        return runner.run(Supervisor(settings, logger, head_start).run())

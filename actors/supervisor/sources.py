@@ -3,15 +3,19 @@
 import argparse
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from actors.environment import cleaned, variable
 from actors.errors import UsageError
 from actors.supervisor.flags import ENVIRONMENT_PREFIX
 
 WHAT: Final = ("port", "url", "hello_world")
 """The flags that say what to show; one of them."""
+
+SERVICE_LINKS: Final = ("tcp://", "udp://", "sctp://")
+"""How Kubernetes' variables of a service's address begin."""
 
 _FLAGS_ONLY: Final = ("help", "version", "config")
 
@@ -28,27 +32,51 @@ def fill(given: argparse.Namespace, parser: argparse.ArgumentParser, environment
         for option in action.option_strings
         if action.dest not in _FLAGS_ONLY
     }
-    variables = {name: ENVIRONMENT_PREFIX + name.replace("-", "_").upper() for name in actions}
-    set_ones = {name: text for name, variable in variables.items() if (text := environment.get(variable, ""))}
-    _add(given, actions, {name: _read(variables[name], text, actions[name]) for name, text in set_ones.items()})
+    _add(given, actions, _variables(environment, actions))
     if given.config is not None:
         _add(given, actions, _read_file(given.config, actions))
 
 
-def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], values: Mapping[str, Any]) -> None:
+class _Said(NamedTuple):
+    """What a source says of a setting."""
+
+    where: str
+    value: Any
+    read: Callable[[str, Any, argparse.Action], Any]
+
+
+def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], said: Mapping[str, _Said]) -> None:
+    """Take what was not said yet. The rest is not even read: what a better source overrules need make no sense."""
     # What to show is one decision: a source that made it makes the others' moot.
     decided = any(getattr(given, name) for name in WHAT)
-    for name, value in values.items():
-        dest = actions[name].dest
-        if name.startswith("no-") and isinstance(actions[name], argparse.BooleanOptionalAction):
-            value = not value
-        if getattr(given, dest) is None and not (decided and dest in WHAT):
-            setattr(given, dest, value)
+    for name, (where, value, read) in said.items():
+        action = actions[name]
+        if getattr(given, action.dest) is not None or (decided and action.dest in WHAT):
+            continue
+        taken = read(where, value, action)
+        if name.startswith("no-") and isinstance(action, argparse.BooleanOptionalAction):
+            taken = not taken
+        setattr(given, action.dest, taken)
 
 
-def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, Any]:
+def _variables(environment: Mapping[str, str], actions: Mapping[str, argparse.Action]) -> dict[str, _Said]:
+    said = {}
+    for name in actions:
+        where = ENVIRONMENT_PREFIX + name.replace("-", "_").upper()
+        if (text := variable(environment, where)) and not _is_service_link(environment, where, text):
+            said[name] = _Said(where, text, _read)
+    return said
+
+
+def _is_service_link(environment: Mapping[str, str], where: str, text: str) -> bool:
+    """Whether Kubernetes set this variable, as it does in every pod beside a service that has this program's name."""
+    service = where.removesuffix("_PORT")
+    return service != where and text.startswith(SERVICE_LINKS) and f"{service}_SERVICE_HOST" in environment
+
+
+def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, _Said]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
@@ -59,7 +87,7 @@ def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, 
             close = difflib.get_close_matches(name, actions, n=1)
             hint = f"; did you mean {close[0]}?" if close else "; see --help for those that there are"
             raise UsageError(f"--config {path}: there is no setting {name[:100]!r}{hint}")
-        values[name] = _read_value(f"--config {path}: {name}", value, actions[name])
+        values[name] = _Said(f"--config {path}: {name}", value, _read_value)
     return values
 
 
@@ -83,6 +111,7 @@ def _is_switch(action: argparse.Action) -> bool:
 
 
 def _read(name: str, text: str, action: argparse.Action) -> Any:
+    text = cleaned(text)
     if "\0" in text:
         raise UsageError(f"{name}: there is a NUL in it")
     if _is_switch(action):

@@ -21,8 +21,9 @@ FOLDER_MODE: Final = 0o700
 LOOKER_PATIENCE: Final = 0.3
 """Seconds after which a lock that is held is an instance's, and not somebody's who looks whether one lives."""
 
-NOT_WRITABLE: Final = frozenset((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT))
-"""What stands in the way of files, and of nothing else: the tunnel works without them."""
+NO_FOLDER: Final = frozenset((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG))
+"""Whoever named the folder made a mistake. Anything else stands in the way of files, and of nothing else: the tunnel
+works without them."""
 
 
 class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,11 @@ def is_held(folder: Path) -> bool:
 
 
 def _take(lock: int) -> bool:
-    """Take a lock; one that looks at it (`is_held`) has it for a moment."""
+    """Take a lock; one that looks at it (`is_held`) has it for a moment.
+
+    Raises:
+        OSError: locks do not work there.
+    """
     deadline = time.monotonic() + LOOKER_PATIENCE
     while True:
         try:
@@ -121,13 +126,19 @@ class StateFolder:
             self.path.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
             lock = os.open(self.path / LOCK_FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            if error.errno in NOT_WRITABLE:
+            if error.errno not in NO_FOLDER:
                 self._not_ours = error
                 return
             raise LocalSetupError(
                 f"cannot use the state folder {self.path}: {error.strerror}. Choose another with --state-dir."
             ) from error
-        if not _take(lock):
+        try:
+            taken = _take(lock)
+        except OSError as error:  # NFS without its lock service, some FUSE: nobody could tell whether we live
+            os.close(lock)
+            self._not_ours = OSError(error.errno, f"locks do not work there ({error.strerror})", str(self.path))
+            return
+        if not taken:
             holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
             os.close(lock)
             raise AlreadyRunning(

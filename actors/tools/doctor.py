@@ -70,7 +70,7 @@ def _with_each_other(findings: Iterable[Finding]) -> list[Finding]:
 def _lines(findings: list[Finding]) -> Iterable[str]:
     width = max(len(finding.check) for finding in findings)
     for check, verdict, found, advice in findings:
-        yield f"{verdict}  {check.ljust(width)}  {found}" + (f" → {advice}" if advice else "")
+        yield f"{verdict}  {check.ljust(width)}  {found}" + (f" -> {advice}" if advice else "")
 
 
 def _work() -> int:

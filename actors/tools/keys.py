@@ -36,7 +36,7 @@ def make_keys(folder: Path, names: list[str]) -> list[Path]:
                 continue
             made += (Path(path) for path in create_certificates(folder, name))
             if name != SERVER:
-                made.append(Path(shutil.copy(folder / f"{name}.key", folder / CLIENTS)))
+                made.append(Path(shutil.copyfile(folder / f"{name}.key", folder / CLIENTS / f"{name}.key")))
         return made
     finally:
         os.umask(before)

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 import zmq
 
-from actors import __version__, bus
+from actors import __version__, bus, means, text
 from actors.curve import authenticate, read_keys, read_public_key
+from actors.environment import variable
 from actors.errors import LocalSetupError, UsageError
 from actors.events import read_payload
 from actors.messages import DECODE_ERRORS
@@ -98,7 +99,7 @@ def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
         Failed: none was named and nothing runs there, or the keys cannot be used.
     """
     if given.endpoint is None and (given.curve_key or given.curve_server_key):
-        raise Failed(Status.USAGE, "--curve-key is for --endpoint tcp://…; programs of this machine need none")
+        raise Failed(Status.USAGE, "--curve-key is for --endpoint tcp://HOST:PORT; programs of this machine need none")
     if given.endpoint is None:
         return Door(of(find(state_folder(given))))
     if given.curve_key is None and given.curve_server_key is None:
@@ -117,9 +118,9 @@ def state_folder(given: argparse.Namespace) -> Path:
     Raises:
         Failed: there is none.
     """
-    variable = os.environ.get("TUNNEL_SUPERVISOR_STATE_DIR")
+    named = given.state_dir or variable(os.environ, "TUNNEL_SUPERVISOR_STATE_DIR")
     try:
-        return Path(given.state_dir or variable or default_state_folder())
+        return Path(named or default_state_folder())
     except LocalSetupError as error:
         raise Failed(Status.NOT_RUNNING, str(error)) from None
 
@@ -166,6 +167,8 @@ async def next_event(where: Door, topic: str, kind: type[T], timeout: float = AN
 
 def run(name: str, work: Callable[[], int]) -> int:
     """Run a tool: failures become a line on stderr and an exit code."""
+    means.say_refusals(name)
+    text.any_stream_will_do()
     try:
         return work()
     except Failed as failure:
@@ -176,3 +179,9 @@ def run(name: str, work: Callable[[], int]) -> int:
     except BrokenPipeError:  # whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, zmq.ZMQError, RuntimeError) as fault:
+        if (line := means.refusal(fault)) is None:
+            raise
+        means.quiet_end()
+        print(f"{name}: {line}", file=sys.stderr)
+        return int(Status.USAGE)

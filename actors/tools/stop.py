@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help=f"to wait for its end ({PATIENCE:g})"
     )
-    made.add_argument("--endpoint", metavar="ENDPOINT", help="its events endpoint, not its state folder: ipc://…")
+    made.add_argument("--endpoint", metavar="ENDPOINT", help="its events endpoint, not its state folder: ipc:///PATH")
     return made
 
 

@@ -34,7 +34,7 @@ class Process:
         if stream is None:
             return
         async for line in stream:
-            lines.append(line.decode().rstrip("\n"))
+            lines.append(line.decode(errors="replace").rstrip("\n"))
             self._changed.set()
         self._changed.set()
 

@@ -211,7 +211,8 @@ def test_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("environment", "message"),
     [
         ({"port": "x"}, "TUNNEL_SUPERVISOR_PORT"),
-        ({"port": "tcp://10.0.0.1:80"}, "enableServiceLinks"),
+        ({"port": "tcp://10.0.0.1:80"}, "TUNNEL_SUPERVISOR_PORT"),
+        ({"port": "tcp://10.0.0.1:80", "service_host": "10.0.0.1"}, "give --port"),
         ({"port": "1", "json": "maybe"}, "TUNNEL_SUPERVISOR_JSON"),
         ({"port": "1", "log_level": "loud"}, "TUNNEL_SUPERVISOR_LOG_LEVEL"),
     ],

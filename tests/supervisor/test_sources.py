@@ -95,3 +95,38 @@ def test_flags_that_say_no(path: Path) -> None:
     assert not read(path, "port = 81\nno-spare = true\n").spare
     assert not read(path, "port = 81\n", no_spare="1").spare
     assert read(path, "port = 81\nno-spare = true\n", "--spare").spare
+
+
+def test_file_of_an_editor_of_another_system(path: Path) -> None:
+    path.write_bytes('\ufeffport = 81\r\nedge = [" 192.0.2.1 "]\r\nlog-level = " debug\t"\r\n'.encode())
+    settings = read_settings(["--config", str(path)], {})
+    assert settings.origin is not None
+    assert (settings.origin.port, settings.edges, settings.log_level) == (81, (("192.0.2.1", 7844),), "debug")
+
+
+@pytest.mark.parametrize("value", ["81\r", " 81 ", "\ufeff81", "81\t\r\n"])
+def test_variable_of_a_file_of_another_system(value: str) -> None:
+    origin = read_settings([], {"TUNNEL_SUPERVISOR_PORT": value, "TUNNEL_SUPERVISOR_QR": " \r"}).origin
+    assert origin is not None
+    assert origin.port == 81
+
+
+NONSENSE = {"TUNNEL_SUPERVISOR_PORT": "tcp://10.0.0.1:80", "TUNNEL_SUPERVISOR_TIMEOUT": "soon"}
+
+
+@pytest.mark.parametrize("what", [["--port", "81"], ["--url", "http://localhost:81"]])
+def test_what_a_flag_overrules_need_make_no_sense(path: Path, what: list[str]) -> None:
+    settings = read_settings([*what, "--timeout", "5"], NONSENSE)
+    assert settings.origin is not None
+    assert (settings.origin.port, settings.timeout) == (81, 5.0)
+    path.write_text('port = "eighty"\ntimeout = "soon"\n')
+    assert read_settings([*what, "--timeout", "5", "--config", str(path)], {}).timeout == 5.0
+
+
+def test_addresses_that_kubernetes_sets_are_not_meant_for_us(path: Path) -> None:
+    """A service of the name `tunnel-supervisor` puts these into each pod of its namespace."""
+    links = {"TUNNEL_SUPERVISOR_PORT": "tcp://10.0.0.1:80", "TUNNEL_SUPERVISOR_SERVICE_HOST": "10.0.0.1"}
+    path.write_text("port = 81\n")
+    origin = read_settings(["--config", str(path)], links).origin
+    assert origin is not None
+    assert origin.port == 81

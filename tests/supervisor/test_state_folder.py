@@ -124,3 +124,35 @@ def test_somebody_who_looks_is_no_instance(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     folder.acquire()
     folder.release()
+
+
+def test_where_locks_do_not_work_nothing_is_written_and_the_cause_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    with pytest.raises(OSError, match=r"locks do not work there \(No locks available\)"):
+        folder.write(STATE)
+    with pytest.raises(OSError, match="locks do not work there"):
+        folder.write_url(STATE.url)
+    folder.clear_url()
+    folder.clear()
+    folder.release()
+    assert not (tmp_path / URL_FILE_NAME).exists()
+
+
+def test_modes_that_cannot_be_set_are_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchmod", refused)
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    folder.write(STATE)
+    folder.write_url(STATE.url)
+    assert (tmp_path / URL_FILE_NAME).read_text() == f"{STATE.url}\n"
+    folder.release()

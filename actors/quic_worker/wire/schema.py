@@ -12,10 +12,26 @@ import capnp
 from actors.errors import EdgeProtocolError
 
 _CAPNP_FOLDER = Path(capnp.__file__).parent
-_IMPORTS = [str(_CAPNP_FOLDER.parent)]
 
-tunnel: Final[Any] = capnp.load(str(Path(__file__).with_name("tunnel.capnp")), imports=_IMPORTS)
-rpc: Final[Any] = capnp.load(str(_CAPNP_FOLDER / "rpc.capnp"), imports=_IMPORTS)
+
+class _Path(bytes):
+    """A path for pycapnp, as bytes.
+
+    Of a path as text it takes as many bytes as the text has characters, so that one with letters beyond ASCII is cut
+    short, and the process aborts. Text that stands for bytes of another encoding (surrogates) it does not take at all.
+    """
+
+    def endswith(self, suffix: str) -> bool:  # type: ignore[override]
+        """The one method of text that pycapnp asks of a path."""
+        return super().endswith(suffix.encode())
+
+
+def _load(path: Path) -> Any:
+    return capnp.load(_Path(path), path.name, [_Path(_CAPNP_FOLDER.parent)])
+
+
+tunnel: Final[Any] = _load(Path(__file__).with_name("tunnel.capnp"))
+rpc: Final[Any] = _load(_CAPNP_FOLDER / "rpc.capnp")
 
 TRAVERSAL_LIMIT_WORDS: Final = 1 << 17
 """How many words one message may make its reader visit, 1 MiB: as large as the largest message taken at all, so that
