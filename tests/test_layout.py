@@ -47,7 +47,6 @@ IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "s
 TESTED_BY_RUNNING = {
     "child.py",
     "log.py",
-    "tasks.py",
     "hello_world/__main__.py",
     "local_edge/admin.py",
     "local_edge/api.py",

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from actors import log
+from actors.dispositions import take_signals
 from actors.errors import TunnelError
 from actors.local_edge.service import ANY_PORT, HostPort, local_edge
 
@@ -66,6 +67,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run until a signal ends it; return the exit status."""
+    take_signals()
     arguments = make_parser().parse_args()
     try:
         asyncio.run(_run(arguments))

@@ -1,6 +1,8 @@
 """The command line: flags, environment, configuration file; then the supervisor."""
 
 import argparse
+import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -11,13 +13,15 @@ from typing import Final
 
 import msgspec
 
-from actors import bus, events, lifeline, log
+from actors import bus, events, lifeline, log, trust
+from actors.dispositions import take_signals
 from actors.errors import TunnelError, UsageError
 from actors.forked import forked
-from actors.messages import CongestionControl, Curve, Origin, QuicEngine, Transport
+from actors.messages import CongestionControl, Origin, QuicEngine, Transport
+from actors.nursery import nursery
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
-from actors.supervisor.restart import SPARE
+from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.settings import Settings
 from actors.supervisor.sources import WHAT, fill
 from actors.url_file import default_state_folder
@@ -48,10 +52,10 @@ def _settings(given: argparse.Namespace) -> Settings:
         raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
     if given.events is not None and given.events == given.metrics and not given.events.endswith((":0", ":*")):
         raise UsageError("--events and --metrics are the same: each needs an endpoint of its own")
-    curve = _curve(given)
+    curve_files = _curve_files(given)
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
-            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve is not None))
+            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve_files is not None))
     wanted = {
         "local_edge": given.local_edge,
         "connections": given.connections,
@@ -73,7 +77,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "state_folder": None if given.lifeline and not given.state_dir else _state_folder(given),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
-        "curve": curve,
+        "curve_files": curve_files,
         "metrics_http": given.metrics_http,
         "events_format": given.events_format,
         "json": given.json,
@@ -103,16 +107,14 @@ def _state_folder(given: argparse.Namespace) -> Path:
     return Path(given.state_dir or default_state_folder()).absolute()
 
 
-def _curve(given: argparse.Namespace) -> Curve | None:
+def _curve_files(given: argparse.Namespace) -> tuple[Path, Path] | None:
     if given.curve_key is None and given.curve_clients is None:
         return None
     if given.curve_key is None or given.curve_clients is None:
         raise UsageError("--curve-key and --curve-clients go together")
     if not any(endpoint and endpoint.startswith("tcp://") for endpoint in (given.events, given.metrics)):
         raise UsageError("--curve-key is for --events tcp://… or --metrics tcp://…; neither was given")
-    from actors.curve import read_curve  # here, since few ask for it
-
-    return read_curve(given.curve_key, given.curve_clients)
+    return given.curve_key, given.curve_clients
 
 
 def _origin(given: argparse.Namespace) -> Origin | None:
@@ -143,25 +145,49 @@ def _origin(given: argparse.Namespace) -> Origin | None:
 
 def main() -> int:
     """Run the program; return its exit status."""
+    take_signals()
     lifeline.protect_secrets()
     _open_standard_streams()
     try:
         settings = read_settings(sys.argv[1:], dict(os.environ))
+        if settings.lifeline:
+            check_stdin()
     except TunnelError as error:
         print(f"tunnel-supervisor: {error}\nSee tunnel-supervisor --help.", file=sys.stderr)
         return int(error.exit_code)
     logger = log.configure(level=settings.log_level, as_json=settings.log_json, actor="supervisor")
     try:
-        with forked(MODULES[name] for name in (SPARE, *settings.helpers)) as head_start:
+        with (
+            nursery(lambda: _load_for_later(settings)) as nursed,
+            forked(map(MODULES.__getitem__, settings.helpers)) as head_start,
+        ):
             from actors.supervisor.runner import supervise  # here, so that the children import beside this process
 
-            return int(supervise(settings, logger, head_start))
+            return int(supervise(settings, logger, head_start, nursed))
     except TunnelError as error:
         logger.error(str(error), reason=error.reason)
         if settings.json:  # it came before there was an event socket
             failed = events.StartFailed(reason=error.reason, message=str(error), seq=1, time=time.time())
             print(msgspec.json.encode(failed).decode(), flush=True)
         return int(error.exit_code)
+
+
+def _load_for_later(settings: Settings) -> None:
+    """Load what children need that are started later, down to what is otherwise loaded only when it is needed."""
+    wanted = [
+        "cryptography.hazmat.backends.openssl.backend",  # of aioquic's first connection
+        f"actors.quic_worker.engines.{settings.transport.engine}_engine",
+        "actors.quic_worker.spare",
+        "actors.quic_worker.__main__",
+        "actors.metrics.__main__",
+        *(["actors.curve"] if settings.curve_files is not None else []),
+        *(["actors.metrics.http"] if settings.metrics_http is not None else []),
+    ]
+    for module in wanted:
+        importlib.import_module(module)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("uvloop")
+    trust.edge_roots()
 
 
 def _open_standard_streams() -> None:
