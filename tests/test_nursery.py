@@ -91,10 +91,11 @@ async def test_what_was_not_loaded_has_to_be_executed(env: dict[str, str], tmp_p
 
 
 async def test_it_ends_with_a_parent_that_is_killed(env: dict[str, str], tmp_path: Path) -> None:
-    waits = PARENT.replace("    asyncio.run(main(nursed))", "    signal.pause()")
-    (tmp_path / "parent.py").write_text(waits)
-    async with running([sys.executable, "-P", tmp_path / "parent.py"], env=env) as parent:
-        nursery = psutil.Process(int((await parent.until(lambda: parent.stderr and parent.stderr[0])).split()[2]))
+    command = script(tmp_path, "first 0")
+    (tmp_path / "parent.py").write_text(f"{PARENT}    signal.pause()\n")
+    async with running(command, env=env) as parent:
+        await parent.until(lambda: "ended 0" in parent.stderr)
+        nursery = psutil.Process(int(parent.stderr[0].split()[2]))
         nursery.suspend()  # it cannot even read
         parent.send(signal.SIGKILL)
         await parent.process.wait()
