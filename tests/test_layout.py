@@ -64,7 +64,6 @@ TESTED_BY_RUNNING = {
     "quic_worker/spare.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",
-    "supervisor/announcer.py",
     "supervisor/children.py",
     "supervisor/lookout.py",
     "supervisor/output.py",

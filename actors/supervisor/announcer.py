@@ -14,7 +14,6 @@ from actors.supervisor.publisher import Publisher
 from actors.supervisor.readiness import State
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.state_folder import StateFolder, TunnelState
-from actors.supervisor.terminal import Terminal
 
 _SAYS: Final = {
     State.STARTING: "asking for a tunnel",
@@ -36,7 +35,7 @@ class Announcer:
         folder: StateFolder,
         manager: ServiceManager,
         stdout: OutputWriter | None,
-        terminal: Terminal | None,
+        terminal: Callable[[events.Event], None] | None,
         about: TunnelState,
     ) -> None:
         """`stdout`: where the URL goes. `terminal`: where a person looks. `about`: `tunnel.json`, to begin with."""
