@@ -16,6 +16,9 @@ beside them `tools/`, the programs that look at a running tunnel; and what they 
     curve.py      keys for sockets that are offered to the network
     lifeline.py   how a child is started, gets its orders, and ends with its parent
     forked.py     how the first children are: as forks, by which they share what is imported
+    nursery.py    a process that forks the later ones, from what was loaded at the start
+    dispositions.py  what each signal does to a process of ours, whoever started it
+    event_loop.py the event loop of a process that moves bytes
     tasks.py      asyncio tasks that are held, and whose failures are seen
     errors.py     every error a user can meet, with its reason label and exit code
     events.py     what the supervisor tells the world

@@ -1,7 +1,8 @@
 """The first children are forked, before this process has a thread, a socket or a secret.
 
-They share its imports then, in time and in memory. Those that come later are executed (`lifeline.py`): libzmq's threads
-make a fork of a running supervisor unsafe, and a copy of it would hold the tunnel's secret and all its sockets.
+They share its imports then, in time and in memory. A fork of a running supervisor would be unsafe, since libzmq has
+threads, and it would hold the tunnel's secret and all sockets. So one of the first children is a nursery
+(`nursery.py`), which forks those that come later.
 
 Linux only: elsewhere system libraries may have threads that nobody here knows of (CPython, `os.fork`), and a pidfd
 (pidfd_open(2), since 5.3) is what tells of the end of such a child without a thread, and never names another process.
@@ -11,9 +12,10 @@ import asyncio
 import contextlib
 import os
 import runpy
+import select
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NoReturn
 
 FIRST_DESCRIPTOR: Final = 3
@@ -23,6 +25,14 @@ that one from seeing that the parent is gone."""
 END_OF_DESCRIPTORS: Final = 65536
 """What has just begun has none beyond. The limit of the process may be a thousand million, which a kernel before 5.9
 closes one by one."""
+
+UNKNOWN_STATUS: Final = 255
+"""The exit status of a child whose end somebody else was told of; asyncio says the same of those that it starts."""
+
+
+KILL_PATIENCE: Final = 5.0
+"""Seconds for a child to be gone after SIGKILL. One that is not hangs in the kernel, as on a file system that is dead,
+and nobody can wait for that."""
 
 
 class Forked:
@@ -43,7 +53,7 @@ class Forked:
         self._writer.write(data)
 
     async def wait(self) -> int:
-        """Wait for its end; return its exit status (negative: the signal that killed it)."""
+        """Wait for its end; return its exit status (negative: the signal that killed it), or `UNKNOWN_STATUS`."""
         if self._status is None:
             loop = asyncio.get_running_loop()
             self._status = loop.create_future()
@@ -62,9 +72,9 @@ class Forked:
 
     def abandon(self) -> None:
         """Kill it: nobody wrote to it, and nobody waits for it."""
-        with contextlib.suppress(ProcessLookupError):
-            self.send_signal(signal.SIGKILL)
-        self._reap()
+        if self._pidfd >= 0:
+            kill(self.pid, self._pidfd)
+            self._pidfd = -1
         self._stdin.close()
 
     def _ended(self) -> None:
@@ -75,10 +85,29 @@ class Forked:
             self._writer.abort()
 
     def _reap(self) -> int:
-        _, status = os.waitpid(self.pid, 0)
+        status = _status_of(self.pid)
         os.close(self._pidfd)
         self._pidfd = -1
-        return os.waitstatus_to_exitcode(status)
+        return status
+
+
+def kill(pid: int, pidfd: int) -> None:
+    """Kill a child at once, and forget it; its pidfd is closed."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    ended = select.poll()
+    ended.register(pidfd, select.POLLIN)
+    if ended.poll(KILL_PATIENCE * 1000):
+        _status_of(pid)
+    os.close(pidfd)
+
+
+def _status_of(pid: int) -> int:
+    """The exit status of a child that has ended."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return UNKNOWN_STATUS
 
 
 @contextlib.contextmanager
@@ -101,12 +130,11 @@ def forked(modules: Iterable[str]) -> Iterator[dict[str, Forked]]:
 
 
 def _fork(module: str) -> Forked:
-    _check_pidfd()
     theirs, ours = os.pipe()
     try:
-        if (pid := os.fork()) == 0:
-            _live(module, theirs)
-        return Forked(pid, os.pidfd_open(pid), ours)
+        return Forked(
+            *fork(module, theirs, lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)), ours
+        )
     except OSError:
         os.close(ours)
         raise
@@ -127,8 +155,20 @@ def _check_pidfd() -> None:
         os.close(ours)
 
 
-def _live(module: str, stdin: int) -> NoReturn:
-    """Be the child."""
+def fork(module: str, stdin: int, run: Callable[[], object]) -> tuple[int, int]:
+    """Fork a child that does `run` as if it were `python -m module`; return its process id and a pidfd.
+
+    Raises:
+        OSError: there is no pidfd, or no process to be had.
+    """
+    _check_pidfd()
+    if (pid := os.fork()) == 0:
+        become(module, stdin, run)
+    return pid, os.pidfd_open(pid)
+
+
+def become(module: str, stdin: int, run: Callable[[], object]) -> NoReturn:
+    """Be the child, in a process that has just been forked: do `run`, and end."""
     from setproctitle import setproctitle  # here: it is installed on Linux only
 
     status = 1
@@ -139,7 +179,7 @@ def _live(module: str, stdin: int) -> NoReturn:
         os.closerange(FIRST_DESCRIPTOR, END_OF_DESCRIPTORS)
         sys.argv = [module]
         setproctitle(f"{sys.executable} -P -m {module}")  # as if it had been executed, for ps and pgrep
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        run()
         status = 0
     except SystemExit as end:
         status = _status(end.code)

@@ -12,23 +12,31 @@ import contextlib
 import os
 import resource
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from typing import Final, Protocol, Self, TypeVar
 
 import msgspec
 
-from actors import means, text
-from actors.forked import Forked
-from actors.messages import ChildOrders, encode
+from actors import __version__, means, text
+from actors.dispositions import take_signals
+from actors.forked import KILL_PATIENCE, UNKNOWN_STATUS, Forked
+from actors.messages import DECODE_ERRORS, OTHER_VERSION_STATUS, SCHEMA_VERSION, ChildOrders, encode
 
-_LENGTH_BYTES: Final = 4
+_HEAD: Final = struct.Struct(">3sBI")
+"""What comes before orders, in all versions: `_MAGIC`, the version of the schema, and the length of the message."""
+
+_MAGIC: Final = b"TSO"
+"""Tells orders from what somebody types."""
+
 MAX_ORDERS_BYTES: Final = 1024 * 1024
 """Orders are a few hundred bytes; the API decides how long the secret is."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 Orders = TypeVar("Orders", bound=ChildOrders)
 
@@ -98,14 +106,14 @@ class Child:
     async def give(self, orders: ChildOrders) -> None:
         """Hand it orders: the first ones, or further ones that it waits for."""
         payload = encode(orders)
-        await self._process.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
+        await self._process.write(_HEAD.pack(_MAGIC, SCHEMA_VERSION, len(payload)) + payload)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     async def wait(self) -> int:
-        """Wait for its end; return its exit status (negative: the signal that killed it)."""
+        """Wait for its end; return its exit status (negative: the signal that killed it), or `UNKNOWN_STATUS`."""
         return await self._process.wait()
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -114,35 +122,40 @@ class Child:
             self._process.send_signal(number)
 
     async def end(self, *, patience: float) -> int:
-        """TERM, wait up to `patience` seconds, KILL. Return the exit status."""
-        self.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(patience):
-                return await self.wait()
-        except TimeoutError:
-            self.send_signal(signal.SIGKILL)
-            return await self.wait()
+        """TERM, wait up to `patience` seconds, KILL. Return the exit status; unknown, if not even KILL ends it."""
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, KILL_PATIENCE)):
+            self.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await self.wait()
+        return UNKNOWN_STATUS
 
 
 def read_orders(kind: type[Orders]) -> Orders:
     """The child's first act: protect itself, and wait for its orders on stdin.
 
-    Exits with status 0 when the parent goes away before it gave any.
+    Exits with status 0 when the parent goes away before it gave any, and with `OTHER_VERSION_STATUS` if the parent runs
+    the code of another version, as it was when it started: the package was changed since.
     """
+    take_signals()
     means.say_refusals(sys.argv[0])
     text.any_stream_will_do()
     protect_secrets()
     parent = os.getppid()
     die_with_parent(parent)
-    length = int.from_bytes(_read_exactly(_LENGTH_BYTES), "big")
-    if not 0 < length <= MAX_ORDERS_BYTES:
+    magic, schema, length = _HEAD.unpack(_read_exactly(_HEAD.size))
+    if magic != _MAGIC or not 0 < length <= MAX_ORDERS_BYTES:
         sys.exit(f"{sys.argv[0]}: this program is started by tunnel-supervisor, not by hand")
+    payload = _read_exactly(length)
     try:
-        orders = msgspec.msgpack.decode(_read_exactly(length), type=kind)
-    except msgspec.MsgspecError as error:
-        sys.exit(f"{sys.argv[0]}: cannot read the orders: {type(error).__name__}")
-    if (prctl := _prctl()) is not None:
-        prctl(_PR_SET_NAME, orders.identity.encode())  # for ps and top, which else see one `python` like the other
+        if schema != SCHEMA_VERSION:
+            raise msgspec.ValidationError(f"their schema is {schema}, not {SCHEMA_VERSION}")
+        orders = msgspec.msgpack.decode(payload, type=kind)
+    except DECODE_ERRORS as error:
+        # The message names a field at most, never its value.
+        print(f"{sys.argv[0]}: version {__version__} cannot read these orders: {error}", file=sys.stderr)
+        sys.exit(OTHER_VERSION_STATUS)
+    call_itself(orders.identity)
     return orders
 
 
@@ -182,6 +195,18 @@ def _prctl() -> _Prctl | None:
 
     function: _Prctl = ctypes.CDLL(None, use_errno=True).prctl
     return function
+
+
+def call_itself(name: str) -> None:
+    """Be `name` for ps and top, which else see one `python` like the other (Linux)."""
+    if (prctl := _prctl()) is not None:
+        prctl(_PR_SET_NAME, name.encode())
+
+
+def adopt_orphans() -> bool:
+    """Be the parent of all descendants whose own parent ends; return whether the kernel grants it (Linux)."""
+    prctl = _prctl()
+    return prctl is not None and prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
 
 
 def die_with_parent(parent: int) -> None:

@@ -7,7 +7,11 @@
     Event    supervisor → anybody, on the event socket (PUB): see `events.py`
 
 All are msgspec structs, told apart by a tag, sent as msgpack. Counts are checked when they are decoded: a negative
-or oversized one is refused, as is a field that the schema does not know.
+or oversized one is refused.
+
+The two ends can be of two versions: where children are executed, they run the files as they are now, and an upgrade
+may have changed them. So a field that the reader does not know is passed over, a new field gets a default, and
+what no default can explain gets a new `SCHEMA_VERSION`.
 """
 
 from typing import Annotated, Final, Literal
@@ -17,7 +21,11 @@ import msgspec
 from actors.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
 
 SCHEMA_VERSION: Final = 1
-"""Raised when a message changes so that an older reader would misread it."""
+"""Raised when a message changes so that an older reader would misread it. It comes before the orders (`lifeline.py`):
+a child that knows another one says so, and ends."""
+
+OTHER_VERSION_STATUS: Final = 64
+"""The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
@@ -308,7 +316,6 @@ class StreamDelta(Message, frozen=True, tag="stream_delta"):
     totals: Totals
     details: Details = Details()
     gauges: Gauges = Gauges()
-    version: int = SCHEMA_VERSION
 
     @property
     def tally(self) -> Tally:
@@ -321,7 +328,6 @@ class LifecycleReport(Message, frozen=True, tag="lifecycle"):
 
     sequence: Count
     counts: LifecycleCounts
-    version: int = SCHEMA_VERSION
 
 
 Report = StreamDelta | LifecycleReport

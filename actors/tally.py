@@ -27,8 +27,8 @@ NO_RESPONSE: Final = "none"
 """The status class of a request that ended without a response."""
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all messages have in common: immutable, and no field that the schema does not know."""
+class Message(msgspec.Struct, frozen=True):
+    """What all messages have in common: nobody changes them."""
 
 
 class Totals(Message, frozen=True):

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+RETRY_PAUSE: Final = 10.0
+"""Seconds until work that failed is done again: short for who waits for it, long for what fails each time."""
 
 
 @contextlib.asynccontextmanager
@@ -16,8 +19,9 @@ async def beside(work: Awaitable[T]) -> AsyncIterator[asyncio.Future[T]]:
         yield waiting
     finally:
         waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await waiting
+        await asyncio.wait((waiting,))  # raises nothing of `work`: a CancelledError from here is the caller's own
+        if not waiting.cancelled():
+            waiting.exception()  # seen here: the block has taken what it wanted of it
 
 
 async def until_over(work: Awaitable[T], over: asyncio.Future[Any]) -> T:
@@ -27,6 +31,16 @@ async def until_over(work: Awaitable[T], over: asyncio.Future[Any]) -> T:
         if not waiting.done():
             over.result()
         return await waiting
+
+
+async def kept(work: Callable[[], Awaitable[None]], on_fault: Callable[[Exception], None]) -> None:
+    """Do `work`; after a fault in it, tell of that, and do it again a little later."""
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            on_fault(error)
+        await asyncio.sleep(RETRY_PAUSE)
 
 
 class Tasks:

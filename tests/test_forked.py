@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.forked import UNKNOWN_STATUS
 from tests.kit.processes import PATIENCE, ROOT, running
 
 pytestmark = [
@@ -90,3 +91,12 @@ async def test_its_end_is_told(env: dict[str, str], tmp_path: Path, how: str, st
         assert await parent.process.wait() == 0
         assert not said or said in parent.stderr
         assert not any(psutil.pid_exists(int(pid)) for pid in pids)  # the second, which nobody took, has been ended
+
+
+async def test_an_end_that_somebody_else_was_told_of_is_of_unknown_status(env: dict[str, str], tmp_path: Path) -> None:
+    """With SIGCHLD ignored the kernel forgets how a child ended."""
+    (tmp_path / "first.py").write_text(CHILD.replace("HOW", "sys.exit(3)"))
+    parent_ignores = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)" + PARENT
+    async with running([sys.executable, "-c", parent_ignores, "first"], env=env) as parent:
+        await parent.until(lambda: f"ended {UNKNOWN_STATUS} {UNKNOWN_STATUS}" in parent.stderr)
+        assert await parent.process.wait() == 0

@@ -49,7 +49,6 @@ IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "s
 TESTED_BY_RUNNING = {
     "child.py",
     "log.py",
-    "tasks.py",
     "hello_world/__main__.py",
     "local_edge/admin.py",
     "local_edge/api.py",
@@ -67,7 +66,6 @@ TESTED_BY_RUNNING = {
     "quic_worker/spare.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",
-    "supervisor/announcer.py",
     "supervisor/children.py",
     "supervisor/lookout.py",
     "supervisor/output.py",
@@ -181,3 +179,11 @@ def test_reasons_stay_below_the_promised_number() -> None:
 def test_nothing_depends_on_what_lies_beside_the_project() -> None:
     for path in [*ACTORS.rglob("*.py"), *(ROOT / "bin").iterdir()]:
         assert "../shared" not in path.read_text(errors="replace")
+
+
+def test_every_package_s_init_lists_its_modules() -> None:
+    for package in (path.parent for path in ACTORS.rglob("__init__.py") if "compat" not in path.parts):
+        told = (package / "__init__.py").read_text()
+        modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+        modules |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+        assert not {name for name in modules if name not in told}, f"{package.name}/__init__.py does not list them"

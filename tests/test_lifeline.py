@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from actors import lifeline
+from actors.forked import UNKNOWN_STATUS
 from actors.lifeline import Child
-from actors.messages import HelloWorldOrders
+from actors.messages import OTHER_VERSION_STATUS, HelloWorldOrders
 from tests.kit.processes import PATIENCE, ROOT, running
 
 ORDERS = HelloWorldOrders("hello_world-0.1", "ipc:///tmp/nobody", "info", True)
@@ -92,7 +93,15 @@ async def test_child_that_does_not_go_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "given", [b"", b"\x00", b"\x00\x00\x00\x05hello", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02\x81"]
+    "given",
+    [
+        b"",
+        b"\x00",
+        b"hello, worker",
+        b"TSO\x01\xff\xff\xff\xff",
+        b"TSO\x01\x00\x00\x00\x00",
+        b"TSO\x01\x00\x00\x00\x05he",
+    ],
 )
 async def test_started_by_hand_it_ends_without_a_traceback(given: bytes) -> None:
     process = await asyncio.create_subprocess_exec(
@@ -104,3 +113,37 @@ async def test_started_by_hand_it_ends_without_a_traceback(given: bytes) -> None
     async with asyncio.timeout(PATIENCE):
         _, said = await process.communicate(given)
     assert b"Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given",
+    [b"TSO\x63\x00\x00\x00\x01\x80", b"TSO\x01\x00\x00\x00\x01\x80", b"TSO\x01\x00\x00\x00\x01\xc1"],
+    ids=["another schema", "fields missing", "no message"],
+)
+async def test_child_of_another_version_says_so_and_ends_with_a_status_of_its_own(given: bytes) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "actors.quic_worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    async with asyncio.timeout(PATIENCE):
+        _, said = await process.communicate(given)
+    assert process.returncode == OTHER_VERSION_STATUS
+    assert b"cannot read these orders" in said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("env")
+async def test_child_whose_end_somebody_else_was_told_of_has_ended_all_the_same() -> None:
+    """The program ignores SIGCHLD: the kernel forgets how a child ended."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        child = await Child.start("the_child", ORDERS)
+        child.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE):
+            assert await child.end(patience=PATIENCE) == UNKNOWN_STATUS
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -42,7 +42,6 @@ def test_messages_survive_the_wire() -> None:
         {"sequence": 2**63},
         {"delta": {"streams": -1}},
         {"details": {"duration": {"buckets": [1]}}},
-        {"more": 1},
         {"tunnel_id": 5},
         {"type": "other"},
     ],
@@ -52,6 +51,12 @@ def test_nonsense_is_refused(change: dict[str, object]) -> None:
     message = msgspec.msgpack.encode(msgspec.to_builtins(DELTA) | change)
     with pytest.raises(DECODE_ERRORS):
         decode_report(message)
+
+
+def test_what_a_newer_version_adds_is_passed_over_and_what_it_drops_has_a_default() -> None:
+    told = msgspec.to_builtins(DELTA)
+    assert decode_report(msgspec.msgpack.encode(told | {"more": 1})) == DELTA
+    assert decode_report(msgspec.msgpack.encode({name: told[name] for name in told if name != "gauges"})) == DELTA
 
 
 @settings(max_examples=500)

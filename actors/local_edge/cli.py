@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from actors import log, means, text
+from actors.dispositions import take_signals
 from actors.errors import TunnelError
 from actors.local_edge.limits import CLOUDFLARE, UNLIMITED
 from actors.local_edge.service import ANY_PORT, HostPort, local_edge
@@ -72,6 +73,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run until a signal ends it; return the exit status."""
+    take_signals()
     means.say_refusals("local-edge")
     text.any_stream_will_do()
     arguments = make_parser().parse_args()

@@ -26,6 +26,8 @@ class WorkerEnd(enum.StrEnum):
     # Seen by the parent:
     NEVER_READY = "never_ready"
     """The process ended before it was up."""
+    OTHER_VERSION = "other_version"
+    """The process could not read its orders: the package was changed since the supervisor started."""
     CRASHED = "crashed"
     """The process ended without a last word."""
     HEARTBEAT_MISSED = "heartbeat_missed"

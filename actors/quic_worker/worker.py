@@ -366,6 +366,9 @@ async def _main(orders: WorkerOrders) -> WorkerEnd:
         loop.add_signal_handler(number, worker.drain, 0.0)
     try:
         return await worker.run()
+    except Exception as fault:
+        logger.error("internal fault", exc_info=fault)  # here: the tasks find their sockets closed next
+        os._exit(1)
     finally:
         context.destroy(linger=bus.LINGER_MS)
 

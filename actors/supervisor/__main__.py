@@ -3,8 +3,9 @@
 import signal
 import sys
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while modules are loaded ends without a traceback
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while modules are loaded ends without a traceback
 
-from actors.supervisor.cli import main  # noqa: E402
+from actors.supervisor.cli import main
 
 sys.exit(main())

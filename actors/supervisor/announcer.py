@@ -1,5 +1,6 @@
 """Whoever is told what happens: the event socket, the log, the state files, stdout, the service manager."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,6 @@ from actors.supervisor.publisher import Publisher
 from actors.supervisor.readiness import State
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.state_folder import StateFolder, TunnelState
-from actors.supervisor.terminal import Terminal
 
 _SAYS: Final = {
     State.STARTING: "asking for a tunnel",
@@ -35,7 +35,7 @@ class Announcer:
         folder: StateFolder,
         manager: ServiceManager,
         stdout: OutputWriter | None,
-        terminal: Terminal | None,
+        terminal: Callable[[events.Event], None] | None,
         about: TunnelState,
     ) -> None:
         """`stdout`: where the URL goes. `terminal`: where a person looks. `about`: `tunnel.json`, to begin with."""
@@ -48,14 +48,28 @@ class Announcer:
         self._about = about
         self._given_url = ""
         self._files_fail = self._closed = False
+        self._faults: set[str] = set()
+        """Who could not be told of something: said once."""
 
     def __call__(self, fact: events.Event) -> None:
-        """Tell everybody: the files first, so that who hears the event finds them true."""
-        self._write_log(fact)
-        self._note(fact)
-        self._publisher.publish(fact)
-        if self._terminal is not None:
-            self._terminal(fact)
+        """Tell everybody: the files first, so that who hears the event finds them true.
+
+        Who cannot be told has no say in the tunnel's life, nor in what the others hear.
+        """
+        for tell in (self._write_log, self._note, self._publisher.publish, self._terminal):
+            if tell is None:
+                continue
+            try:
+                tell(fact)
+            except Exception as error:
+                self._fault(tell, error)
+
+    def _fault(self, tell: Callable[[events.Event], None], error: Exception) -> None:
+        who = getattr(tell, "__qualname__", type(tell).__name__)
+        if who not in self._faults:
+            self._faults.add(who)
+            with contextlib.suppress(Exception):
+                self._log.error("internal fault in what tells of the tunnel, which goes on", what=who, exc_info=error)
 
     def _note(self, fact: events.Event) -> None:
         match fact:

@@ -14,10 +14,9 @@ from actors.forked import Forked
 from actors.lifeline import Child
 from actors.log import Logger
 from actors.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
+from actors.nursery import Nursery
+from actors.supervisor.restart import READY_TIMEOUT
 from actors.tasks import Tasks
-
-READY_TIMEOUT: Final = 20.0
-"""Seconds for an actor to come up when the supervisor needs it to go on."""
 
 LAST_WORD_TIMEOUT: Final = 0.3
 """Seconds for the last word of a child that has exited by itself: it may still be on its way."""
@@ -33,6 +32,9 @@ MODULES: Final = {
     "hello_world": "actors.hello_world",
 }
 """What is run for which actor."""
+
+NURSED: Final = ("spare", "worker", "metrics")
+"""Those that are started again, from a nursery where there is one."""
 
 
 class Name(NamedTuple):
@@ -86,6 +88,7 @@ class Children:
         tasks: Tasks,
         log: Logger,
         head_start: dict[str, Forked],
+        nursery: Nursery | None,
         *,
         said: Callable[[Name, Up], None],
         exited: Callable[[Name, int], None],
@@ -98,6 +101,7 @@ class Children:
         self._exited = exited
         self._head_start = head_start
         """By module, those that run already and were not started yet."""
+        self._nursery = nursery
         self._running: dict[Name, _Running] = {}
         tasks.start(self._listen(), name="control")
 
@@ -150,7 +154,9 @@ class Children:
         ending = [entry for name, entry in self._running.items() if name.actor in actors]
         await asyncio.gather(*(entry.child.end(patience=END_PATIENCE) for entry in ending if entry.child is not None))
         # Until its end has been told, a child's last word may still be on its way.
-        await asyncio.gather(*(entry.gone.wait() for entry in ending if entry.child is not None))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_PATIENCE):
+                await asyncio.gather(*(entry.gone.wait() for entry in ending if entry.child is not None))
 
     async def last_word(self, name: Name) -> None:
         """Wait until a child that was told to end has said its last word and is gone, or END_PATIENCE is over."""
@@ -165,6 +171,13 @@ class Children:
     # --- processes ---
 
     async def _run(self, running: _Running, orders: ChildOrders) -> None:
+        try:
+            await self._live(running, orders)
+        finally:  # also after a fault of ours: who waits for this end must not wait for ever
+            self._running.pop(running.name, None)
+            running.gone.set()
+
+    async def _live(self, running: _Running, orders: ChildOrders) -> None:
         status = await self._run_process(running, orders)
         if status >= 0:
             with contextlib.suppress(TimeoutError):
@@ -178,13 +191,15 @@ class Children:
             running.ready.exception()  # seen here, in case nobody waits for it
         del self._running[name]
         self._exited(name, status)
-        running.gone.set()
 
     async def _run_process(self, running: _Running, orders: ChildOrders) -> int:
         name = running.name
         module = MODULES[name.actor]
         try:
-            running.child = await Child.start(module, orders, self._head_start.pop(module, None))
+            forked = self._head_start.pop(module, None)
+            if forked is None and self._nursery is not None and name.actor in NURSED:
+                forked = await self._nursery.fork(module)
+            running.child = await Child.start(module, orders, forked)
         except OSError as error:
             self._log.error("cannot start a process", child=str(name), error=error.strerror)
             return int(ExitCode.LOCAL_SETUP)

@@ -1,6 +1,8 @@
 """The command line: flags, environment, configuration file; then the supervisor."""
 
 import argparse
+import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -12,13 +14,15 @@ from typing import Final
 import msgspec
 from zmq import ZMQError
 
-from actors import bus, events, lifeline, log, means, text
+from actors import bus, events, lifeline, log, means, text, trust
+from actors.dispositions import take_signals
 from actors.errors import LocalSetupError, TunnelError, UsageError
 from actors.forked import forked
-from actors.messages import CongestionControl, Curve, Origin, QuicEngine, Transport
+from actors.messages import CongestionControl, Origin, QuicEngine, Transport
+from actors.nursery import nursery
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
-from actors.supervisor.restart import SPARE
+from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.settings import Settings
 from actors.supervisor.sources import WHAT, fill
 from actors.url_file import default_state_folder
@@ -52,10 +56,10 @@ def _settings(given: argparse.Namespace) -> Settings:
             raise UsageError(f"--{flag.replace('_', '-')} needs --local-edge")
     if given.events is not None and given.events == given.metrics and not given.events.endswith((":0", ":*")):
         raise UsageError("--events and --metrics are the same: each needs an endpoint of its own")
-    curve = _curve(given)
+    curve_files = _curve_files(given)
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
-            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve is not None))
+            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve_files is not None))
     wanted = {
         "local_edge": given.local_edge,
         "local_edge_tls": given.local_edge_tls,
@@ -78,7 +82,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "state_folder": _state_folder(given),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
-        "curve": curve,
+        "curve_files": curve_files,
         "metrics_http": given.metrics_http,
         "events_format": given.events_format,
         "json": given.json,
@@ -115,16 +119,14 @@ def _state_folder(given: argparse.Namespace) -> Path | None:
         return None
 
 
-def _curve(given: argparse.Namespace) -> Curve | None:
+def _curve_files(given: argparse.Namespace) -> tuple[Path, Path] | None:
     if given.curve_key is None and given.curve_clients is None:
         return None
     if given.curve_key is None or given.curve_clients is None:
         raise UsageError("--curve-key and --curve-clients go together")
     if not any(endpoint and endpoint.startswith("tcp://") for endpoint in (given.events, given.metrics)):
         raise UsageError("--curve-key is for --events tcp://HOST:PORT or --metrics tcp://HOST:PORT; neither was given")
-    from actors.curve import read_curve  # here, since few ask for it
-
-    return read_curve(given.curve_key, given.curve_clients)
+    return given.curve_key, given.curve_clients
 
 
 def _origin(given: argparse.Namespace) -> Origin | None:
@@ -155,12 +157,15 @@ def _origin(given: argparse.Namespace) -> Origin | None:
 
 def main() -> int:
     """Run the program; return its exit status."""
+    take_signals()
     means.say_refusals("tunnel-supervisor")
     text.any_stream_will_do()
     lifeline.protect_secrets()
     _open_standard_streams()
     try:
         settings = read_settings(sys.argv[1:], dict(os.environ))
+        if settings.lifeline:
+            check_stdin()
     except (TunnelError, OSError) as fault:
         error = _as_tunnel_error(fault)
         print(f"tunnel-supervisor: {error}\nSee tunnel-supervisor --help.", file=sys.stderr)
@@ -171,10 +176,13 @@ def main() -> int:
             "this user has no home folder, so there are no state files: to have them, set NEXO_HOME or give --state-dir"
         )
     try:
-        with forked(MODULES[name] for name in (SPARE, *settings.helpers)) as head_start:
+        with (
+            nursery(lambda: _load_for_later(settings)) as nursed,
+            forked(map(MODULES.__getitem__, settings.helpers)) as head_start,
+        ):
             from actors.supervisor.runner import supervise  # here, so that the children import beside this process
 
-            return int(supervise(settings, logger, head_start))
+            return int(supervise(settings, logger, head_start, nursed))
     except (TunnelError, OSError, ZMQError, RuntimeError) as fault:
         error = _as_tunnel_error(fault)
         logger.error(str(error), reason=error.reason)
@@ -192,6 +200,24 @@ def _as_tunnel_error(fault: Exception) -> TunnelError:
         raise fault
     means.quiet_end()
     return LocalSetupError(line)
+
+
+def _load_for_later(settings: Settings) -> None:
+    """Load what children need that are started later, down to what is otherwise loaded only when it is needed."""
+    wanted = [
+        "cryptography.hazmat.backends.openssl.backend",  # of aioquic's first connection
+        f"actors.quic_worker.engines.{settings.transport.engine}_engine",
+        "actors.quic_worker.spare",
+        "actors.quic_worker.__main__",
+        "actors.metrics.__main__",
+        *(["actors.curve"] if settings.curve_files is not None else []),
+        *(["actors.metrics.http"] if settings.metrics_http is not None else []),
+    ]
+    for module in wanted:
+        importlib.import_module(module)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("uvloop")
+    trust.edge_roots()
 
 
 def _open_standard_streams() -> None:

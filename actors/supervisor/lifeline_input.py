@@ -6,16 +6,32 @@ One line is an order: `{"type":"drain","grace":5.0}` stops in order, with that m
 import asyncio
 import contextlib
 import os
+import stat
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from actors.errors import UsageError
 from actors.lifeline import STDIN
 from actors.messages import Drain
 
 MAX_LINE: Final = 1024
 """Bytes of an order; longer ones are none of ours."""
+
+
+def check_stdin() -> None:
+    """See to it that somebody can hold the other end of stdin.
+
+    Raises:
+        UsageError: nobody can.
+    """
+    mode = os.fstat(STDIN).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(STDIN)):
+        raise UsageError(
+            "--lifeline ends the tunnel with the program at the other end of stdin, and this stdin (a file, /dev/null, "
+            "or closed) has none. Leave --lifeline out, or give it a pipe that stays open."
+        )
 
 
 class LifelineInput:

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from actors.log import Logger
 from actors.messages import EdgeAddress
 from actors.supervisor import network, visibility
+from actors.supervisor.package import Package
 from actors.supervisor.policy import Policy
 from actors.supervisor.readiness import Visibility
 from actors.supervisor.vocabulary import NameSeen, NetworkSeen, PolicyEvent, ProbeSeen
+
+PACKAGE_INTERVAL: Final = 5.0
+"""Seconds between two looks at the installed package: one system call."""
 
 
 class Lookout:
@@ -55,9 +60,17 @@ class Lookout:
                 found = True
         except TimeoutError:
             self._log.debug("the name is not in DNS", name=hostname)
-        except OSError as error:
-            self._log.warning("cannot look for the name in DNS", error=str(error))
+        except Exception as error:  # whatever it is: the URL is given all the same
+            self._log.warning("cannot look for the name in DNS", error=str(error) or type(error).__name__)
         self._handle(NameSeen(url, found))
+
+    async def watch_package(self) -> None:
+        """Say so when the package is another one than that which this process runs, or is gone."""
+        package = Package()
+        while True:
+            await asyncio.sleep(PACKAGE_INTERVAL)
+            if (news := package.news()) is not None:
+                self._log.warning(news)
 
     async def keep_probing(self, edge_ca: str | None) -> None:
         """Fetch the public URL now and then, as a visitor would. `edge_ca`: whom a local edge with TLS is known by."""

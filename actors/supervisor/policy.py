@@ -43,6 +43,7 @@ from actors.supervisor.vocabulary import (
     KillWorker,
     NameSeen,
     NetworkSeen,
+    Over,
     PolicyEvent,
     ProbeSeen,
     Renew,
@@ -187,7 +188,7 @@ class Policy:
             self._last_tick = now  # from here on a tick is due
             self._helpers.order(SPARE, now)  # it was started together with the metrics actor
         commands = self._judge_event(event, now)
-        self.finished = any(isinstance(command, Finish) for command in commands)
+        self.finished = self.finished or any(isinstance(command, Finish) for command in commands)
         if (now_true := (self.state, self.serves, self.connections)) == self._said:
             return commands
         self._said = now_true
@@ -204,6 +205,9 @@ class Policy:
                 return self._tick(now)
             case StopAsked():
                 return self._stop(event.grace, now)
+            case Over():
+                self.finished = True
+                return []
             case HelperReady() | HelperBeat() | HelperExited():
                 return [] if self.stop_deadline is not None else self._helpers.handle(event, now)
             case NetworkSeen():
@@ -368,11 +372,13 @@ class Policy:
         )
 
     def _give_up(self, slot: Slot, word: WorkerStopped) -> list[Command]:
+        advice = "Start again when the network is back, or use --max-reconnect-attempts 0 to try for ever."
+        if word.end is WorkerEnd.OTHER_VERSION:
+            advice = "Start again: the tunnel then runs the new code, with another URL."
         error = PermanentFailure(
             slot.failures,
             f"gave up after {slot.failures} consecutive failures to connect to the edge; the last one: "
-            f"{word.end}: {word.message or 'no message'}. Start again when the network is back, or use "
-            "--max-reconnect-attempts 0 to try for ever.",
+            f"{word.end}: {word.message or 'no message'}. {advice}",
         )
         return [Finish(error)]
 
@@ -466,7 +472,7 @@ class Policy:
     def _is_silent(self, slot: Slot, now: float) -> bool:
         if self.stop_deadline is not None and now >= self.stop_deadline:
             return True
-        comes_up = slot.state is SlotState.STARTING and not slot.warm
+        comes_up = slot.state is SlotState.STARTING
         return now - slot.last_seen > (READY_TIMEOUT if comes_up else PATIENCE)
 
     def _start_error(self) -> TunnelError:

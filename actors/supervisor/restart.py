@@ -37,8 +37,9 @@ HEARTBEAT_SLACK: Final = 0.5
 PATIENCE: Final = MISSED_HEARTBEATS * HEARTBEAT_INTERVAL + HEARTBEAT_SLACK
 """Seconds without a word after which a child counts as hung."""
 
-READY_TIMEOUT: Final = 15.0
-"""Seconds for a child to come up; imports take 0.3 s, on a machine that swaps much longer."""
+READY_TIMEOUT: Final = 20.0
+"""Seconds for a child to come up; imports take 0.3 s, on a machine that swaps much longer. A spare that becomes a
+worker gets them too: on such a machine its new sockets and its first word can take seconds."""
 
 HELPER_HEALTHY_AFTER: Final = 60.0
 """Seconds between two ends of another actor after which they have nothing to do with each other."""

@@ -7,11 +7,13 @@ import random
 import secrets
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import zmq
 
 from actors import __version__, bus, events, log, means, run_folder, trust
+from actors.dispositions import is_wanted
 from actors.errors import ExitCode, LocalSetupError, TunnelError
 from actors.forked import Forked
 from actors.log import Logger
@@ -28,6 +30,7 @@ from actors.messages import (
     Up,
     encode,
 )
+from actors.nursery import Nursery
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import policy, vocabulary
 from actors.supervisor.announcer import Announcer
@@ -52,7 +55,7 @@ from actors.supervisor.start import ask_ahead, find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.supervisor.terminal import Terminal
 from actors.tally import Totals
-from actors.tasks import Tasks, beside, until_over
+from actors.tasks import Tasks, beside, kept, until_over
 
 if TYPE_CHECKING:
     from zmq.auth.asyncio import AsyncioAuthenticator
@@ -76,9 +79,12 @@ class _Internal(TunnelError):
 class Supervisor:
     """One tunnel, from start to end."""
 
-    def __init__(self, settings: Settings, logger: Logger, head_start: dict[str, Forked]) -> None:
+    def __init__(
+        self, settings: Settings, logger: Logger, head_start: dict[str, Forked], nursery: Nursery | None
+    ) -> None:
         self._settings = settings
         self._head_start = head_start
+        self._nursery = nursery
         self._log = logger
         self._rng = random.Random()
         self._tasks = Tasks(self._fault)
@@ -104,6 +110,7 @@ class Supervisor:
         self._bound: list[str] = []
         """Endpoints that are ours: one that is another instance's must not be removed at the end."""
         self._stop_asked = False
+        self._failed_lookouts: set[str] = set()
 
     # --- life ---
 
@@ -148,15 +155,18 @@ class Supervisor:
 
     def _open_sockets(self) -> None:
         settings, folder = self._settings, self._run_folder
+        curve = None
+        if settings.curve_files is not None:
+            from actors.curve import bind_guarded, read_curve  # here, since few ask for it
+
+            curve = read_curve(*settings.curve_files)
         events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
         events_here, events_guarded = _split(settings, settings.events_endpoint, f"ipc://{folder}/events")
         metrics_here, metrics_guarded = _split(settings, settings.metrics_endpoint, f"ipc://{folder}/metrics")
         self._events_endpoint = bus.bind(events_socket, events_here)
         self._bound.append(self._events_endpoint)
-        if settings.curve is not None and events_guarded is not None:
-            from actors.curve import bind_guarded  # here, since few ask for it
-
-            judge, bound = bind_guarded(self._context, events_socket, settings.curve, events_guarded)
+        if curve is not None and events_guarded is not None:
+            judge, bound = bind_guarded(self._context, events_socket, curve, events_guarded)
             self._authenticator = judge
             self._log.info("events for clients with a key", endpoint=bound)
         deltas_endpoint = f"ipc://{folder}/deltas"
@@ -195,6 +205,7 @@ class Supervisor:
             self._tasks,
             self._log,
             self._head_start,
+            self._nursery,
             said=self._said,
             exited=self._exited,
         )
@@ -205,7 +216,7 @@ class Supervisor:
             events_endpoint=self._events_endpoint,
             metrics_endpoint=metrics_here,
             guarded_metrics_endpoint=metrics_guarded,
-            curve=settings.curve,
+            curve=curve,
             metrics_http=settings.metrics_http,
             run_folder=folder,
             client_id=secrets.token_bytes(16),
@@ -222,7 +233,7 @@ class Supervisor:
     def _install_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to go on
+            if is_wanted(number):
                 loop.add_signal_handler(number, self._signalled, number)
         if self._settings.lifeline:
             # Whoever waited for answers of what it served is gone too: there is nothing to wait for.
@@ -290,14 +301,15 @@ class Supervisor:
             )
         )
         self._origin_watch = OriginWatch(origin, self._tell)
-        self._tasks.start(self._origin_watch.run(), name="origin")
+        self._look_out("origin", self._origin_watch.run)
+        self._look_out("package", self._lookout.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
             self._log.warning(warning)
-        self._tasks.start(self._keep_saying_stats(), name="stats")
+        self._look_out("stats", self._keep_saying_stats)
         await self._obtain_tunnel()
         if settings.probe:
-            self._tasks.start(self._lookout.keep_probing(orders.edge_ca), name="probe")
+            self._look_out("probe", lambda: self._lookout.keep_probing(orders.edge_ca))
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
         if self._settings.origin is not None:
@@ -333,7 +345,7 @@ class Supervisor:
         self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, edges, seen))
         # With addresses that were given no resolver is needed: one that is dead explains nothing.
         asks = None if self._edges else EDGE_SERVICE
-        self._tasks.replace(self._lookout.watch_network(addresses, resolver_knows=asks), name="network")
+        self._look_out("network", lambda: self._lookout.watch_network(addresses, resolver_knows=asks))
 
     def _rate_limit_memory(self) -> RateLimitMemory:
         return RateLimitMemory(self._state.path, self._service_url)
@@ -383,17 +395,17 @@ class Supervisor:
         self._announce(fact)
 
     def _finish(self, error: TunnelError | None) -> None:
-        self._policy.finished = True  # whoever decided it: nothing is to be mended any more
         if not self._over.done():
             self._over.set_exception(_Ended(error))
             self._over.exception()  # seen here, in case nobody waits for it
+        self._handle(vocabulary.Over())
 
     def _registered(self, fact: events.Registered) -> None:
         if not self._counts.lifecycle.starts:
             self._counts.started()
             self._report()
         if fact.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
-            self._tasks.replace(self._lookout.look_for_name(), name="visibility")
+            self._look_out("visibility", self._lookout.look_for_name)
 
     # --- children ---
 
@@ -550,8 +562,18 @@ class Supervisor:
             self._counts.start_failed(error.reason)
             self._announce(events.StartFailed(reason=error.reason, message=str(error)))
 
+    def _look_out(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` beside the tunnel, which does not depend on it: a fault in it is said once, and it begins again."""
+
+        def failed(error: Exception) -> None:
+            if name not in self._failed_lookouts:
+                self._failed_lookouts.add(name)
+                self._log.error("internal fault in a look-out; the tunnel goes on", what=name, exc_info=error)
+
+        self._tasks.replace(kept(work, failed), name=name)
+
     def _fault(self, error: BaseException) -> None:
-        """A background task failed."""
+        """A background task failed, and the tunnel depends on it."""
         self._finish(self._explained(error))
 
     def _explained(self, fault: BaseException) -> TunnelError:
@@ -564,17 +586,19 @@ class Supervisor:
 
 def _split(settings: Settings, wanted: str | None, usual: str) -> tuple[str, str | None]:
     """What is bound for programs of this machine, and what besides for clients with a key."""
-    if settings.curve is not None and wanted is not None and wanted.startswith("tcp://"):
+    if settings.curve_files is not None and wanted is not None and wanted.startswith("tcp://"):
         return usual, wanted
     return wanted or usual, None
 
 
-def supervise(settings: Settings, logger: Logger, head_start: dict[str, Forked]) -> ExitCode:
-    """Run a supervisor in this process to its end. It takes its first children from `head_start`, by their modules.
+def supervise(settings: Settings, logger: Logger, head_start: dict[str, Forked], nursery: Nursery | None) -> ExitCode:
+    """Run a supervisor in this process to its end.
+
+    It takes its first children from `head_start`, by their modules, and later ones from `nursery`.
 
     Raises:
         TunnelError: it could not begin.
     """
     with asyncio.Runner() as runner:
         runner.get_loop()  # where there can be none, nothing has begun yet
-        return runner.run(Supervisor(settings, logger, head_start).run())
+        return runner.run(Supervisor(settings, logger, head_start, nursery).run())

@@ -42,7 +42,7 @@ class ServiceManager:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         # One that is gone or does not read has no say in the tunnel's life.
         with (
-            contextlib.suppress(OSError),
+            contextlib.suppress(OSError, ValueError),
             contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender,
         ):
             sender.setblocking(False)

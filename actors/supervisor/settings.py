@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
-from actors.messages import Curve, HostPort, Origin, Transport
+from actors.messages import HostPort, Origin, Transport
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
@@ -48,8 +48,9 @@ class Settings:
     """End with stdin: it is held by the program that started this one."""
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None
-    curve: Curve | None = None
-    """Guards the tcp:// ones of these two; programs of this machine get ipc endpoints then."""
+    curve_files: tuple[Path, Path] | None = None
+    """Our secret key, and the folder with the keys of all who may come in: they guard the tcp:// ones of these two;
+    programs of this machine get ipc endpoints then. Read by the supervisor alone, after its children were forked."""
     metrics_http: HostPort | None = None
     events_format: EventsFormat = "msgpack"
     json: bool = False

@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from actors.messages import OTHER_VERSION_STATUS
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.vocabulary import WorkerEvent, WorkerStopped
 
@@ -54,7 +55,7 @@ class Slot:
     held_before: bool = False
     """An earlier generation was registered: the edge may still know it."""
     warm: bool = False
-    """Its worker was the spare, which has done its imports: it is up at once or not at all."""
+    """Its worker was the spare: if it ends before it is up, it was the spare that died, and no try was made."""
     last_word: WorkerStopped | None = None
     killed: bool = False
 
@@ -83,6 +84,8 @@ class Slot:
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         if self.killed:
             return WorkerEnd.HEARTBEAT_MISSED, "the worker did not answer and was killed"
+        if status == OTHER_VERSION_STATUS:
+            return WorkerEnd.OTHER_VERSION, "the package was changed under this tunnel, and its new code cannot join it"
         if self.state is SlotState.STARTING:
             return WorkerEnd.NEVER_READY, f"the worker ended before it was up ({how})"
         return WorkerEnd.CRASHED, f"the worker ended without a word ({how})"

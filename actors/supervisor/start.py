@@ -86,10 +86,14 @@ def ask_ahead(
 
     async def ask() -> None:
         try:
-            answer.set_result(await request_tunnel(service_url, user_agent=user_agent))
+            credentials = await request_tunnel(service_url, user_agent=user_agent)
         except TunnelError as error:
-            answer.set_exception(error)
-            answer.exception()  # seen here, in case the start fails for another reason first
+            if not answer.done():
+                answer.set_exception(error)
+                answer.exception()  # seen here, in case the start fails for another reason first
+        else:
+            if not answer.done():  # it is cancelled when a stop ends the wait for it
+                answer.set_result(credentials)
 
     tasks.start(ask(), name="first request")
     return answer

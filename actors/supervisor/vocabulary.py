@@ -120,6 +120,10 @@ class StopAsked(msgspec.Struct, frozen=True):
     grace: float
 
 
+class Over(msgspec.Struct, frozen=True):
+    """The end has begun, whoever decided it: nothing is to be mended any more."""
+
+
 PolicyEvent = (
     Begin
     | WorkerReady
@@ -136,6 +140,7 @@ PolicyEvent = (
     | RenewFailed
     | Tick
     | StopAsked
+    | Over
 )
 
 # --- commands ------------------------------------------------------------------------------------------------------

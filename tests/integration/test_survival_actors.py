@@ -203,6 +203,8 @@ async def test_workers_that_never_come_up(state: Path, tmp_path: Path, healed: b
     env = {"PYTHONPATH": str(tmp_path)}
     async with trial(None, state, "--max-reconnect-attempts", 3, "--no-spare", lost=True, env=env) as made:
         flag.touch()
+        for nursery in made.process.actors("nursery"):  # its forks have begun long ago: let them be executed
+            nursery.kill()
         (worker,) = made.process.actors("worker")
         worker.kill()
         await made.process.event("connection_ended", reason=WorkerEnd.NEVER_READY, failures=2)

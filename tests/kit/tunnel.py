@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from actors.messages import QuicEngine
-from tests.kit.processes import PATIENCE, Process, local_edge, supervisor
+from tests.kit.processes import PATIENCE, Process, local_edge, python, supervisor
 from tests.kit.udp_proxy import UdpProxy, address_of, joined
 
 
@@ -42,6 +42,12 @@ class Tunnel:
         response = await self.admin.post(f"/connections/{connection}/stream", json=request)
         assert response.status_code == 200, response.text
         return dict(response.json())
+
+
+def tunnel_command(state: Path, *arguments: str | int | Path) -> list[str]:
+    """The command line of a tunnel that needs nobody else: its edge is its own, and it shows a page of its own."""
+    what: tuple[str | int, ...] = ("--hello-world", "--local-edge", "--json", "--connections", 1)
+    return python("actors.supervisor", "--state-dir", state, *what, *arguments)
 
 
 @contextlib.asynccontextmanager

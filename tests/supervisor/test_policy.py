@@ -20,7 +20,7 @@ from actors.errors import (
     TunnelError,
 )
 from actors.errors import RegistrationFailed as NotRegistered
-from actors.messages import EdgeAddress
+from actors.messages import OTHER_VERSION_STATUS, EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import renewal
 from actors.supervisor.edges import EdgeAddresses
@@ -56,6 +56,7 @@ from actors.supervisor.vocabulary import (
     KillWorker,
     NameSeen,
     NetworkSeen,
+    Over,
     PolicyEvent,
     ProbeSeen,
     Renew,
@@ -524,17 +525,69 @@ def test_without_spare_none_is_ever_ordered() -> None:
     assert not any(isinstance(command, SpawnHelper) for command in play.register())
 
 
-def test_spare_that_was_stopped_is_noticed_as_soon_as_any_child() -> None:
+@pytest.mark.parametrize("warm", [True, False], ids=["spare", "cold"])
+def test_worker_that_comes_up_gets_the_time_of_a_cold_start_before_its_heartbeat_counts(warm: bool) -> None:
+    """Also one that was the spare: on a loaded machine its new sockets and its first word take seconds."""
+    play = begun(1, spare=warm)
+    if warm:
+        play(HelperReady(SPARE))
+    play.register()
+    play.wait(HEALTHY_AFTER + 1)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    began = play.now
+    said: list[Command] = []
+
+    def until(seconds: float) -> None:
+        while play.now < began + seconds:
+            play.now += TICK
+            said.extend([*play(HelperBeat("metrics")), *play(Tick())])
+
+    until(READY_TIMEOUT - TICK)
+    assert KillWorker(0, 2) not in said
+    until(READY_TIMEOUT + 2 * TICK)
+    assert KillWorker(0, 2) in said
+
+
+def test_worker_that_is_up_has_no_more_time_than_any_child() -> None:
     play = begun(1, spare=True)
     play(HelperReady(SPARE))
     play.register()
-    play.wait(PATIENCE - 1)
+    play.wait(HEALTHY_AFTER + 1)
     play.end(WorkerEnd.CONNECTION_LOST)
-    said: list[Command] = []
-    while play.now < 1000 + 2 * PATIENCE + 2:
+    play(WorkerReady(0, 2))
+    began = play.now
+    while play.now < began + PATIENCE + TICK:
         play.now += TICK
-        said += [*play(HelperBeat("metrics")), *play(Tick())]
-    assert KillWorker(0, 2) in said, "a warm worker has no imports to wait for"
+        play(Tick())
+    assert play.policy.slots[0].killed
+
+
+def test_child_of_another_version_counts_and_the_end_says_what_to_do() -> None:
+    """The connections that are up go on; only with none left, and after all tries, is it the end."""
+    play = up(2, max_attempts=3)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    for _ in range(5):
+        play(WorkerExited(0, play.policy.slots[0].generation, OTHER_VERSION_STATUS))
+        play.wait(BACKOFF[-1])
+    assert (play.policy.finished, play.policy.connections) == (False, 1)
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    said: list[Command] = []
+    for _ in range(5):
+        play.wait(BACKOFF[-1])
+        for slot in play.policy.slots:
+            said += play(WorkerExited(slot.index, slot.generation, OTHER_VERSION_STATUS))
+    (error,) = [command.error for command in said if isinstance(command, Finish)]
+    assert isinstance(error, PermanentFailure)
+    assert "the package was changed under this tunnel" in str(error)
+    assert "Start again: the tunnel then runs the new code" in str(error)
+
+
+def test_end_that_somebody_else_decided_is_told_and_nothing_is_mended_any_more() -> None:
+    play = up(1)
+    said = play(Over())
+    assert [state for state, _ in states(said)] == [State.STOPPING]
+    assert play(WorkerExited(0, 1, -9)) == []
+    assert play(Over()) == []
 
 
 def test_spare_that_died_when_it_was_needed_costs_no_wait() -> None:

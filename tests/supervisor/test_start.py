@@ -10,7 +10,8 @@ import pytest
 from actors import events, log
 from actors.errors import ApiRejected, ApiServerError, RateLimited
 from actors.supervisor.rate_limit import MIN_WAIT, RateLimitMemory
-from actors.supervisor.start import API_TRIES, RATE_LIMIT_TRIES, find_edges, obtain_credentials
+from actors.supervisor.start import API_TRIES, RATE_LIMIT_TRIES, ask_ahead, find_edges, obtain_credentials
+from actors.tasks import Tasks
 from tests.kit.origins import answer, read_head, scripted
 from tests.supervisor.test_provisioning import body
 
@@ -113,3 +114,28 @@ async def test_given_edges_need_no_lookup() -> None:
     found = await find_edges((("192.0.2.1", 1), ("2001:db8::1", 2)), "auto")
     assert [(edge.host, edge.port) for edge in found] == [("192.0.2.1", 1), ("2001:db8::1", 2)]
     assert await find_edges((("localhost", 7844),), "4")
+
+
+async def test_first_request_that_nobody_waits_for_any_more_is_no_fault(tmp_path: Path) -> None:
+    """A stop ended the wait for it, and its answer comes all the same."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.set()
+        await go_on.wait()
+        writer.write(answer(body()))
+
+    faults: list[BaseException] = []
+    tasks = Tasks(faults.append)
+    async with scripted(api) as port:
+        url = f"http://127.0.0.1:{port}"
+        first = ask_ahead(url, "tests/1.0", RateLimitMemory(tmp_path, SERVICE), tasks)
+        assert first is not None
+        await asked.wait()
+        first.cancel()
+        (asking,) = tasks._tasks
+        go_on.set()
+        await asyncio.wait((asking,))
+        assert asking.exception() is None
+    assert faults == []

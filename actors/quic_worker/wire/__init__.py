@@ -1,5 +1,11 @@
 """The protocol's bytes, and nothing else: no socket, no clock, no event loop.
 
+    connect.py       the head of a stream that carries a request, and the head of its answer
+    registration.py  what client and edge say on the control stream, as typed values
+    rpc.py           Cap'n Proto RPC, as bytes in and bytes out
+    framing.py       where one of its messages ends in a stream of bytes
+    schema.py        the schemas (tunnel.capnp), and the only place that touches pycapnp
+
 Counterpart: `actors.local_edge.edge`, which speaks the edge's side with the same codec. That the codec itself is
 right is shown by the bytes of real peers in tests/data/wire-golden.json.
 """
