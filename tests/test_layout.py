@@ -80,6 +80,8 @@ TESTED_BY_RUNNING = {
 TESTED_WITH = {
     "asgi.py": "test_documents.py",
     "blocking.py": "test_manager.py",
+    "tether.py": "test_handle.py",
+    "notebook.py": "integration/test_embedded.py",
     "curve.py": "integration/test_curve.py",
     "errors.py": "test_layout.py",
     "events.py": "test_messages.py",

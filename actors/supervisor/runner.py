@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
-from actors import __version__, bus, events, log, run_folder, trust
+from actors import __version__, bus, events, log, messages, run_folder, trust
 from actors.errors import ExitCode, TunnelError
 from actors.forked import Forked
 from actors.log import Logger
@@ -45,6 +45,7 @@ from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.publisher import Publisher
 from actors.supervisor.rate_limit import RateLimitMemory
 from actors.supervisor.readiness import State, Visibility
+from actors.supervisor.recount import Recount
 from actors.supervisor.restart import SPARE
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
@@ -94,6 +95,7 @@ class Supervisor:
         """The present generation of each actor that is no worker."""
         self._beats: dict[tuple[int, int], Heartbeat] = {}
         """The latest of each slot and generation that lives."""
+        self._recount = Recount(self._ask_for_counts, lambda: self._announce(self._stats()))
         self._final_totals: Totals | None = None
         self._origin_watch: OriginWatch | None = None
         self._service_url = settings.service_url
@@ -224,8 +226,7 @@ class Supervisor:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to go on
                 loop.add_signal_handler(number, self._signalled, number)
         if self._settings.lifeline:
-            # Whoever waited for answers of what it served is gone too: there is nothing to wait for.
-            LifelineInput(self._stop, lambda: self._stop(0.0))
+            LifelineInput(self._ordered, self._lifeline_gone)
 
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal asks for an orderly end, a second one for an end at once."""
@@ -233,6 +234,22 @@ class Supervisor:
             self._end_at_once(128 + number)
         self._log.info("stopping", signal=number.name)
         self._stop(self._settings.grace_period)
+
+    def _ordered(self, order: Drain | messages.Recount) -> None:
+        match order:
+            case Drain(grace):
+                self._stop(grace)
+            case messages.Recount(number):
+                self._recount.begin(number, list(self._beats))
+
+    def _lifeline_gone(self) -> None:
+        """Whoever waited for answers of what it served is gone too: there is nothing to wait for, or no longer."""
+        if self._stop_asked:
+            self._end_at_once(ExitCode.STOPPED)
+        self._stop(0.0)
+
+    def _ask_for_counts(self, worker: tuple[int, int], number: int) -> None:
+        self._children.tell(Name("worker", *worker), messages.Recount(number))
 
     def _stop(self, grace: float) -> None:
         if self._stop_asked:
@@ -407,6 +424,7 @@ class Supervisor:
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
             self._beats.pop((name.slot, name.generation), None)
+            self._recount.gone((name.slot, name.generation))
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
         elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status))
@@ -439,6 +457,7 @@ class Supervisor:
             case Heartbeat():
                 self._counts.note(slot, generation, message.tally)
                 self._beats[slot, generation] = message
+                self._recount.heard((slot, generation), message.recount)
                 if self._origin_watch is not None:
                     self._origin_watch.failures(slot, generation, message.origin_failures)
                 self._handle(vocabulary.WorkerBeat(slot, generation))
@@ -495,6 +514,7 @@ class Supervisor:
             origin=str(self._orders.origin),
             pid=os.getpid(),
             version=__version__,
+            recount=self._recount.answered,
         )
 
     # --- end ---
