@@ -51,7 +51,7 @@ from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import ask_ahead, find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
-from actors.supervisor.terminal import Terminal
+from actors.supervisor.terminal import Terminal, stop_words
 from actors.tally import Totals
 from actors.tasks import Tasks, beside, until_over
 
@@ -232,8 +232,7 @@ class Supervisor:
         """The first signal asks for an orderly end, a second one for an end at once."""
         if self._stop_asked:
             self._end_at_once(128 + number)
-        self._log.info("stopping", signal=number.name)
-        self._stop(self._settings.grace_period)
+        self._stop(self._settings.grace_period, number)
 
     def _ordered(self, order: Drain | messages.Recount) -> None:
         match order:
@@ -251,10 +250,13 @@ class Supervisor:
     def _ask_for_counts(self, worker: tuple[int, int], number: int) -> None:
         self._children.tell(Name("worker", *worker), messages.Recount(number))
 
-    def _stop(self, grace: float) -> None:
+    def _stop(self, grace: float, number: signal.Signals | None = None) -> None:
         if self._stop_asked:
             return
         self._stop_asked = True
+        in_flight = sum(beat.gauges.streams_in_flight for beat in self._beats.values())
+        waits = bool(in_flight and grace)
+        (self._log.warning if waits else self._log.info)(stop_words(in_flight, grace, number))
         self._announce(events.Stopping(grace=grace))
         self._counts.stop_asked()
         self._handle(vocabulary.StopAsked(grace))
@@ -295,7 +297,7 @@ class Supervisor:
                 metrics_endpoint=orders.metrics_endpoint,
             )
         )
-        self._origin_watch = OriginWatch(origin, self._tell)
+        self._origin_watch = OriginWatch(origin, self._tell, self._log)
         self._tasks.start(self._origin_watch.run(), name="origin")
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
