@@ -35,6 +35,7 @@ PURE = [
     "quic_worker/wire/schema.py",
     "supervisor/counts.py",
     "supervisor/edges.py",
+    "supervisor/habits.py",
     "supervisor/policy.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",

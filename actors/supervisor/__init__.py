@@ -2,6 +2,7 @@
 
 cli.py           the command line: from settings to a supervisor
 flags.py         the flags, and what makes sense for each
+habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
 runner.py        the process: children, sockets, signals (the only I/O on the bus)
@@ -13,6 +14,7 @@ renewal.py       when another tunnel is asked for (pure)
 readiness.py     the states of the tunnel (pure)
 edges.py         which address of the edge a slot dials next (pure)
 counts.py        what was counted, for a metrics actor that begins anew (pure)
+recount.py       what has passed by now: all workers are asked
 orders.py        what each child is told at its start
 children.py      the processes, and what they say
 announcer.py     what is told to whom: log, files, service manager, events

@@ -15,6 +15,7 @@ from actors import bus, events, lifeline, log
 from actors.errors import TunnelError, UsageError
 from actors.forked import forked
 from actors.messages import CongestionControl, Curve, Origin, QuicEngine, Transport
+from actors.supervisor import habits
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.restart import SPARE
@@ -33,7 +34,11 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
         UsageError: with the flag or variable, and what is wrong with it.
     """
     parser = make_parser()
-    given = parser.parse_args(arguments)
+    given, extras = parser.parse_known_args(arguments)
+    if habit := habits.read(extras, parser._option_string_actions):
+        if asked := [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]:
+            raise UsageError(f"{habit[1]!r} and {asked[0]} both say what to show; give one of them")
+        parser.parse_args(habit, given)
     fill(given, parser, environment)
     return _settings(given)
 
@@ -71,6 +76,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "probe": given.probe,
         # A program that starts this one learns the URL from its events; the usual folder is the command line's.
         "state_folder": None if given.lifeline and not given.state_dir else _state_folder(given),
+        "state_folder_is_usual": not (given.lifeline or given.state_dir),
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
         "curve": curve,

@@ -117,7 +117,7 @@ class Supervisor:
         """
         with run_folder.private() as self._run_folder:
             self._state = StateFolder(self._settings.state_folder or self._run_folder / "state")
-            self._state.acquire()
+            self._acquire_state_folder()
             try:
                 self._context = bus.make_context()
                 try:
@@ -130,6 +130,17 @@ class Supervisor:
                         bus.remove_socket_file(endpoint)
             finally:
                 self._state.release()
+
+    def _acquire_state_folder(self) -> None:
+        if not self._settings.state_folder_is_usual:
+            return self._state.acquire()
+        usual = self._state.path
+        self._state.acquire_usual()
+        if (folder := self._state.path) != usual:
+            self._log.warning(
+                f"another tunnel holds {usual}: the files of this one are in {folder} (tunnel-status --state-dir {folder})"
+            )
+        return None
 
     async def _run(self) -> ExitCode:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -347,7 +358,8 @@ class Supervisor:
         self._tasks.replace(self._lookout.watch_network(addresses, resolver_knows=asks), name="network")
 
     def _rate_limit_memory(self) -> RateLimitMemory:
-        return RateLimitMemory(self._state.path, self._service_url)
+        # One refusal is all tunnels' of this user: the usual folder remembers it for those beside it too.
+        return RateLimitMemory(self._settings.state_folder or self._state.path, self._service_url)
 
     async def _renew(self) -> None:
         """The service dropped the tunnel: get another."""
