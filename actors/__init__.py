@@ -31,6 +31,7 @@ and the Python API, whose names are importable from here:
     handle.py     TunnelHandle: a tunnel that a program has
     tether.py     the pipe that ties its supervisor to the program
     program_log.py  what the supervisor logs, by the program's own `logging`
+    shared.py     one tunnel for all processes of a server: reloaders, several workers
     notebook.py   a cell that is run again ends what its earlier run started
     blocking.py   Tunnel, the same without `await`
     asgi.py       lifespan, for FastAPI, Starlette and the like

@@ -154,6 +154,12 @@ class Tunnel:
         return self._handle.url
 
     @property
+    def local_url(self) -> str:
+        """With `with_local_edge`: the same by its number, `http://127.0.0.1:PORT`, since not every resolver knows
+        `*.localhost`. Else empty."""
+        return self._handle.local_url
+
+    @property
     def location(self) -> str:
         """The edge's point of presence of the connection that was registered first."""
         return self._handle.location

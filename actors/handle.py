@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import urllib.parse
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -80,6 +81,12 @@ class TunnelHandle:
         return self._state.url
 
     @property
+    def local_url(self) -> str:
+        """With `with_local_edge`: the same by its number, `http://127.0.0.1:PORT`, since not every resolver knows
+        `*.localhost`. Else empty."""
+        return local_url(self.url)
+
+    @property
     def location(self) -> str:
         """The edge's point of presence of the connection that was registered first."""
         return self._location
@@ -119,7 +126,7 @@ class TunnelHandle:
             raise self._error
         if self._stopped is None:
             return TunnelMetrics()
-        return _metrics(self._stopped.totals, self._stopped.reconnects)
+        return metrics_of(self._stopped.totals, self._stopped.reconnects)
 
     async def _recount(self) -> TunnelMetrics | None:
         """What the workers have counted by now; None if the tunnel ends meanwhile."""
@@ -179,6 +186,22 @@ class TunnelHandle:
             self._kill()
             await self._over.wait()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its start is over, well or not.
+
+        Raises:
+            TunnelError: it did not come up.
+        """
+        if self._up.done():
+            self._up.result()
+        return self._up.done()
+
+    @property
+    def error(self) -> TunnelError | None:
+        """Why it ended by itself, or did not come up."""
+        return self._error
+
     def let_go(self) -> None:
         """End it at once, and wait for nothing. Any thread may call."""
         if self._tether is not None:
@@ -205,7 +228,7 @@ class TunnelHandle:
             self._tether = Tether()
             with self._tether.far_end() as stdin:
                 self._process = await asyncio.create_subprocess_exec(
-                    *command("--lifeline", *arguments),
+                    *command("--lifeline", f"--owner={os.getpid()}", *arguments),
                     stdin=stdin,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,
@@ -268,7 +291,7 @@ class TunnelHandle:
                 self._state = event
                 self._come_up()
             case facts.Stats():
-                self._recounted(event.recount, _metrics(event.totals, event.reconnects))
+                self._recounted(event.recount, metrics_of(event.totals, event.reconnects))
             case facts.StartFailed():
                 self._error = BY_REASON.get(event.reason, TunnelError)(event.message)
             case facts.GaveUp():
@@ -308,6 +331,12 @@ class TunnelHandle:
             self._up.set_exception(error)
 
 
+def local_url(url: str) -> str:
+    """A local edge's URL without its name; empty for one that is not of this machine."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://127.0.0.1:{parts.port}" if (parts.hostname or "").endswith(".localhost") else ""
+
+
 def command(*arguments: str) -> list[str]:
     """What starts a supervisor that a program listens to."""
     return [sys.executable, "-P", "-m", "actors.supervisor", "--json", *arguments]
@@ -320,5 +349,6 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
-def _metrics(totals: Totals, reconnects: int) -> TunnelMetrics:
+def metrics_of(totals: Totals, reconnects: int) -> TunnelMetrics:
+    """Counts, as this API names them."""
     return TunnelMetrics(totals.streams, totals.bytes_in, totals.bytes_out, reconnects)

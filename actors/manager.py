@@ -16,7 +16,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from actors import notebook, program_log
+from actors import notebook, program_log, shared
 from actors.errors import TunnelError
 from actors.handle import Seconds, TunnelHandle, TunnelMetrics
 from actors.metrics import process_wide
@@ -196,12 +196,17 @@ class TunnelManager:
         return handle
 
     async def begin(self) -> TunnelHandle:
-        """The same, whatever runs already. Raises what `start` raises."""
-        handle = TunnelHandle()
+        """The same, whatever a notebook has. In a child of a reloader or of a server with several workers, it is the
+        one tunnel of them all. Raises what `start` raises."""
         try:
             arguments = self._arguments()
-            read_settings(arguments, {})  # a mistake is best explained here
-            await handle.start(arguments)
+            settings = read_settings(arguments, {})  # a mistake is best explained here
+            owner = shared.owner()
+            if owner != os.getpid() and self.origin is not None:
+                handle = await shared.join(settings, arguments, owner)
+            else:
+                handle = TunnelHandle()
+                await handle.start(arguments)
         except TunnelError as error:
             process_wide.start_failed(error.reason)
             raise

@@ -1,10 +1,15 @@
-"""A pytest plugin: the fixture `tunnel`, for tests of webhooks and of everything else that is called from outside.
+"""A pytest plugin: the fixtures `tunnel` and `tunnel_session`, for tests of webhooks and of everything else that is
+called from outside.
 
 def test_webhook(tunnel):
     public = tunnel(8080)  # what listens there, behind an edge on this machine: no internet is needed
     assert public.client.post("/webhook", json={"event": "paid"}).status_code == 200
+
+A tunnel takes seconds to start: six processes begin. `tunnel_session` starts one for each origin and keeps it for the
+whole run, so that a test takes milliseconds.
 """
 
+import contextlib
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
@@ -28,31 +33,60 @@ class PublicTunnel:
         self.tunnel = tunnel
         self.client = client
 
+    def __repr__(self) -> str:
+        return f"<PublicTunnel {self.url}, {self.local_url}>"
+
     @property
     def url(self) -> str:
-        """The address. Names under `localhost` are this machine, for browsers and curl too."""
+        """The address. Names under `localhost` are this machine for browsers and curl; not for every resolver."""
         return self.tunnel.url
 
+    @property
+    def local_url(self) -> str:
+        """The same by its number, `http://127.0.0.1:PORT`: for clients of any language, other processes, and tools."""
+        return self.tunnel.local_url
 
-@pytest.fixture
-def tunnel() -> Iterator[Callable[["int | str | TunnelManager"], PublicTunnel]]:
-    """A function that gives a port (or a URL, or what a `TunnelManager` says) a public address, until the test ends."""
-    import contextlib
 
+Make = Callable[["int | str | TunnelManager"], PublicTunnel]
+
+
+@contextlib.contextmanager
+def _public(what: "int | str | TunnelManager") -> Iterator[PublicTunnel]:
     import httpx
 
     from actors.blocking import Tunnel
     from actors.manager import TunnelManager
 
-    with contextlib.ExitStack() as stack:
+    with Tunnel(TunnelManager.of(what).with_local_edge()) as made:
+        client = httpx.Client(
+            base_url=made.local_url,
+            headers={"Host": urllib.parse.urlsplit(made.url).netloc},
+            timeout=CLIENT_TIMEOUT,
+            trust_env=False,  # a proxy cannot reach this machine's own addresses
+        )
+        with client:
+            yield PublicTunnel(made, client)
 
-        def make(what: int | str | TunnelManager) -> PublicTunnel:
-            made = stack.enter_context(Tunnel(TunnelManager.of(what).with_local_edge()))
-            parts = urllib.parse.urlsplit(made.url)
-            # Not every resolver knows *.localhost: the edge is called by its number, and the name is in Host.
-            client = httpx.Client(
-                base_url=f"http://127.0.0.1:{parts.port}", headers={"Host": parts.netloc}, timeout=CLIENT_TIMEOUT
-            )
-            return PublicTunnel(made, stack.enter_context(client))
+
+@pytest.fixture
+def tunnel() -> Iterator[Make]:
+    """A function that gives a port (or a URL, or what a `TunnelManager` says) a public address, until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda what: stack.enter_context(_public(what))
+
+
+@pytest.fixture(scope="session")
+def tunnel_session() -> Iterator[Make]:
+    """The same until the run ends. Who asks for the same port, or URL, again gets the same tunnel."""
+    with contextlib.ExitStack() as stack:
+        made: list[tuple[object, PublicTunnel]] = []
+
+        def make(what: "int | str | TunnelManager") -> PublicTunnel:
+            for known, public in made:
+                if known == what:
+                    return public
+            public = stack.enter_context(_public(what))
+            made.append((what, public))
+            return public
 
         yield make

@@ -26,6 +26,17 @@ _ABANDONED_AFTER: Final = 3600.0
 """Seconds after which a folder without a lock is one whose owner died while it made it."""
 
 
+def place() -> Path:
+    """Where the run folders of this user are."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(runtime if runtime and _is_private(Path(runtime)) else tempfile.gettempdir())
+
+
+def others() -> list[Path]:
+    """The run folders that are there, of this user's instances."""
+    return [folder for folder in place().glob(f"{_PREFIX}*") if _is_private(folder)]
+
+
 @contextlib.contextmanager
 def private() -> Iterator[Path]:
     """A fresh folder (mode 0700) for the length of the block.
@@ -33,8 +44,7 @@ def private() -> Iterator[Path]:
     Raises:
         LocalSetupError: none can be made.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    parent = Path(runtime if runtime and _is_private(Path(runtime)) else tempfile.gettempdir())
+    parent = place()
     _remove_stale(parent)
     try:
         folder, lock = _make(parent)

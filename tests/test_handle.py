@@ -237,3 +237,10 @@ def test_tether_may_be_cut_twice_and_then_says_nothing() -> None:
 
 def test_what_is_shown_of_one_that_was_not_started() -> None:
     assert repr(Tunnel(8080)) == "<Tunnel (not started)>"
+
+
+def test_local_url_is_that_of_a_local_edge_only() -> None:
+    assert handles.local_url("http://four-words.localhost:8123") == "http://127.0.0.1:8123"
+    assert handles.local_url("https://four-words.localhost:8123") == "https://127.0.0.1:8123"
+    assert handles.local_url("https://four-words.trycloudflare.com") == ""
+    assert handles.local_url("") == ""

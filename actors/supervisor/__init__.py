@@ -29,6 +29,7 @@ rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout
 terminal.py      what a person at a terminal sees
+owner.py         the end of the process that the tunnel belongs to
 output.py        text to stdout and to a terminal, without waiting for its reader
 state_folder.py  the lock, the URL file, tunnel.json
 """

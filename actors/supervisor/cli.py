@@ -57,6 +57,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
             setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve is not None))
+    # A program that starts this one learns the URL from its events; the usual folder is the command line's.
+    is_a_programs = bool(given.lifeline or given.owner)
     wanted = {
         "local_edge": given.local_edge,
         "connections": given.connections,
@@ -74,9 +76,9 @@ def _settings(given: argparse.Namespace) -> Settings:
         "spare": given.spare,
         "renew": given.renew,
         "probe": given.probe,
-        # A program that starts this one learns the URL from its events; the usual folder is the command line's.
-        "state_folder": None if given.lifeline and not given.state_dir else _state_folder(given),
-        "state_folder_is_usual": not (given.lifeline or given.state_dir),
+        "state_folder": _state_folder(given) if given.state_dir or not is_a_programs else None,
+        "state_folder_is_usual": not (given.state_dir or is_a_programs),
+        "owner": given.owner,
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
         "curve": curve,

@@ -320,7 +320,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--state-dir",
         type=_folder,
         metavar="DIR",
-        help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state; state-2, … where another tunnel has that)",
+        help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state, or a free one beside it)",
     )
     around.add_argument(
         "--events", metavar="ENDPOINT", help="where events are published: ipc:///PATH or tcp://127.0.0.1:PORT"
@@ -344,6 +344,12 @@ def make_parser() -> argparse.ArgumentParser:
         default=None,
         help='end when stdin ends; a line {"type":"drain","grace":5} there stops in order; '
         "without --state-dir the state files are private",
+    )
+    around.add_argument(
+        "--owner",
+        type=_positive,
+        metavar="PID",
+        help="end when this process has ended; without --state-dir the state files are private",
     )
     around.add_argument("--qr", action="store_true", default=None, help="on a terminal: the URL as a QR code too")
     around.add_argument(

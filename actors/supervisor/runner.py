@@ -40,6 +40,7 @@ from actors.supervisor.lookout import Lookout
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.output import OutputWriter
+from actors.supervisor.owner import until_ended
 from actors.supervisor.policy import Policy
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.publisher import Publisher
@@ -137,9 +138,8 @@ class Supervisor:
         usual = self._state.path
         self._state.acquire_usual()
         if (folder := self._state.path) != usual:
-            self._log.warning(
-                f"another tunnel holds {usual}: the files of this one are in {folder} (tunnel-status --state-dir {folder})"
-            )
+            where = f"the files of this one are in {folder} (tunnel-status --state-dir {folder})"
+            self._log.warning(f"another tunnel holds {usual}: {where}")
         return None
 
     async def _run(self) -> ExitCode:
@@ -201,6 +201,7 @@ class Supervisor:
                 serves=False,
                 connections=0,
                 slots=settings.connections,
+                owner=settings.owner,
             ),
         )
         self._children = Children(
@@ -237,7 +238,9 @@ class Supervisor:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to go on
                 loop.add_signal_handler(number, self._signalled, number)
         if self._settings.lifeline:
-            LifelineInput(self._ordered, self._lifeline_gone)
+            LifelineInput(self._ordered, self._owner_gone)
+        if self._settings.owner:
+            self._tasks.start(self._watch_owner(self._settings.owner), name="owner")
 
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal asks for an orderly end, a second one for an end at once."""
@@ -252,11 +255,15 @@ class Supervisor:
             case messages.Recount(number):
                 self._recount.begin(number, list(self._beats))
 
-    def _lifeline_gone(self) -> None:
+    def _owner_gone(self) -> None:
         """Whoever waited for answers of what it served is gone too: there is nothing to wait for, or no longer."""
         if self._stop_asked:
             self._end_at_once(ExitCode.STOPPED)
         self._stop(0.0)
+
+    async def _watch_owner(self, pid: int) -> None:
+        await until_ended(pid)
+        self._owner_gone()
 
     def _ask_for_counts(self, worker: tuple[int, int], number: int) -> None:
         self._children.tell(Name("worker", *worker), messages.Recount(number))

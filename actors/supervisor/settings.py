@@ -45,6 +45,8 @@ class Settings:
     user_agent: str = USER_AGENT
     lifeline: bool = False
     """End with stdin: it is held by the program that started this one."""
+    owner: int = 0
+    """End with this process: the number of the program that the tunnel belongs to; 0: there is none."""
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None
     curve: Curve | None = None

@@ -48,6 +48,8 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     location: str = ""
     """The edge's point of presence of the connection that was registered first."""
     origin_reachable: bool = True
+    owner: int = 0
+    """The process that it ends with (`--owner`); 0: none."""
 
 
 def read_state(folder: Path) -> TunnelState | None:
@@ -121,7 +123,8 @@ class StateFolder:
             AlreadyRunning: all are taken. LocalSetupError: one is no folder.
         """
         taken: AlreadyRunning | None = None
-        for self.path in usual_folders(self.path):
+        for path in usual_folders(self.path):
+            self.path = path
             try:
                 return self.acquire()
             except AlreadyRunning as error:
