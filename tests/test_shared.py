@@ -1,5 +1,6 @@
 """Reloaders and servers with several workers: one tunnel, one URL, until the server ends."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -50,6 +51,13 @@ async def serving(program: str, tmp_path: Path, *command: str) -> AsyncIterator[
         assert left == []
 
 
+PATIENT = ("--timeout-worker-healthcheck", "60")
+"""A worker that is slow to come up, on a loaded machine, is not to be replaced."""
+
+LOOKS_EVERY = 20.0
+"""Seconds for a reloader to see a save, and for what it starts to come up."""
+
+
 def is_supervisor_of(process: psutil.Process, owner: int) -> bool:
     with contextlib.suppress(psutil.Error):
         return f"--owner={owner}" in process.cmdline()
@@ -62,18 +70,23 @@ def urls(process: Process) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("program", "command", "times"),
+    ("program", "command", "ready"),
     [
-        (ASGI, ("uvicorn", "served:app", "--port", "{port}", "--reload"), 1),
-        (FLASK, ("served",), 2),
+        (ASGI, ("uvicorn", "served:app", "--port", "{port}", "--reload"), "startup complete"),
+        (FLASK, ("served",), "Debugger PIN"),
     ],
     ids=["uvicorn", "flask"],
 )
-async def test_url_outlives_a_save(program: str, command: tuple[str, ...], times: int, tmp_path: Path) -> None:
+async def test_url_outlives_a_save(program: str, command: tuple[str, ...], ready: str, tmp_path: Path) -> None:
+    """Flask's reloader runs the program too, and so prints it first."""
     async with serving(program, tmp_path, *command) as (process, file):
-        await process.until(lambda: len(urls(process)) >= times)
-        file.write_text(file.read_text() + "\n# saved\n")
-        await process.until(lambda: len(urls(process)) > times)
+        await process.until(lambda: ready in "\n".join(process.stderr))
+        times = len(urls(process))
+        while len(urls(process)) <= times:
+            file.write_text(file.read_text() + "\n# saved\n")
+            with contextlib.suppress(TimeoutError):  # a save before the reloader's first look at the file is none
+                async with asyncio.timeout(LOOKS_EVERY):
+                    await process.until(lambda: len(urls(process)) > times)
         assert len(set(urls(process))) == 1
 
 
@@ -81,7 +94,7 @@ async def test_url_outlives_a_save(program: str, command: tuple[str, ...], times
 @pytest.mark.parametrize(
     "command",
     [
-        ("uvicorn", "served:app", "--port", "{port}", "--workers", "3"),
+        ("uvicorn", "served:app", "--port", "{port}", "--workers", "3", *PATIENT),
         ("gunicorn", "served:app", "-b", "127.0.0.1:{port}", "-w", "3"),
     ],
     ids=["uvicorn", "gunicorn"],
@@ -89,7 +102,7 @@ async def test_url_outlives_a_save(program: str, command: tuple[str, ...], times
 async def test_all_workers_have_one_tunnel(command: tuple[str, ...], tmp_path: Path) -> None:
     program = ASGI if command[0] == "uvicorn" else FLASK
     async with serving(program, tmp_path, *command) as (process, _):
-        await process.until(lambda: len(urls(process)) == 3)
+        await process.until(lambda: len(urls(process)) >= 3)
         assert len(set(urls(process))) == 1
 
 
