@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 import zmq
@@ -178,7 +178,7 @@ class SharedHandle(TunnelHandle):
                         break
                     continue
                 with contextlib.suppress(*DECODE_ERRORS):
-                    self._hear(read_payload(payload, events.AnyEvent))
+                    self._hear(read_payload(payload, cast("Any", events.AnyEvent)))
         finally:
             context.destroy(linger=0)
             self._ended(0)
