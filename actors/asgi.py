@@ -34,7 +34,7 @@ def lifespan(
             yield {"tunnel_url": None}
             return
         try:
-            print(tunnel.url, flush=True)
+            print(f"{tunnel.url}\n", end="", flush=True)  # in one write: other workers print theirs
             yield {"tunnel_url": tunnel.url}
         finally:
             await tunnel.shutdown()

@@ -26,7 +26,7 @@ FLASK = """
 from actors import Tunnel, TunnelManager
 from flask import Flask
 tunnel = Tunnel(TunnelManager({port}).with_local_edge().with_connections(1).with_spare(False)).start()
-print(tunnel.url, flush=True)
+print(tunnel.url + chr(10), end="", flush=True)
 app = Flask("ours")
 if __name__ == "__main__":
     app.run(port={port}, debug=True)
