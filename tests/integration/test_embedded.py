@@ -74,7 +74,7 @@ class Notebook:
         cell = nbformat.v4.new_code_cell(text)  # type: ignore[no-untyped-call]
         self.client.nb.cells.append(cell)
         await self.client.async_execute_cell(cell, len(self.client.nb.cells) - 1)
-        return "".join(output.text for output in cell.outputs).strip()
+        return "".join(output.get("text", "") for output in cell.outputs).strip()
 
 
 @pytest.fixture
