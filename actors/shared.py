@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -199,7 +198,7 @@ class SharedHandle(TunnelHandle):
             raise TunnelError(f"the supervisor of {self.url} does not answer: it is stopped, or stuck") from None
         return None
 
-    async def shutdown_with(self, grace: Seconds | timedelta) -> None:
+    async def shutdown_with(self, grace: Seconds) -> None:
         """Leave it: it ends with the process that it belongs to."""
         self._following.cancel()
         with contextlib.suppress(asyncio.CancelledError):

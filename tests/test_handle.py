@@ -217,6 +217,7 @@ except LocalSetupError as error:
 """
 
 
+@pytest.mark.slow
 def test_without_file_descriptors_it_says_so_and_does_not_hang() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_FILES], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False

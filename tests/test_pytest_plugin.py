@@ -53,8 +53,9 @@ def test_fixtures_in_a_run_of_somebody_else_who_has_proxies_set(tmp_path: Path) 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "actors.pytest_plugin", "-W", "error"]
     proxies = {f"{kind}_PROXY": DEAD for kind in ("HTTP", "HTTPS", "ALL")}
     environment = {**os.environ, **proxies, **{name.lower(): url for name, url in proxies.items()}}
+    patience = 3 * PATIENCE  # an interpreter and two tunnels, one after the other
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=patience, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
