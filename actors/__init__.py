@@ -33,7 +33,12 @@ beside them `tools/`, the programs that look at a running tunnel; and what they 
 
 and the Python API, whose names are importable from here:
 
-    manager.py    TunnelManager and its handle
+    manager.py    TunnelManager: how a tunnel is to be
+    handle.py     TunnelHandle: a tunnel that a program has
+    tether.py     the pipe that ties its supervisor to the program
+    program_log.py  what the supervisor logs, by the program's own `logging`
+    shared.py     one tunnel for all processes of a server: reloaders, several workers
+    notebook.py   a cell that is run again ends what its earlier run started
     blocking.py   Tunnel, the same without `await`
     asgi.py       lifespan, for FastAPI, Starlette and the like
     pytest_plugin.py  a fixture for tests of webhooks
@@ -48,7 +53,8 @@ if TYPE_CHECKING:
     from actors.asgi import lifespan
     from actors.blocking import Tunnel
     from actors.errors import PermanentFailure, RateLimited, TunnelError
-    from actors.manager import TunnelHandle, TunnelManager, TunnelMetrics
+    from actors.handle import TunnelHandle, TunnelMetrics
+    from actors.manager import TunnelManager
     from actors.url_file import clear_url_file, read_url_file, write_url_file
 
 __version__: Final = "0.1.0"
@@ -65,9 +71,9 @@ MAX_RECONNECT_ATTEMPTS: Final = 10
 _HOMES: Final = {
     "Tunnel": "blocking",
     "lifespan": "asgi",
-    "TunnelHandle": "manager",
+    "TunnelHandle": "handle",
     "TunnelManager": "manager",
-    "TunnelMetrics": "manager",
+    "TunnelMetrics": "handle",
     "PermanentFailure": "errors",
     "RateLimited": "errors",
     "TunnelError": "errors",

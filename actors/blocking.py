@@ -10,13 +10,17 @@ import asyncio
 import concurrent.futures
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from actors import DEFAULT_GRACE_PERIOD
+from actors import DEFAULT_GRACE_PERIOD, notebook
+from actors.errors import LocalSetupError
 from actors.events import AnyEvent
-from actors.manager import Seconds, TunnelHandle, TunnelManager, TunnelMetrics
+from actors.handle import Seconds, TunnelHandle, TunnelMetrics
+from actors.manager import TunnelManager
+from actors.program_log import LOGGER
 
 T = TypeVar("T")
 
@@ -25,13 +29,29 @@ class _LoopThread:
     """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
+        """Raises:
+        LocalSetupError: there is no thread, or no event loop, to be had.
+        """
         self._begun: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         self._lock = threading.Lock()
         self._ended = False
         self._process = os.getpid()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="tunnel", daemon=True)
-        self._thread.start()
-        self._loop = self._begun.result()
+        self._thread = threading.Thread(target=self._run, name="tunnel", daemon=True)
+        try:
+            self._thread.start()
+            self._loop = self._begun.result()
+        except (OSError, RuntimeError) as error:
+            raise LocalSetupError(
+                f"cannot run an event loop for the tunnel: {error}. Has this program too many open files, or threads?"
+            ) from error
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._live())
+        except BaseException as error:
+            if self._begun.done():
+                raise
+            self._begun.set_exception(error)  # whoever started this thread waits for it
 
     async def _live(self) -> None:
         self._stop = asyncio.Event()
@@ -61,9 +81,23 @@ class _LoopThread:
                 self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
+    def abandon(self, handle: TunnelHandle) -> None:
+        """End the tunnel and the loop, and wait for nothing: its `Tunnel` is no more. (Python calls, in any thread.)"""
+
+        def stop() -> None:
+            if handle.state != "stopped":
+                LOGGER.warning("tunnel: %s has ended, since nothing holds its Tunnel any more", handle.url)
+            self._stop.set()
+
+        if os.getpid() == self._process and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(stop)
+
 
 class Tunnel:
-    """A tunnel that serves from `start()`, or the `with` statement, until `shutdown()` or the program's end."""
+    """A tunnel that serves from `start()`, or the `with` statement, until `shutdown()` or the program's end.
+
+    It also ends when nothing holds this object any more: by `del`, or when the last name for it is given to another.
+    """
 
     def __init__(self, what: TunnelManager | int | str | None = None) -> None:
         """`what`: a port, a URL, or a `TunnelManager` that says more."""
@@ -72,23 +106,41 @@ class Tunnel:
         """One start or shutdown at a time."""
         self._thread: _LoopThread | None = None
         self._last: TunnelHandle | None = None
+        self._abandoned: weakref.finalize[[TunnelHandle], Tunnel] | None = None
+        """What Python does when this object is no more."""
+
+    def __repr__(self) -> str:
+        handle = self._last
+        return f"<Tunnel {handle.url} ({handle.state})>" if handle is not None else "<Tunnel (not started)>"
 
     def start(self) -> Self:
-        """Make the tunnel; return once it serves. After a shutdown: another one. One that serves is left alone.
+        """Make the tunnel; return once it serves. After its end: another one. One that is there is left alone.
+
+        In a notebook, one that an earlier run of the cell made has ended.
 
         Raises:
             TunnelError: of the kind that says why it did not come up.
         """
         with self._lock:
-            if self._thread is None:
-                thread = _LoopThread()
-                try:
-                    self._last = thread.wait(self._manager.start)
-                except BaseException:  # an interrupt too: no tunnel stays that nobody has a hold of
-                    thread.end()
-                    raise
-                self._thread = thread
+            if self._thread is not None and self._handle.state != "stopped":
+                return self
+            notebook.end_earlier(self._manager.origin)
+            self._start()
+            notebook.remember(self._manager.origin, self)
         return self
+
+    def _start(self) -> None:
+        with self._lock:
+            self.shutdown()  # of one that has ended by itself
+            thread = _LoopThread()
+            try:
+                self._last = thread.wait(self._manager.begin)
+            except BaseException:  # an interrupt too: no tunnel stays that nobody has a hold of
+                thread.end()
+                raise
+            self._thread = thread
+            self._abandoned = weakref.finalize(self, thread.abandon, self._last)
+            self._abandoned.atexit = False  # the program's end is the tunnel's anyway
 
     @property
     def _handle(self) -> TunnelHandle:
@@ -132,10 +184,11 @@ class Tunnel:
         return self._handle.serves
 
     def metrics(self) -> TunnelMetrics:
-        """What passed by now; after the end, what passed in all.
+        """What passed by now, a request that was answered just before included; after the end, what passed in all.
 
         Raises:
-            PermanentFailure: the supervisor has given up. TunnelError: it ended for another reason of its own.
+            PermanentFailure: the supervisor has given up. TunnelError: it ended for another reason of its own, or does
+                not answer.
         """
         handle, thread = self._handle, self._thread
         if thread is not None:
@@ -165,9 +218,19 @@ class Tunnel:
                 self._thread.wait(lambda: self._handle.shutdown_with(grace))
                 self._thread.end()
                 self._thread = None
+                if self._abandoned is not None:
+                    self._abandoned.detach()
+
+    def let_go(self) -> None:
+        """End it at once, and wait for nothing."""
+        if self._last is not None:
+            self._last.let_go()
 
     def __enter__(self) -> Self:
-        return self.start()
+        with self._lock:
+            if self._thread is None or self._handle.state == "stopped":
+                self._start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

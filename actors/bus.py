@@ -159,4 +159,5 @@ def check_endpoint(endpoint: str, *, flag: str, guarded: bool = False) -> str:
                 "(tunnel-keys makes them)."
             )
         return f"tcp://{'127.0.0.1' if host == 'localhost' else host}:{'*' if port == '0' else port}"
-    raise UsageError(f"{flag} {endpoint}: give an ipc:///path or tcp://127.0.0.1:PORT endpoint")
+    http = "; for Prometheus, over HTTP, there is --metrics-http HOST:PORT" if flag == "--metrics" else ""
+    raise UsageError(f"{flag} {endpoint}: give an ipc:///path or tcp://127.0.0.1:PORT endpoint{http}")

@@ -177,7 +177,7 @@ class ActorRestarted(Event, frozen=True, kw_only=True, tag="actor_restarted"):
 
 
 class Stats(Event, frozen=True, kw_only=True, tag="stats"):
-    """Every second: where things stand, so that a late subscriber soon knows."""
+    """Every second, and after a recount: where things stand, so that a late subscriber soon knows."""
 
     url: str
     tunnel_id: str
@@ -198,6 +198,8 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     origin: str
     pid: int
     version: str
+    recount: int = 0
+    """The latest recount that was asked for by `--lifeline`: all that passed before it is counted here."""
 
 
 class StateFileFailed(Event, frozen=True, kw_only=True, tag="state_file_failed"):

@@ -5,72 +5,40 @@
     …
     await handle.shutdown()
 
-It starts the same supervisor process as the command line does, hears its events on a pipe, and asks the metrics actor.
+It starts the same supervisor process as the command line does, hears its events on a pipe, and asks it by another one.
 The supervisor ends with the program, however that ends: its stdin is a lifeline. `Tunnel` is the same without `await`.
 """
 
-import asyncio
-import contextlib
 import dataclasses
 import os
-import sys
-import weakref
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Self
 
-import msgspec
-import zmq
-
-from actors import DEFAULT_GRACE_PERIOD, bus
-from actors import events as facts
-from actors.errors import BY_REASON, ExitCode, PermanentFailure, RateLimited, TunnelError, of_exit_code
-from actors.messages import DECODE_ERRORS, Drain
+from actors import notebook, program_log, shared
+from actors.errors import TunnelError
+from actors.handle import Seconds, TunnelHandle, TunnelMetrics
 from actors.metrics import process_wide
 from actors.supervisor.cli import read_settings
-from actors.supervisor.flags import ENVIRONMENT_PREFIX
-from actors.tally import Totals
-from actors.tasks import Tasks
 
-ANSWER_TIMEOUT: Final = 5.0
-"""Seconds for an answer of the metrics actor; one that is just being started again takes two."""
+__all__ = ["Seconds", "TunnelHandle", "TunnelManager", "TunnelMetrics"]
 
-END_MARGIN: Final = 10.0
-"""Seconds beyond the grace period after which a supervisor that should have ended is killed."""
+Path = str | os.PathLike[str]
 
-MAX_EVENT_LINE: Final = 1024 * 1024
-"""Bytes of an event as a line of JSON; the largest is a few kilobytes."""
-
-MAX_WAITING_EVENTS: Final = 1000
-"""Events that wait for a reader of `events()`; the oldest are dropped for one that does not read."""
-
-Seconds = float | timedelta
-
-
-class TunnelMetrics(msgspec.Struct, frozen=True):
-    """What passed on a tunnel since it began."""
-
-    streams_total: int = 0
-    """Requests."""
-    bytes_in: int = 0
-    """Edge → local, of bodies and raw tunnels."""
-    bytes_out: int = 0
-    """Local → edge."""
-    reconnects: int = 0
-    """Connections that replaced a lost one."""
+Flag = str | tuple[str, ...] | bool
+"""The value of a flag: a text, several of them, or whether a switch is on."""
 
 
 @dataclass(frozen=True)
 class TunnelManager:
-    """How a tunnel is to be. Each `with_…` gives a changed copy; `start` makes the tunnel."""
+    """How a tunnel is to be. Each `with_…` is a flag of the command line and gives a changed copy; `start` makes the
+    tunnel."""
 
     origin: int | str | None = None
-    """A local port; or `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`; None: a page of its own."""
-    _flags: dict[str, str | tuple[str, ...] | bool] = field(default_factory=dict)
-    _entered: list["TunnelHandle"] = field(default_factory=list, init=False, repr=False, compare=False)
+    """A local port; or `HOST:PORT`, `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`; None: a page of its own."""
+    _flags: dict[str, Flag] = field(default_factory=dict)
+    _entered: list[TunnelHandle] = field(default_factory=list, init=False, repr=False, compare=False)
     """Those of `async with`, the innermost last."""
 
     @classmethod
@@ -78,60 +46,76 @@ class TunnelManager:
         """A manager as it is; or one for a port or a URL."""
         return what if isinstance(what, TunnelManager) else cls(what)
 
-    def _with(self, **flags: str | tuple[str, ...] | bool) -> Self:
+    def _with(self, **flags: Flag) -> Self:
         return dataclasses.replace(self, _flags={**self._flags, **flags})
 
-    def with_timeout(self, timeout: Seconds) -> Self:
-        """How long the first registration may take (default: `DEFAULT_HANDSHAKE_TIMEOUT`, 30 s)."""
-        return self._with(timeout=_seconds(timeout))
+    # --- what to show, and how requests are forwarded ---
 
-    def with_service_url(self, url: str) -> Self:
-        """Another tunnel API than Cloudflare's."""
-        return self._with(service_url=url)
-
-    def with_user_agent(self, text: str) -> Self:
-        """What the tunnel API is told about who asks."""
-        return self._with(user_agent=text)
-
-    def with_connections(self, count: int) -> Self:
-        """Connections to the edge, 1 to 4 (default: 2)."""
-        return self._with(connections=str(count))
-
-    def with_edge(self, *addresses: str) -> Self:
-        """Addresses of the edge (`HOST:PORT`), not those that DNS knows."""
-        return self._with(edge=addresses)
-
-    def with_edge_ca(self, file: str | os.PathLike[str]) -> Self:
-        """A PEM file with other trust roots for the edge."""
-        return self._with(edge_ca=os.fspath(file))
-
-    def with_local_edge(self) -> Self:
+    def with_local_edge(self, on: bool = True) -> Self:
         """An edge on this machine instead of Cloudflare: offline, for demos and tests."""
-        return self._with(local_edge=True)
+        return self._with(local_edge=on)
 
-    def with_local_edge_tls(self) -> Self:
+    def with_local_edge_tls(self, on: bool = True) -> Self:
         """`with_local_edge`, and it speaks https: `handle.local_ca` names the certificate to trust."""
-        return self._with(local_edge=True, local_edge_tls=True)
+        return self._with(local_edge=on, local_edge_tls=on)
 
-    def with_as_cloudflare(self) -> Self:
+    def with_as_cloudflare(self, on: bool = True) -> Self:
         """`with_local_edge`, and it has the limits of the service: requests in flight, bodies, event streams, times."""
-        return self._with(local_edge=True, as_cloudflare=True)
-
-    def with_state_dir(self, folder: str | os.PathLike[str]) -> Self:
-        """A folder for the state files (default: a private one, removed at the end)."""
-        return self._with(state_dir=os.fspath(folder))
+        return self._with(local_edge=on, as_cloudflare=on)
 
     def with_host_header(self, host: str) -> Self:
         """Host that the origin gets; `rewrite`: its own."""
         return self._with(host_header=host)
 
+    def with_no_tls_verify(self, on: bool = True) -> Self:
+        """Take any certificate of an `https://` origin."""
+        return self._with(no_tls_verify=on)
+
+    def with_origin_ca(self, file: Path) -> Self:
+        """A PEM file with the roots of an `https://` origin."""
+        return self._with(origin_ca=os.fspath(file))
+
+    def with_origin_server_name(self, name: str) -> Self:
+        """The name in the certificate of an `https://` origin."""
+        return self._with(origin_server_name=name)
+
+    def with_origin_response_timeout(self, timeout: Seconds) -> Self:
+        """How long the head of a response may take, then visitors get 504 (default: 0, as long as it takes)."""
+        return self._with(origin_response_timeout=_seconds(timeout))
+
+    def with_max_streams(self, count: int) -> Self:
+        """Requests at once on one connection, then visitors get 503 (default: 1000)."""
+        return self._with(max_streams=str(count))
+
+    # --- the tunnel ---
+
+    def with_connections(self, count: int) -> Self:
+        """Connections to the edge, 1 to 4 (default: 2)."""
+        return self._with(connections=str(count))
+
+    def with_timeout(self, timeout: Seconds) -> Self:
+        """How long the first registration may take (default: `DEFAULT_HANDSHAKE_TIMEOUT`, 30 s)."""
+        return self._with(timeout=_seconds(timeout))
+
+    def with_grace_period(self, grace: Seconds) -> Self:
+        """For requests in flight when a signal stops the supervisor process (`shutdown_with` has its own)."""
+        return self._with(grace_period=_seconds(grace))
+
     def with_max_reconnect_attempts(self, count: int) -> Self:
         """Consecutive failures before it gives up; 0: never (default: `MAX_RECONNECT_ATTEMPTS`, 10)."""
         return self._with(max_reconnect_attempts=str(count))
 
-    def with_renew(self) -> Self:
+    def with_spare(self, on: bool = True) -> Self:
+        """Keep a worker ready that takes over a lost connection (default: yes)."""
+        return self._with(spare=on, no_spare=not on)
+
+    def with_renew(self, on: bool = True) -> Self:
         """Ask for another tunnel, with another URL, when the service drops this one."""
-        return self._with(renew=True)
+        return self._with(renew=on)
+
+    def with_probe(self, on: bool = True) -> Self:
+        """Fetch the public URL once a minute, to know that it leads here."""
+        return self._with(probe=on)
 
     def with_quic_engine(self, engine: str) -> Self:
         """`aioquic` (default) or `qh3`, which moves more where the line is no limit (`tunnel-supervisor[fast]`)."""
@@ -141,31 +125,104 @@ class TunnelManager:
         """`bbr` (default), `cubic` or `reno`: what sets the pace towards the edge. qh3 knows `cubic` only."""
         return self._with(congestion_control=name)
 
-    def with_post_quantum(self) -> Self:
+    def with_post_quantum(self, on: bool = True) -> Self:
         """Insist on a post-quantum key exchange; it is offered anyway."""
-        return self._with(post_quantum=True)
+        return self._with(post_quantum=on)
+
+    def with_user_agent(self, text: str) -> Self:
+        """What the tunnel API is told about who asks."""
+        return self._with(user_agent=text)
+
+    def with_service_url(self, url: str) -> Self:
+        """Another tunnel API than Cloudflare's."""
+        return self._with(service_url=url)
+
+    def with_edge(self, *addresses: str) -> Self:
+        """Addresses of the edge (`HOST:PORT`), not those that DNS knows."""
+        return self._with(edge=addresses)
+
+    def with_edge_ip_version(self, version: str) -> Self:
+        """`auto` (default), `4` or `6`: towards the edge."""
+        return self._with(edge_ip_version=version)
+
+    def with_edge_ca(self, file: Path) -> Self:
+        """A PEM file with other trust roots for the edge."""
+        return self._with(edge_ca=os.fspath(file))
+
+    # --- around it ---
+
+    def with_state_dir(self, folder: Path) -> Self:
+        """A folder for the state files (default: a private one, removed at the end)."""
+        return self._with(state_dir=os.fspath(folder))
+
+    def with_events(self, endpoint: str) -> Self:
+        """Where events are published for other programs: `ipc:///PATH` or `tcp://127.0.0.1:PORT`."""
+        return self._with(events=endpoint)
+
+    def with_events_format(self, name: str) -> Self:
+        """`msgpack` (default) or `json`: the payload of events there."""
+        return self._with(events_format=name)
+
+    def with_metrics(self, endpoint: str) -> Self:
+        """Where metrics are asked for by other programs (the same forms)."""
+        return self._with(metrics=endpoint)
+
+    def with_curve_key(self, file: Path) -> Self:
+        """The secret key for `tcp://` endpoints of these two (`tunnel-keys` makes it)."""
+        return self._with(curve_key=os.fspath(file))
+
+    def with_curve_clients(self, folder: Path) -> Self:
+        """The public keys of all who may connect there."""
+        return self._with(curve_clients=os.fspath(folder))
+
+    def with_metrics_http(self, address: str) -> Self:
+        """`HOST:PORT` at which /metrics, /ready, /healthcheck and /quicktunnel are answered over HTTP."""
+        return self._with(metrics_http=address)
+
+    def with_log_requests(self, on: bool = True) -> Self:
+        """Log each request when it has ended, at level `info`."""
+        return self._with(log_requests=on)
 
     def with_log_level(self, level: str) -> Self:
-        """`debug`, `info`, `warning` or `error`, on this program's stderr (default: `warning`)."""
+        """`debug`, `info`, `warning` or `error`: what is passed on to the logger `tunnel_supervisor`.
+
+        The default is the level that this logger has when the tunnel starts: `warning`, if nobody set one.
+        """
         return self._with(log_level=level)
 
-    async def start(self) -> "TunnelHandle":
-        """Make the tunnel; return once it serves.
+    # --- its start ---
+
+    async def start(self) -> TunnelHandle:
+        """Make the tunnel; return once it serves. In a notebook, one that an earlier run of the cell made has ended.
 
         Raises:
             TunnelError: of the kind that says why it did not come up. `RateLimited` comes at once, with `retry_after`.
         """
-        handle = TunnelHandle()
+        notebook.end_earlier(self.origin)
+        handle = await self.begin()
+        notebook.remember(self.origin, handle)
+        return handle
+
+    async def begin(self) -> TunnelHandle:
+        """The same, whatever a notebook has. In a child of a reloader or of a server with several workers, it is the
+        one tunnel of them all. Raises what `start` raises."""
         try:
-            await handle._start(self._arguments())
+            arguments = self._arguments()
+            settings = read_settings(arguments, {})  # a mistake is best explained here
+            owner = shared.owner()
+            if owner != os.getpid() and self.origin is not None:
+                handle = await shared.join(settings, arguments, owner)
+            else:
+                handle = TunnelHandle()
+                await handle.start(arguments)
         except TunnelError as error:
             process_wide.start_failed(error.reason)
             raise
         process_wide.started()
         return handle
 
-    async def __aenter__(self) -> "TunnelHandle":
-        self._entered.append(await self.start())
+    async def __aenter__(self) -> TunnelHandle:
+        self._entered.append(await self.begin())
         return self._entered[-1]
 
     async def __aexit__(
@@ -174,7 +231,7 @@ class TunnelManager:
         await self._entered.pop().shutdown()
 
     def _arguments(self) -> list[str]:
-        flags: dict[str, Any] = {"log_level": "warning"} | self._flags
+        flags: dict[str, Any] = {"log_level": program_log.level()} | self._flags
         match self.origin:
             case None:
                 flags["hello_world"] = True
@@ -185,287 +242,11 @@ class TunnelManager:
         arguments = []
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"
-            if value is True:
-                arguments.append(flag)
+            if isinstance(value, bool):
+                arguments += [flag] if value else []
             else:
                 arguments += [f"{flag}={one}" for one in ([value] if isinstance(value, str) else value)]
         return arguments
-
-
-class Lifeline:
-    """A pipe to the supervisor's stdin, which ends with this program, and with no copy of it."""
-
-    _all: ClassVar[weakref.WeakSet["Lifeline"]] = weakref.WeakSet()
-
-    def __init__(self) -> None:
-        self._far, self._near = os.pipe()
-        os.set_blocking(self._near, False)
-        self._all.add(self)
-
-    @contextlib.contextmanager
-    def far_end(self) -> Iterator[int]:
-        """What becomes the supervisor's stdin, and is its own after the block."""
-        try:
-            yield self._far
-        except BaseException:
-            self.cut()
-            raise
-        finally:
-            os.close(self._far)
-
-    def say(self, line: bytes) -> None:
-        """Give an order. A supervisor that has ended hears none, and one that reads nothing is killed in the end."""
-        with contextlib.suppress(OSError):
-            os.write(self._near, line)
-
-    def cut(self) -> None:
-        """Let go."""
-        if self._near >= 0:
-            os.close(self._near)
-            self._near = -1
-
-    @classmethod
-    def forked(cls) -> None:
-        """In a child that was forked: it holds copies, and could outlive the program."""
-        for lifeline in cls._all:
-            lifeline.cut()
-
-
-os.register_at_fork(after_in_child=Lifeline.forked)
-
-
-class TunnelHandle:
-    """A tunnel that serves, and its end."""
-
-    def __init__(self) -> None:
-        self._tasks = Tasks(self._fault)
-        self._process: asyncio.subprocess.Process | None = None
-        self._lifeline: Lifeline | None = None
-        self._state = facts.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
-        self._tunnel_id = self._location = self._metrics_endpoint = self._local_url = self._local_ca = ""
-        self._stopped: facts.Stopped | None = None
-        self._error: TunnelError | None = None
-        self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._over = asyncio.Event()
-        self._listeners: list[asyncio.Queue[facts.AnyEvent | None]] = []
-        self._shut_down = False
-
-    # --- what it is ---
-
-    @property
-    def url(self) -> str:
-        """The public address."""
-        return self._state.url
-
-    @property
-    def local_url(self) -> str:
-        """The local edge's own address, for clients that cannot resolve the name in `url`; empty without one."""
-        return self._local_url
-
-    @property
-    def local_ca(self) -> str:
-        """Path of the PEM file to trust with `with_local_edge_tls`; else empty."""
-        return self._local_ca
-
-    @property
-    def location(self) -> str:
-        """The edge's point of presence of the connection that was registered first."""
-        return self._location
-
-    @property
-    def tunnel_id(self) -> str:
-        """The tunnel's id, a UUID."""
-        return self._tunnel_id
-
-    @property
-    def state(self) -> str:
-        """`registered`, `visible`, `degraded`, `down`, …: see the README."""
-        return self._state.state
-
-    @property
-    def serves(self) -> bool:
-        """Whether a visitor who opens the URL now gets an answer."""
-        return self._state.serves and not self._over.is_set()
-
-    async def metrics(self) -> TunnelMetrics:
-        """What passed by now; after the end, what passed in all.
-
-        Raises:
-            PermanentFailure: the supervisor has given up. TunnelError: it ended for another reason of its own.
-        """
-        if not self._over.is_set() and self._error is None:
-            answer = await self._ask_metrics()
-            if answer is not None:
-                return answer
-            async with asyncio.timeout(ANSWER_TIMEOUT):  # no answer: it ends, or the metrics actor is started again
-                await self._over.wait()
-        return self.last_metrics()
-
-    def last_metrics(self) -> TunnelMetrics:
-        """What passed in all, once it has ended.
-
-        Raises:
-            PermanentFailure: the supervisor had given up. TunnelError: it ended for another reason of its own.
-        """
-        if self._error is not None:
-            raise self._error
-        if self._stopped is None:
-            return TunnelMetrics()
-        return _metrics(self._stopped.totals, self._stopped.reconnects)
-
-    async def _ask_metrics(self) -> TunnelMetrics | None:
-        context = bus.make_context()
-        try:
-            socket = bus.make_socket(context, zmq.SocketType.REQ)
-            socket.connect(self._metrics_endpoint)
-            bus.try_send(socket, b"snapshot")
-            asking = asyncio.ensure_future(socket.recv())  # noqa: TID251 - awaited or cancelled right here
-            ended = asyncio.ensure_future(self._over.wait())  # noqa: TID251
-            await asyncio.wait((asking, ended), timeout=ANSWER_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
-            if not asking.done():
-                asking.cancel()
-                return None
-            told = msgspec.json.decode(asking.result())
-            present = told["tunnels"][told["tunnel_id"]]
-            return _metrics(msgspec.convert(present["totals"], Totals), present["reconnects"])
-        finally:
-            context.destroy(linger=0)
-
-    async def events(self) -> AsyncIterator[facts.AnyEvent]:
-        """What happens from now on, until the end."""
-        queue: asyncio.Queue[facts.AnyEvent | None] = asyncio.Queue(MAX_WAITING_EVENTS)
-        if self._over.is_set():
-            return
-        self._listeners.append(queue)
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            self._listeners.remove(queue)
-
-    # --- its end ---
-
-    async def shutdown(self) -> None:
-        """Stop in order, within `DEFAULT_GRACE_PERIOD`; clean also when it has ended by itself."""
-        await self.shutdown_with(DEFAULT_GRACE_PERIOD)
-
-    async def shutdown_with(self, grace: Seconds) -> None:
-        """Stop in order: no new requests, and `grace` for those in flight. Returns when all has ended."""
-        process = self._process
-        if process is None:
-            return
-        if not self._shut_down:
-            self._shut_down = True
-            process_wide.stopped()
-        seconds = grace.total_seconds() if isinstance(grace, timedelta) else float(grace)
-        self._tell(Drain(seconds))
-        try:
-            async with asyncio.timeout(seconds + END_MARGIN):
-                await self._over.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await self._over.wait()
-
-    def _tell(self, order: Drain) -> None:
-        if self._lifeline is not None:
-            self._lifeline.say(msgspec.json.encode(order) + b"\n")
-
-    # --- the process ---
-
-    async def _start(self, arguments: list[str]) -> None:
-        read_settings(arguments, {})  # a mistake is best explained here
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
-        # However this program found `actors`, its processes find it too.
-        places = [str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
-        self._lifeline = Lifeline()
-        with self._lifeline.far_end() as stdin:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "actors.supervisor", "--json", "--lifeline", *arguments),
-                stdin=stdin,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                limit=MAX_EVENT_LINE,
-                env=environment,
-            )
-        self._tasks.start(self._listen(self._process), name="tunnel events")
-        try:
-            await asyncio.shield(self._up)
-        except BaseException:
-            self._tell(Drain(0.0))
-            await self._over.wait()
-            raise
-
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        try:
-            async for line in process.stdout:
-                try:
-                    self._take(msgspec.json.decode(line, type=facts.AnyEvent))
-                except DECODE_ERRORS:
-                    continue  # of a newer version than this one
-        finally:  # cancelled: the event loop ends, and the tunnel with it
-            assert self._lifeline is not None
-            self._lifeline.cut()
-            self._ended(await process.wait())
-
-    def _take(self, event: facts.AnyEvent) -> None:
-        match event:
-            case facts.Starting():
-                self._metrics_endpoint = event.metrics_endpoint
-                self._local_url, self._local_ca = event.local_url, event.local_ca
-            case facts.RateLimited() if not self._up.done():
-                message = f"the tunnel API refuses new tunnels for now; try again in {event.retry_after:.0f} s or later"
-                self._up.set_exception(RateLimited(message, retry_after=event.retry_after))
-            case facts.Assigned():
-                self._tunnel_id = event.tunnel_id
-            case facts.Registered():
-                self._location = self._location or event.location
-                self._come_up()
-            case facts.UrlChanged():
-                self._tunnel_id, self._location = event.tunnel_id, ""
-            case facts.StateChanged():
-                self._state = event
-                self._come_up()
-            case facts.StartFailed():
-                self._error = BY_REASON.get(event.reason, TunnelError)(event.message)
-            case facts.GaveUp(reason=PermanentFailure.reason):
-                self._error = PermanentFailure(event.attempts, event.message)
-            case facts.GaveUp():
-                self._error = BY_REASON.get(event.reason, TunnelError)(event.message)
-            case facts.Stopped():
-                self._stopped = event
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(event)
-
-    def _come_up(self) -> None:
-        if self._state.serves and self._location and not self._up.done():
-            self._up.set_result(None)
-
-    def _ended(self, status: int) -> None:
-        if self._error is None and status != ExitCode.STOPPED:
-            self._error = of_exit_code(status)
-        if not self._up.done():
-            self._up.set_exception(self._error or TunnelError("the tunnel was stopped while it started"))
-        self._up.exception()  # seen here, in case nobody waits for it
-        self._state = msgspec.structs.replace(self._state, state="stopped", serves=False, connections=0)
-        self._over.set()
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(None)
-
-    def _fault(self, error: BaseException) -> None:
-        if not self._up.done():
-            self._up.set_exception(error)
-
-
-def _metrics(totals: Totals, reconnects: int) -> TunnelMetrics:
-    return TunnelMetrics(totals.streams, totals.bytes_in, totals.bytes_out, reconnects)
 
 
 def _seconds(value: Seconds) -> str:

@@ -253,6 +253,8 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     gauges: Gauges = Gauges()
     origin_failures: Count = 0
     """Requests of this worker so far for which the origin could not be reached."""
+    recount: Count = 0
+    """The number of the latest `Recount` that was asked of this worker: all that passed before it is in the tally."""
 
 
 class Unregistered(Message, frozen=True, tag="unregistered"):
@@ -297,7 +299,13 @@ class Know(Message, frozen=True, tag="know"):
     lifecycle_sequence: Count
 
 
-Down = Drain | Know
+class Recount(Message, frozen=True, tag="recount"):
+    """To a worker: report at once, and say so by a heartbeat with this number. To the supervisor: ask all workers."""
+
+    number: Count
+
+
+Down = Drain | Know | Recount
 
 # --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
 

@@ -35,6 +35,20 @@ _ABANDONED_AFTER: Final = 3600.0
 """Seconds after which a folder without a lock is one whose owner died while it made it."""
 
 
+def places() -> Iterator[Path]:
+    """Where the run folders of this user may be, best first."""
+    seen: set[Path] = set()
+    for parent in _wanted():
+        if parent not in seen and is_text(str(parent)):  # as endpoints are, which travel in messages
+            yield parent
+        seen.add(parent)
+
+
+def others() -> list[Path]:
+    """The run folders that are there, of this user's instances."""
+    return [folder for place in places() for folder in place.glob(f"{_PREFIX}*") if _is_private(folder)]
+
+
 @contextlib.contextmanager
 def private() -> Iterator[Path]:
     """A fresh folder (mode 0700) for the length of the block, in the first place that takes one.
@@ -43,7 +57,7 @@ def private() -> Iterator[Path]:
         LocalSetupError: none does.
     """
     refused = []
-    for parent in _parents():
+    for parent in places():
         _remove_stale(parent)
         try:
             folder, lock = _make(parent)
@@ -61,15 +75,6 @@ def private() -> Iterator[Path]:
     finally:
         remove(folder)
         os.close(lock)
-
-
-def _parents() -> Iterator[Path]:
-    """Where a run folder may be, best first."""
-    seen: set[Path] = set()
-    for parent in _wanted():
-        if parent not in seen and is_text(str(parent)):  # as endpoints are, which travel in messages
-            yield parent
-        seen.add(parent)
 
 
 def _wanted() -> Iterator[Path]:

@@ -37,6 +37,7 @@ PURE = [
     "quic_worker/wire/schema.py",
     "supervisor/counts.py",
     "supervisor/edges.py",
+    "supervisor/habits.py",
     "supervisor/policy.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",
@@ -80,6 +81,8 @@ TESTED_BY_RUNNING = {
 TESTED_WITH = {
     "asgi.py": "test_documents.py",
     "blocking.py": "test_manager.py",
+    "tether.py": "test_handle.py",
+    "notebook.py": "integration/test_embedded.py",
     "curve.py": "integration/test_curve.py",
     "errors.py": "test_layout.py",
     "events.py": "test_messages.py",

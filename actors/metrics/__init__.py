@@ -12,6 +12,7 @@ It can be killed at any moment: a new one is told what was counted (`Know`), and
 For programs that use the Python API: `render_prometheus()`, and `await render_prometheus_for(handles)`.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -53,15 +54,23 @@ def render_prometheus() -> str:
 
 
 async def render_prometheus_for(handles: Iterable[Handle]) -> str:
-    """The same, with the counters of these tunnels; one that has given up has none any more."""
+    """The same, with the counters of these tunnels; one that has given up, or does not answer, has none."""
+    asked = list(handles)
+    answers = await asyncio.gather(*map(_ask, asked))
     totals: dict[str, Totals] = {}
     reconnects: dict[str, int] = {}
-    for handle in handles:
-        try:
-            told = await handle.metrics()
-        except TunnelError:
+    for handle, told in zip(asked, answers, strict=True):
+        if told is None:
             continue
         totals[handle.tunnel_id] = Totals(told.streams_total, told.bytes_in, told.bytes_out)
         reconnects[handle.tunnel_id] = told.reconnects
     lifecycle = msgspec.structs.replace(process_wide.lifecycle(), reconnects=reconnects)
     return render(families(lifecycle, totals))
+
+
+async def _ask(handle: Handle) -> Counted | None:
+    """All at once: one that is stuck costs its timeout, not the others' counters."""
+    try:
+        return await handle.metrics()
+    except TunnelError:
+        return None

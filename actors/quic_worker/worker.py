@@ -22,6 +22,7 @@ from actors.messages import (
     Drain,
     Heartbeat,
     Ready,
+    Recount,
     Registered,
     Stopped,
     Unregistered,
@@ -99,6 +100,8 @@ class Worker:
         self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._registered = False
+        self._recount = 0
+        """The latest that was asked for."""
         self._udp: UdpSocket | None = None
         self._connection: Connection | None = None
 
@@ -274,8 +277,12 @@ class Worker:
             except DECODE_ERRORS as error:
                 self._log.warning("order that cannot be read", error=type(error).__name__)
                 continue
-            if isinstance(order, Drain):
-                self.drain(order.grace)
+            match order:
+                case Drain():
+                    self.drain(order.grace)
+                case Recount():
+                    self._recount = order.number
+                    self._tell_counts()
 
     def drain(self, grace: float) -> None:
         """End as soon as what is in flight has ended, or `grace` seconds have passed."""
@@ -301,12 +308,19 @@ class Worker:
             now = loop.time()
             if now - last >= HEARTBEAT_INTERVAL or not self._ledger.is_reported:
                 last = now
-                self._report()
-                self._say(self._heartbeat())
+                self._tell_counts()
             await asyncio.sleep(REPORT_INTERVAL)
 
-    def _heartbeat(self) -> Heartbeat:
-        return Heartbeat(tally=self._ledger.tally, gauges=self._gauges(), origin_failures=self._pool.failures)
+    def _tell_counts(self) -> None:
+        self._report()
+        self._say(
+            Heartbeat(
+                tally=self._ledger.tally,
+                gauges=self._gauges(),
+                origin_failures=self._pool.failures,
+                recount=self._recount,
+            )
+        )
 
     def _gauges(self) -> Gauges:
         rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0

@@ -2,6 +2,7 @@
 
 cli.py           the command line: from settings to a supervisor
 flags.py         the flags, and what makes sense for each
+habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
 runner.py        the process: children, sockets, signals (the only I/O on the bus)
@@ -13,6 +14,7 @@ renewal.py       when another tunnel is asked for (pure)
 readiness.py     the states of the tunnel (pure)
 edges.py         which address of the edge a slot dials next (pure)
 counts.py        what was counted, for a metrics actor that begins anew (pure)
+recount.py       what has passed by now: all workers are asked
 orders.py        what each child is told at its start
 children.py      the processes, and what they say
 lifeline_input.py  stdin, which ties the tunnel to the program that started it
@@ -29,6 +31,7 @@ rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout
 terminal.py      what a person at a terminal sees
+owner.py         the end of the process that the tunnel belongs to
 output.py        text to stdout and to a terminal, without waiting for its reader
 state_folder.py  the lock, the URL file, tunnel.json
 """

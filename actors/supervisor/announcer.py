@@ -186,7 +186,5 @@ class Announcer:
                 log.warning("the URL changed", url=fact.url, previous_url=fact.previous_url, cause=fact.cause)
             case events.Online():
                 log.info("this machine has a way out", sources=fact.sources)
-            case events.OriginReachable():
-                log.info("the origin answers", origin=fact.origin)
-            case events.Offline() | events.OriginUnreachable() | events.Unreachable() | events.NameNotVisible():
+            case events.Offline() | events.Unreachable() | events.NameNotVisible():
                 log.warning(fact.message)

@@ -20,6 +20,7 @@ from actors.errors import LocalSetupError, TunnelError, UsageError
 from actors.forked import forked
 from actors.messages import CongestionControl, Origin, QuicEngine, Transport
 from actors.nursery import nursery
+from actors.supervisor import habits
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
@@ -38,7 +39,11 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
         UsageError: with the flag or variable, and what is wrong with it.
     """
     parser = make_parser()
-    given = parser.parse_args(arguments)
+    given, extras = parser.parse_known_args(arguments)
+    if habit := habits.read(extras, parser._option_string_actions):
+        if asked := [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]:
+            raise UsageError(f"{habit[1]!r} and {asked[0]} both say what to show; give one of them")
+        parser.parse_args(habit, given)
     fill(given, parser, environment)
     return _settings(given)
 
@@ -60,6 +65,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
             setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve_files is not None))
+    # A program that starts this one learns the URL from its events; the usual folder is the command line's.
+    is_a_programs = bool(given.lifeline or given.owner)
     wanted = {
         "local_edge": given.local_edge,
         "local_edge_tls": given.local_edge_tls,
@@ -79,7 +86,9 @@ def _settings(given: argparse.Namespace) -> Settings:
         "spare": given.spare,
         "renew": given.renew,
         "probe": given.probe,
-        "state_folder": _state_folder(given),
+        "state_folder": _state_folder(given) if given.state_dir or not is_a_programs else None,
+        "state_folder_is_usual": not (given.state_dir or is_a_programs),
+        "owner": given.owner,
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
         "curve_files": curve_files,
@@ -110,9 +119,6 @@ def _transport(given: argparse.Namespace) -> Transport:
 
 def _state_folder(given: argparse.Namespace) -> Path | None:
     """Where the state files go; None: nowhere that anybody knows of."""
-    # A program that starts this one learns the URL from its events; the usual folder is the command line's.
-    if given.lifeline and not given.state_dir:
-        return None
     try:
         return Path(given.state_dir or default_state_folder()).absolute()
     except LocalSetupError:  # a user without a home, as in containers: `main` says so

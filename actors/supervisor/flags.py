@@ -34,7 +34,7 @@ EXIT_CODES: Final = {
     ExitCode.NO_CONNECTION: "no connection was registered within --timeout",
     ExitCode.REFUSED: "the edge refused the tunnel for good",
     ExitCode.PERMANENT_FAILURE: "the connection was lost, and --max-reconnect-attempts failed",
-    ExitCode.ALREADY_RUNNING: "another instance holds the state folder",
+    ExitCode.ALREADY_RUNNING: "another instance holds the folder of --state-dir",
     ExitCode.LOCAL_SETUP: "something on this machine: a folder, an endpoint, a process",
 }
 
@@ -44,6 +44,8 @@ _EPILOG = f"""\
 Every flag but --config can be given as an environment variable: {ENVIRONMENT_PREFIX} and its name in capitals, with _
 for - (--edge-ca is {ENVIRONMENT_PREFIX}EDGE_CA; a switch takes 1 or 0; several --edge are separated by commas); or in
 the file of --config, by its name. A flag wins over a variable, and that over the file.
+
+The port, or what --url takes, may stand alone: tunnel-supervisor 8080.
 
 exit codes:
 {_LINES}
@@ -129,7 +131,9 @@ def _url(text: str) -> str:
 
 
 def _origin_url(text: str) -> Origin:
-    """http://host:port, https://host:port or unix:/path.sock."""
+    """http://host:port, https://host:port or unix:/path.sock; without a scheme, HOST:PORT or :PORT, it is http."""
+    if plain := re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^:/\[\]\s]*):(\d+)/?", text):
+        text = f"http://{plain[1] or 'localhost'}:{plain[2]}"
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/") or len(os.fsencode(path)) > bus.MAX_IPC_PATH:
@@ -145,7 +149,7 @@ def _origin_url(text: str) -> Origin:
     except ValueError:
         parts, port = urllib.parse.urlsplit(""), 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.username is not None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no http://HOST:PORT, https://HOST:PORT or unix:/PATH")
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise argparse.ArgumentTypeError(f"{text!r}: leave the path out; each request brings its own")
     scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
@@ -243,7 +247,10 @@ def make_parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group("what to show")
     what.add_argument("--port", type=port, metavar="PORT", help="the local port that requests are forwarded to")
     what.add_argument(
-        "--url", type=_origin_url, metavar="URL", help="instead: http://HOST:PORT, https://HOST:PORT or unix:/PATH"
+        "--url",
+        type=_origin_url,
+        metavar="URL",
+        help="instead: HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH",
     )
     what.add_argument("--hello-world", action="store_true", default=None, help="instead: serve a small page of its own")
     what.add_argument(
@@ -339,7 +346,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--state-dir",
         type=_folder,
         metavar="DIR",
-        help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state)",
+        help="folder of tunnel.url and tunnel.json (default: $NEXO_HOME/state, or a free one beside it)",
     )
     around.add_argument(
         "--events", metavar="ENDPOINT", help="where events are published: ipc:///PATH or tcp://127.0.0.1:PORT"
@@ -363,6 +370,12 @@ def make_parser() -> argparse.ArgumentParser:
         default=None,
         help='end when stdin ends; a line {"type":"drain","grace":5} there stops in order; '
         "without --state-dir the state files are private",
+    )
+    around.add_argument(
+        "--owner",
+        type=_positive,
+        metavar="PID",
+        help="end when this process has ended; without --state-dir the state files are private",
     )
     around.add_argument("--qr", action="store_true", default=None, help="on a terminal: the URL as a QR code too")
     around.add_argument(

@@ -1,6 +1,7 @@
 """With `--lifeline`, stdin ties the tunnel to the program that started it: its end ends the tunnel.
 
-One line is an order: `{"type":"drain","grace":5.0}` stops in order, with that many seconds for what is in flight.
+A line is an order: `{"type":"drain","grace":5.0}` stops in order, with that many seconds for what is in flight;
+`{"type":"recount","number":7}` asks for a `stats` event with that number, in which all is counted that passed by now.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import msgspec
 
 from actors.errors import UsageError
 from actors.lifeline import STDIN
-from actors.messages import Drain
+from actors.messages import Drain, Recount
 
 MAX_LINE: Final = 1024
 """Bytes of an order; longer ones are none of ours."""
@@ -35,10 +36,10 @@ def check_stdin() -> None:
 
 
 class LifelineInput:
-    """Reads stdin in the running event loop. `on_drain` gets the grace period; `on_gone` is called once, at its end."""
+    """Reads stdin in the running event loop. `on_order` gets each order; `on_gone` is called once, at its end."""
 
-    def __init__(self, on_drain: Callable[[float], None], on_gone: Callable[[], None]) -> None:
-        self._on_drain = on_drain
+    def __init__(self, on_order: Callable[[Drain | Recount], None], on_gone: Callable[[], None]) -> None:
+        self._on_order = on_order
         self._on_gone = on_gone
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
@@ -60,4 +61,4 @@ class LifelineInput:
         self._buffer = self._buffer[-MAX_LINE:]
         for line in lines:
             with contextlib.suppress(msgspec.MsgspecError):  # what is no order is none
-                self._on_drain(msgspec.json.decode(line, type=Drain).grace)
+                self._on_order(msgspec.json.decode(line, type=Drain | Recount))

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from actors import events
+from actors.log import Logger
 from actors.messages import Origin
 
 PROBE_TIMEOUT: Final = 1.0
@@ -13,13 +14,24 @@ PROBE_TIMEOUT: Final = 1.0
 PROBE_INTERVAL: Final = 2.0
 """Seconds between two looks at an origin that does not answer."""
 
+START_PATIENCE: Final = 5.0
+"""Seconds from the start in which an origin that is not there yet is no news to a person: programs that start a tunnel
+and then their server need one or two, those that load a model first some more. A visitor's failed request is news."""
+
 
 class OriginWatch:
-    """Looks once at the start, and then when requests fail, until something answers again."""
+    """Looks once at the start, and then when requests fail, until something answers again.
 
-    def __init__(self, origin: Origin, announce: Callable[[events.Event], None]) -> None:
+    Programs are told at once what is; people (by the log) as soon as it is worth a word, and that it is over.
+    """
+
+    def __init__(self, origin: Origin, announce: Callable[[events.Event], None], log: Logger) -> None:
         self._origin = origin
         self._announce = announce
+        self._log = log
+        self._warned = False
+        self._patience: asyncio.TimerHandle | None = None
+        """Runs from the start until a warning is due."""
         self._doubt = asyncio.Event()
         self._doubt.set()
         self._failures: dict[tuple[int, int], int] = {}
@@ -31,21 +43,47 @@ class OriginWatch:
             self._failures = {key: value for key, value in self._failures.items() if key[0] != slot}
             self._failures[slot, generation] = count
             self._doubt.set()
+            self._patience_is_over()
 
     async def run(self) -> None:
         """Look when there is doubt, for as long as the tunnel lives."""
+        self._patience = asyncio.get_running_loop().call_later(START_PATIENCE, self._patience_is_over)
         while True:
             await self._doubt.wait()
             self._doubt.clear()
             while not await self._answers():
-                if self.reachable:
-                    self.reachable = False
-                    message = f"nothing answers on {self._origin}; requests get 502 until something does"
-                    self._announce(events.OriginUnreachable(origin=str(self._origin), message=message))
+                self._is_unreachable()
                 await asyncio.sleep(PROBE_INTERVAL)
-            if not self.reachable:
-                self.reachable = True
-                self._announce(events.OriginReachable(origin=str(self._origin)))
+            self._is_reachable()
+
+    @property
+    def _message(self) -> str:
+        return f"nothing answers on {self._origin}; requests get 502 until something does"
+
+    def _is_unreachable(self) -> None:
+        if self.reachable:
+            self.reachable = False
+            self._announce(events.OriginUnreachable(origin=str(self._origin), message=self._message))
+            self._warn()
+
+    def _is_reachable(self) -> None:
+        if not self.reachable:
+            self.reachable = True
+            self._announce(events.OriginReachable(origin=str(self._origin)))
+            # A warning is taken back as loud as it was given.
+            (self._log.warning if self._warned else self._log.info)(f"something answers on {self._origin} now")
+            self._warned = False
+
+    def _patience_is_over(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+            self._warn()
+
+    def _warn(self) -> None:
+        if not self.reachable and self._patience is None and not self._warned:
+            self._warned = True
+            self._log.warning(self._message)
 
     async def _answers(self) -> bool:
         origin = self._origin

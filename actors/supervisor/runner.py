@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
-from actors import __version__, bus, events, log, means, run_folder, trust
+from actors import __version__, bus, events, log, means, messages, run_folder, trust
 from actors.dispositions import is_wanted
 from actors.errors import ExitCode, LocalSetupError, TunnelError
 from actors.forked import Forked
@@ -43,17 +43,19 @@ from actors.supervisor.lookout import Lookout
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.output import OutputWriter
+from actors.supervisor.owner import until_ended
 from actors.supervisor.policy import Policy
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.publisher import Publisher
 from actors.supervisor.rate_limit import RateLimitMemory
 from actors.supervisor.readiness import State, Visibility
+from actors.supervisor.recount import Recount
 from actors.supervisor.restart import SPARE
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import ask_ahead, find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
-from actors.supervisor.terminal import Terminal
+from actors.supervisor.terminal import Terminal, stop_words
 from actors.tally import Totals
 from actors.tasks import Tasks, beside, kept, until_over
 
@@ -100,6 +102,7 @@ class Supervisor:
         """The present generation of each actor that is no worker."""
         self._beats: dict[tuple[int, int], Heartbeat] = {}
         """The latest of each slot and generation that lives."""
+        self._recount = Recount(self._ask_for_counts, lambda: self._announce(self._stats()))
         self._final_totals: Totals | None = None
         self._origin_watch: OriginWatch | None = None
         self._service_url = settings.service_url
@@ -122,7 +125,7 @@ class Supervisor:
         """
         with run_folder.private() as self._run_folder:
             self._state = StateFolder(self._settings.state_folder or self._run_folder / "state")
-            self._state.acquire()
+            self._acquire_state_folder()
             try:
                 self._context = bus.make_context()
                 try:
@@ -135,6 +138,16 @@ class Supervisor:
                         bus.remove_socket_file(endpoint)
             finally:
                 self._state.release()
+
+    def _acquire_state_folder(self) -> None:
+        if not self._settings.state_folder_is_usual:
+            return self._state.acquire()
+        usual = self._state.path
+        self._state.acquire_usual()
+        if (folder := self._state.path) != usual:
+            where = f"the files of this one are in {folder} (tunnel-status --state-dir {folder})"
+            self._log.warning(f"another tunnel holds {usual}: {where}")
+        return None
 
     async def _run(self) -> ExitCode:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -197,6 +210,7 @@ class Supervisor:
                 serves=False,
                 connections=0,
                 slots=settings.connections,
+                owner=settings.owner,
             ),
         )
         self._children = Children(
@@ -236,20 +250,43 @@ class Supervisor:
             if is_wanted(number):
                 loop.add_signal_handler(number, self._signalled, number)
         if self._settings.lifeline:
-            # Whoever waited for answers of what it served is gone too: there is nothing to wait for.
-            LifelineInput(self._stop, lambda: self._stop(0.0))
+            LifelineInput(self._ordered, self._owner_gone)
+        if self._settings.owner:
+            self._tasks.start(self._watch_owner(self._settings.owner), name="owner")
 
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal asks for an orderly end, a second one for an end at once."""
         if self._stop_asked:
             self._end_at_once(128 + number)
-        self._log.info("stopping", signal=number.name)
-        self._stop(self._settings.grace_period)
+        self._stop(self._settings.grace_period, number)
 
-    def _stop(self, grace: float) -> None:
+    def _ordered(self, order: Drain | messages.Recount) -> None:
+        match order:
+            case Drain(grace):
+                self._stop(grace)
+            case messages.Recount(number):
+                self._recount.begin(number, list(self._beats))
+
+    def _owner_gone(self) -> None:
+        """Whoever waited for answers of what it served is gone too: there is nothing to wait for, or no longer."""
+        if self._stop_asked:
+            self._end_at_once(ExitCode.STOPPED)
+        self._stop(0.0)
+
+    async def _watch_owner(self, pid: int) -> None:
+        await until_ended(pid)
+        self._owner_gone()
+
+    def _ask_for_counts(self, worker: tuple[int, int], number: int) -> None:
+        self._children.tell(Name("worker", *worker), messages.Recount(number))
+
+    def _stop(self, grace: float, number: signal.Signals | None = None) -> None:
         if self._stop_asked:
             return
         self._stop_asked = True
+        in_flight = sum(beat.gauges.streams_in_flight for beat in self._beats.values())
+        waits = bool(in_flight and grace)
+        (self._log.warning if waits else self._log.info)(stop_words(in_flight, grace, number))
         self._announce(events.Stopping(grace=grace))
         self._counts.stop_asked()
         self._handle(vocabulary.StopAsked(grace))
@@ -300,7 +337,7 @@ class Supervisor:
                 local_ca=local_ca,
             )
         )
-        self._origin_watch = OriginWatch(origin, self._tell)
+        self._origin_watch = OriginWatch(origin, self._tell, self._log)
         self._look_out("origin", self._origin_watch.run)
         self._look_out("package", self._lookout.watch_package)
         self._tasks.start(self._tick(), name="tick")
@@ -348,7 +385,8 @@ class Supervisor:
         self._look_out("network", lambda: self._lookout.watch_network(addresses, resolver_knows=asks))
 
     def _rate_limit_memory(self) -> RateLimitMemory:
-        return RateLimitMemory(self._state.path, self._service_url)
+        # One refusal is all tunnels' of this user: the usual folder remembers it for those beside it too.
+        return RateLimitMemory(self._settings.state_folder or self._state.path, self._service_url)
 
     async def _renew(self) -> None:
         """The service dropped the tunnel: get another."""
@@ -427,6 +465,7 @@ class Supervisor:
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
             self._beats.pop((name.slot, name.generation), None)
+            self._recount.gone((name.slot, name.generation))
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
         elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status))
@@ -459,6 +498,7 @@ class Supervisor:
             case Heartbeat():
                 self._counts.note(slot, generation, message.tally)
                 self._beats[slot, generation] = message
+                self._recount.heard((slot, generation), message.recount)
                 if self._origin_watch is not None:
                     self._origin_watch.failures(slot, generation, message.origin_failures)
                 self._handle(vocabulary.WorkerBeat(slot, generation))
@@ -515,6 +555,7 @@ class Supervisor:
             origin=str(self._orders.origin),
             pid=os.getpid(),
             version=__version__,
+            recount=self._recount.answered,
         )
 
     # --- end ---

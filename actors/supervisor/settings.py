@@ -43,9 +43,13 @@ class Settings:
     """Keep a worker ready that takes over a lost connection."""
     state_folder: Path | None = None
     """Of the state files; None: a private one, which goes with the run folder."""
+    state_folder_is_usual: bool = False
+    """Nobody named it: where another tunnel has it, one beside it will do."""
     user_agent: str = USER_AGENT
     lifeline: bool = False
     """End with stdin: it is held by the program that started this one."""
+    owner: int = 0
+    """End with this process: the number of the program that the tunnel belongs to; 0: there is none."""
     events_endpoint: str | None = None
     metrics_endpoint: str | None = None
     curve_files: tuple[Path, Path] | None = None

@@ -18,6 +18,9 @@ STATE_FILE_MODE: Final = 0o600
 LOCK_FILE_NAME: Final = "tunnel.lock"
 FOLDER_MODE: Final = 0o700
 
+MAX_USUAL_FOLDERS: Final = 20
+"""Tunnels of one user that find a folder by themselves: more are a script that forgot to stop them."""
+
 LOOKER_PATIENCE: Final = 0.3
 """Seconds after which a lock that is held is an instance's, and not somebody's who looks whether one lives."""
 
@@ -49,6 +52,8 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     local_url: str = ""
     """As in the event `starting`."""
     local_ca: str = ""
+    owner: int = 0
+    """The process that it ends with (`--owner`); 0: none."""
 
 
 def read_state(folder: Path) -> TunnelState | None:
@@ -103,6 +108,11 @@ def _take(lock: int) -> bool:
             return True
 
 
+def usual_folders(first: Path) -> list[Path]:
+    """Where tunnels that were given no folder keep their files: the usual one, `state`, then `state-2`, `state-3`, …"""
+    return [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, MAX_USUAL_FOLDERS + 1))]
+
+
 class StateFolder:
     """One instance's hold on a state folder."""
 
@@ -113,6 +123,22 @@ class StateFolder:
         """Why there is no lock: without one nothing is written, since another instance could be at it."""
         self._written: bytes | None = None
         self._url: str | None = None
+
+    def acquire_usual(self) -> None:
+        """Take this folder, the usual one; or where another instance has it, the first free one beside it.
+
+        Raises:
+            AlreadyRunning: all are taken. LocalSetupError: one is no folder.
+        """
+        taken: AlreadyRunning | None = None
+        for path in usual_folders(self.path):
+            self.path = path
+            try:
+                return self.acquire()
+            except AlreadyRunning as error:
+                taken = taken or error
+        assert taken is not None
+        raise taken
 
     def acquire(self) -> None:
         """Take the lock, which the kernel frees however this process ends.

@@ -5,6 +5,7 @@ The line is drawn without a newline, and whoever logs erases it first (`log.py`)
 
 import io
 import os
+import signal
 import sys
 import urllib.parse
 from typing import Final
@@ -131,6 +132,18 @@ def live_line(stats: events.Stats, width: int) -> str:
             break
         line += f", {part}"
     return line[:width]
+
+
+def stop_words(in_flight: int, grace: float, number: signal.Signals | None) -> str:
+    """What a stop waits for, and how it is ended at once. `number`: the signal that asked for it, if one did."""
+    if not in_flight or not grace:
+        return "stopping"
+    requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
+    words = f"stopping: waiting for {requests} in flight, up to {grace:g} s"
+    if number is None:
+        return words
+    again = "Ctrl-C once more" if number == signal.SIGINT else f"a second {number.name}"
+    return f"{words}; {again} ends it at once"
 
 
 def in_units(count: int) -> str:

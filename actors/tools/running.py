@@ -19,7 +19,7 @@ from actors.environment import variable
 from actors.errors import LocalSetupError, UsageError
 from actors.events import read_payload
 from actors.messages import DECODE_ERRORS
-from actors.supervisor.state_folder import TunnelState, read_state
+from actors.supervisor.state_folder import TunnelState, is_held, read_state, usual_folders
 from actors.url_file import default_state_folder
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -59,7 +59,12 @@ def make_parser(name: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="its state folder (default: $NEXO_HOME/state)")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="DIR",
+        help="its state folder (default: $NEXO_HOME/state, or where none runs there state-2, state-3 …)",
+    )
     parser.add_argument("--version", action="version", version=f"{name} {__version__}")
     return parser
 
@@ -113,16 +118,32 @@ def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
 
 
 def state_folder(given: argparse.Namespace) -> Path:
-    """The state folder that was named, by flag or by environment, or the usual one.
+    """The state folder that was named, by flag or by environment; or of those that need no name, one with a tunnel.
+
+    Where tunnels run in several of these, it is the first one's, and the others are named on stderr.
 
     Raises:
         Failed: there is none.
     """
-    named = given.state_dir or variable(os.environ, "TUNNEL_SUPERVISOR_STATE_DIR")
+    if named := given.state_dir or variable(os.environ, "TUNNEL_SUPERVISOR_STATE_DIR"):
+        return Path(named)
     try:
-        return Path(named or default_state_folder())
+        usual = default_state_folder()
     except LocalSetupError as error:
         raise Failed(Status.NOT_RUNNING, str(error)) from None
+    running = [folder for folder in usual_folders(usual) if holds(folder)]
+    if len(running) > 1:
+        first, *others = map(str, running)
+        hint = f"this is about the one in {first}; name another with --state-dir: {', '.join(others)}"
+        print(f"{len(running)} tunnels run: {hint}", file=sys.stderr)
+    return running[0] if running else usual
+
+
+def holds(folder: Path) -> bool:
+    """Whether a tunnel lives there, as far as that can be seen."""
+    with contextlib.suppress(OSError):
+        return is_held(folder)
+    return False
 
 
 def find(folder: Path) -> TunnelState:

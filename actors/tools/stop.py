@@ -16,8 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors import DEFAULT_GRACE_PERIOD
-from actors.supervisor.state_folder import is_held
-from actors.tools.running import Door, Failed, Status, find, make_parser, next_event, run, state_folder
+from actors.tools.running import Door, Failed, Status, find, holds, make_parser, next_event, run, state_folder
 
 NAME = "tunnel-stop"
 
@@ -45,13 +44,7 @@ class _Running(NamedTuple):
 
 def _in_folder(folder: Path) -> _Running:
     state = find(folder)
-    return _Running(state.url, state.pid, lambda: _holds(folder))
-
-
-def _holds(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return is_held(folder)
-    return False
+    return _Running(state.url, state.pid, lambda: holds(folder))
 
 
 def _owner(endpoint: str) -> int | None:

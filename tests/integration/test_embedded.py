@@ -74,7 +74,7 @@ class Notebook:
         cell = nbformat.v4.new_code_cell(text)  # type: ignore[no-untyped-call]
         self.client.nb.cells.append(cell)
         await self.client.async_execute_cell(cell, len(self.client.nb.cells) - 1)
-        return "".join(output.text for output in cell.outputs).strip()
+        return "".join(output.get("text", "") for output in cell.outputs).strip()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_both_ways_in_a_notebook(notebook: Notebook) -> None:
     ):
         url = await notebook.run(start)
         assert (await asyncio.to_thread(visit, url)).status_code == 200, "while no cell runs"
-        await notebook.run(f"while ({ask}).streams_total != 1: pass")
+        assert await notebook.run(f"print(({ask}).streams_total)") == "1"
         await notebook.run(end)
     assert await notebook.run("with Tunnel(local) as tunnel: print(tunnel.state)") == "registered"
 
@@ -165,3 +165,23 @@ def test_started_in_one_thread_and_used_in_others() -> None:
     tunnel.shutdown()
     assert tunnel.metrics().streams_total == 8
     assert processes() == []
+
+
+SHOWN = """
+from actors import Tunnel, TunnelManager
+tunnel = Tunnel(TunnelManager().with_local_edge().with_connections(1)).start()
+print(tunnel.url)
+tunnel
+"""
+
+
+async def test_second_run_of_a_cell_ends_the_first_ones_tunnel_and_del_the_second_ones(notebook: Notebook) -> None:
+    """The first one is shown, too: `Out` holds it."""
+    first = await notebook.run(SHOWN)
+    await notebook.run("import psutil; before = psutil.Process().children()")
+    second = await notebook.run(SHOWN.rstrip().removesuffix("tunnel"))
+    assert first.split() != second.split()
+    await notebook.run("assert not psutil.wait_procs(before, timeout=30)[1]")
+    assert (await asyncio.to_thread(visit, second.split()[0])).status_code == 200
+    await notebook.run("del tunnel")
+    assert await notebook.run("print(psutil.wait_procs(psutil.Process().children(), timeout=30)[1])") == "[]"

@@ -288,8 +288,10 @@ async def test_second_signal_ends_at_once(state: Path) -> None:
         request = asyncio.create_task(made.visitor.get("/"))  # noqa: TID251 - awaited below
         await begun.wait()
         children = made.process.descendants()
+        await made.process.event("stats", streams_in_flight=1)
         made.process.send(signal.SIGTERM)
         await made.process.event("stopping")
+        await made.process.until(lambda: "a second SIGTERM ends it at once" in "\n".join(made.process.stderr))
         assert await made.process.stop(signal.SIGTERM) == 128 + signal.SIGTERM
         psutil.wait_procs(children, timeout=PATIENCE)
         connection = (await made.connections())[0]["id"]

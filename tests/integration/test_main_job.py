@@ -147,6 +147,20 @@ async def test_second_instance_fails_at_once_and_says_who_holds_the_folder(state
         assert (state / "tunnel.url").exists()
 
 
+async def test_second_tunnel_without_a_folder_finds_one_and_says_its_name(tmp_path: Path) -> None:
+    command = python("actors.supervisor", "--hello-world", "--local-edge", "--connections", 1)
+    env = {"NEXO_HOME": str(tmp_path)}
+    async with running(command, env=env) as first, running(command, env=env) as second:
+        urls = {await first.first_line(), await second.first_line()}
+        folders = {tmp_path / "state", tmp_path / "state-2"}
+        assert {read_url_file(folder / "tunnel.url") for folder in folders} == urls
+        said = "\n".join(first.stderr + second.stderr)
+        assert f"another tunnel holds {tmp_path / 'state'}" in said
+        assert f"tunnel-status --state-dir {tmp_path / 'state-2'}" in said
+        for process in (first, second):
+            assert await process.stop() == 0
+
+
 async def test_start_before_anything_listens_warns_and_goes_on(state: Path, unused_port: int) -> None:
     async with tunnel(unused_port, state) as made:
         assert (await made.process.event("origin_unreachable"))["origin"] == f"localhost:{unused_port}"

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from actors.errors import AlreadyRunning, LocalSetupError
-from actors.supervisor.state_folder import STATE_FILE_NAME, StateFolder, TunnelState, read_state
+from actors.supervisor.state_folder import (
+    MAX_USUAL_FOLDERS,
+    STATE_FILE_NAME,
+    StateFolder,
+    TunnelState,
+    read_state,
+    usual_folders,
+)
 from actors.url_file import URL_FILE_NAME
 
 STATE = TunnelState(
@@ -156,3 +163,20 @@ def test_modes_that_cannot_be_set_are_done_without(tmp_path: Path, monkeypatch: 
     folder.write_url(STATE.url)
     assert (tmp_path / URL_FILE_NAME).read_text() == f"{STATE.url}\n"
     folder.release()
+
+
+def test_the_usual_folder_makes_room_for_others(tmp_path: Path) -> None:
+    usual = tmp_path / "state"
+    held = [StateFolder(usual) for _ in range(MAX_USUAL_FOLDERS)]
+    for folder in held:
+        folder.acquire_usual()
+    assert [folder.path for folder in held] == usual_folders(usual)
+    assert [folder.path.name for folder in held[:3]] == ["state", "state-2", "state-3"]
+    with pytest.raises(AlreadyRunning, match=f"holds {usual}\\."):
+        StateFolder(usual).acquire_usual()
+    held[1].release()
+    again = StateFolder(usual)
+    again.acquire_usual()
+    assert again.path == held[1].path
+    for folder in (again, *held):
+        folder.release()

@@ -1,5 +1,6 @@
 """What a person sees: boxes, codes and lines that fit, as a program at a terminal draws them."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import zxingcpp
 from PIL import Image
 
 from actors import events
-from actors.supervisor.terminal import box, in_units, live_line, qr_code
+from actors.supervisor.terminal import box, in_units, live_line, qr_code, stop_words
 from actors.tally import Totals
 from tests.kit.processes import running
 from tests.kit.terminal import Screen, at_terminal
@@ -136,3 +137,15 @@ async def test_none_of_it_when_piped(state: Path) -> None:
         assert await process.stop() == 0
         assert len(process.stdout) == 1
         assert all(line.startswith("{") for line in process.stderr)
+
+
+def test_stop_says_what_it_waits_for_and_how_it_is_ended_at_once() -> None:
+    assert stop_words(0, 30.0, signal.SIGINT) == "stopping"
+    assert stop_words(3, 0.0, None) == "stopping"
+    assert stop_words(1, 30.0, signal.SIGINT) == (
+        "stopping: waiting for 1 request in flight, up to 30 s; Ctrl-C once more ends it at once"
+    )
+    assert stop_words(2, 2.5, signal.SIGTERM) == (
+        "stopping: waiting for 2 requests in flight, up to 2.5 s; a second SIGTERM ends it at once"
+    )
+    assert stop_words(2, 5.0, None) == "stopping: waiting for 2 requests in flight, up to 5 s"

@@ -1,5 +1,6 @@
 """tunnel-doctor against the local edge, and against what is wrong."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from actors.messages import EdgeAddress
+from actors.supervisor.visibility import probe
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict
-from tests.kit.origins import uvicorn_origin
+from tests.kit.origins import answer, read_head, scripted, uvicorn_origin
 from tests.kit.processes import local_edge, python, running
 
 pytestmark = pytest.mark.slow
@@ -82,3 +84,21 @@ def test_one_address_of_each_region_and_family() -> None:
         *(("a", "192.0.2.1"), ("a", "::1")),
         *(("b", "192.0.2.1"), ("b", "::1")),
     ]
+
+
+async def test_a_proxy_is_not_asked_for_what_is_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer(b"here"))
+
+    async with scripted(serve) as port:
+        for host in ("127.0.0.1", "localhost"):
+            (found, *_) = await checks.api(f"http://{host}:{port}/")
+            assert found.verdict is checks.Verdict.PASS, found
+        assert await probe(f"http://some-words.localhost:{port}/") is None

@@ -8,8 +8,8 @@ import pytest
 
 from actors.supervisor.state_folder import StateFolder
 from actors.tally import Totals
-from actors.tools.running import Status
-from actors.tools.status import Look, Stats, as_json, in_words, look
+from actors.tools.running import Status, state_folder
+from actors.tools.status import Look, Stats, as_json, in_words, look, parser
 from tests.supervisor.test_state_folder import STATE
 
 STATS = Stats(
@@ -63,3 +63,22 @@ async def test_endpoint_that_nobody_serves_is_silence(tmp_path: Path) -> None:
     assert (await look(tmp_path, timeout=0.1)).status is Status.SILENT
     folder.release()
     assert (await look(tmp_path, timeout=0.1)).status is Status.NOT_RUNNING
+
+
+def test_tools_find_a_tunnel_in_the_folders_that_need_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEXO_HOME", str(tmp_path))
+    monkeypatch.delenv("TUNNEL_SUPERVISOR_STATE_DIR", raising=False)
+    unnamed = parser().parse_args([])
+    assert state_folder(unnamed) == tmp_path / "state"
+    first, second = StateFolder(tmp_path / "state"), StateFolder(tmp_path / "state")
+    first.acquire_usual()
+    second.acquire_usual()
+    assert state_folder(unnamed) == tmp_path / "state"
+    assert str(tmp_path / "state-2") in capsys.readouterr().err, "the other one is named"
+    first.release()
+    assert state_folder(unnamed) == tmp_path / "state-2"
+    assert state_folder(parser().parse_args(["--state-dir", "/x"])) == Path("/x")
+    assert capsys.readouterr().err == ""
+    second.release()
