@@ -69,7 +69,6 @@ class Bbr:
         self.mss = mss
         self.rate = DeliveryRate()
         self._rng = rng
-        self._min_pipe = p.MIN_PIPE_PACKETS * mss
 
         # 4.2: what comes out
         self.cwnd = p.INITIAL_PACKETS * mss
@@ -132,6 +131,11 @@ class Bbr:
         self._probe_up_rounds = 0
         self._probe_up_acks = 0
         self._probe_up_cnt = math.inf
+
+    @property
+    def _min_pipe(self) -> int:
+        """The least window in bytes. `mss` grows as the path's size is found."""
+        return p.MIN_PIPE_PACKETS * self.mss
 
     # --- what happens ---
 
@@ -521,7 +525,8 @@ class Bbr:
     def _set_pacing_rate_with_gain(self, gain: float) -> None:
         rate = gain * self.bw * (1.0 - p.PACING_MARGIN)
         if rate > 0.0 and (self.full_bw_reached or rate > self.pacing_rate):
-            self.pacing_rate = rate
+            # Not slower than the least window each round trip: below that, the window alone sets the pace.
+            self.pacing_rate = max(rate, self._min_pipe / max(self.min_rtt, p.SHORTEST_RTT))
 
     # --- 4.6.4: the window ---
 
