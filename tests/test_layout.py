@@ -89,6 +89,7 @@ TESTED_WITH = {
     "local_edge/tls.py": "quic_worker/test_connection.py",
     "metrics/process_wide.py": "test_manager.py",
     "metrics/prometheus.py": "metrics/test_exposition.py",
+    "quic_worker/engines/aioquic_credit.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_engine.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_tls.py": "quic_worker/engines/test_key_exchange.py",
     "quic_worker/engines/hybrid.py": "quic_worker/engines/test_key_exchange.py",

@@ -121,6 +121,7 @@ class Bbr:
         self._full_bw_now = False
         self._full_bw = 0.0
         self._full_bw_count = 0
+        self._drain_start_round = 0
 
         # 4.3.3: probing for bandwidth
         self._ack_phase = AckPhase.STOPPING
@@ -214,13 +215,11 @@ class Bbr:
     # --- 4.3.1, 4.3.2: Startup and Drain ---
 
     def _check_full_bw_reached(self, rs: RateSample) -> None:
-        if self._full_bw_now or rs.is_app_limited:
+        if self._full_bw_now or not self._round_start or rs.is_app_limited:
             return
         if rs.delivery_rate >= self._full_bw * p.STARTUP_FULL_BW_GROWTH:
             self._reset_full_bw()
             self._full_bw = rs.delivery_rate
-            return
-        if not self._round_start:
             return
         self._full_bw_count += 1
         self._full_bw_now = self._full_bw_count >= p.STARTUP_FULL_BW_ROUNDS
@@ -234,6 +233,7 @@ class Bbr:
     def _check_startup_done(self) -> None:
         if self.state is State.STARTUP and self.full_bw_reached:
             self.state = State.DRAIN
+            self._drain_start_round = self._round
 
     def _check_startup_high_loss(self, too_high: bool) -> None:
         """At the end of a round; `too_high`: too much of it was lost."""
@@ -242,7 +242,12 @@ class Bbr:
             self.inflight_longterm = math.floor(max(self._bdp(self.max_bw), self._inflight_latest))
 
     def _check_drain_done(self, now: float) -> None:
-        if self.state is State.DRAIN and self.rate.in_flight <= self._inflight(self.max_bw, 1.0):
+        if self.state is not State.DRAIN:
+            return
+        # The bandwidth may have been overestimated, or may have fallen since: then the queue never looks drained, and
+        # only the next cycle forgets what Startup saw.
+        is_too_long = self._round > self._drain_start_round + p.DRAIN_MAX_ROUNDS
+        if is_too_long or self.rate.in_flight <= self._inflight(self.max_bw, 1.0):
             self._start_probe_bw_down(now)
 
     # --- 4.3.3: ProbeBW ---

@@ -8,6 +8,9 @@ STARTUP_PACING_GAIN: Final = 2.77
 DRAIN_PACING_GAIN: Final = 0.5
 """Takes out in a round what Startup has put into the queue."""
 
+DRAIN_MAX_ROUNDS: Final = 3
+"""Rounds after which Drain ends, drained or not."""
+
 DEFAULT_CWND_GAIN: Final = 2.0
 """Bandwidth-delay products that may be in flight: one of data, one of acknowledgements that come late."""
 

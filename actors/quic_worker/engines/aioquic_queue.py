@@ -1,8 +1,8 @@
 """aioquic's connection without work for streams that have nothing to do.
 
-For each packet that it sends, aioquic looks at every open stream twice: does its receive limit need announcing, and has
-it anything to send? A thousand idle WebSockets would cost more than the packet. `QueuedConnection` leaves the writing to
-aioquic, and shows it only the streams that matter.
+For each packet that it sends, aioquic looks at every open stream twice: does its receive limit need announcing, and
+has it anything to send? A thousand idle WebSockets would cost more than the packet. `QueuedConnection` leaves the
+writing to aioquic, and shows it only the streams that matter.
 """
 
 from typing import Any, Final
