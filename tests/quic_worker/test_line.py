@@ -1,6 +1,8 @@
 """A worker's connection on lines as users have them, in virtual time: what visitors send, and what they get."""
 
+import itertools
 import random
+import time
 from typing import Any
 
 import pytest
@@ -97,26 +99,60 @@ def quic(connection: Connection) -> Any:
     return connection.engine._connection  # type: ignore[attr-defined]
 
 
+def change_ids(line: Line) -> dict[Connection, int]:
+    """From now on both ends take another of the other's ids for each batch, and retire the last; how often they did."""
+    changes = dict.fromkeys((line.client, line.server), 0)
+
+    def change(connection: Connection) -> None:
+        engine = quic(connection)
+        if engine._handshake_confirmed:
+            changes[connection] += bool(engine._peer_cid_available)
+            engine.change_connection_id()
+
+    line.before_sending = change
+    return changes
+
+
+def serve(line: Line, dice: random.Random, rounds: int) -> None:
+    """Requests of any size, some at once, each answered; ten milliseconds a round."""
+    requests: list[Far] = []
+    for _ in range(rounds):
+        requests += (line.request(dice.randrange(10_000)) for _ in range(dice.randrange(4)))
+        line.settle(0.01)
+    assert line.wait(lambda: all(request.ended for request in requests), 30.0)
+    assert {request.received for request in requests} == {20_000}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("loss", "reorder"), [(0.0, 0.0), (0.02, 0.1)])
 async def test_peer_that_takes_another_of_our_ids_for_each_packet(seed: int, loss: float, reorder: float) -> None:
     """It retires them and asks for more, under load both ways; and so do we with its own."""
     line = Line(rtt=0.02, loss=loss, reorder=reorder, megabits=20.0, answer=20_000, seed=seed)
-    changes = dict.fromkeys((line.client, line.server), 0)
-
-    def change(connection: Connection) -> None:
-        engine = quic(connection)
-        changes[connection] += len(engine._peer_cid_available) > 0
-        engine.change_connection_id()
-
-    line.before_sending = change
-    dice = random.Random(seed)
-    requests: list[Far] = []
-    for _ in range(40):
-        requests += (line.request(dice.randrange(10_000)) for _ in range(dice.randrange(4)))
-        line.settle(0.01)
-    assert line.wait(lambda: all(request.ended for request in requests), 30.0)
-    assert {request.received for request in requests} == {20_000}
+    changes = change_ids(line)
+    serve(line, random.Random(seed), 40)
     assert min(changes.values()) > 50
-    assert not line.faults
+
+
+@pytest.mark.slow
+@pytest.mark.row("L3")
+async def test_soak_with_ids_retired_all_the_time(soak: float) -> None:
+    """Load for `--soak` seconds, on one line after the other, each of another kind; no connection is lost."""
+    end = time.monotonic() + soak
+    for seed in itertools.count():
+        dice = random.Random(seed)
+        line = Line(
+            rtt=dice.uniform(0.001, 0.1),
+            loss=dice.choice((0.0, 0.01, 0.03)),
+            reorder=dice.choice((0.0, 0.05, 0.2)),
+            megabits=dice.uniform(5.0, 50.0),
+            congestion_control=dice.choice(("bbr", "cubic")),
+            answer=20_000,
+            seed=seed,
+        )
+        change_ids(line)
+        for _ in range(20):
+            serve(line, dice, 20)
+            line.accepted.clear()
+            if time.monotonic() > end:
+                return

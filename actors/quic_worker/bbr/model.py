@@ -1,4 +1,4 @@
-"""The state machine of BBR (section 4.3 ff. of the draft), and the window and pacing rate that come of it. Pure.
+"""The state machine of BBR (section 5.3 ff. of the draft), and the window and pacing rate that come of it. Pure.
 
 Startup → Drain → ProbeBW (Down → Cruise → Refill → Up → Down …), with a short ProbeRTT now and then. Names are the
 draft's; sections are named where they begin. What differs from it stands in `parameters.py`.
@@ -27,7 +27,7 @@ class State(enum.Enum):
 
 
 class AckPhase(enum.Enum):
-    """What the acknowledgements that come now tell about a probe (section 4.3.3.6)."""
+    """What the acknowledgements that come now tell about a probe (section 5.3.3.9)."""
 
     STARTING = enum.auto()
     FEEDBACK = enum.auto()
@@ -52,9 +52,9 @@ CWND_GAIN: Final = dict.fromkeys(State, p.DEFAULT_CWND_GAIN) | {
 
 _PROBE_BW: Final = (State.PROBE_BW_DOWN, State.PROBE_BW_CRUISE, State.PROBE_BW_REFILL, State.PROBE_BW_UP)
 
-_PROBING: Final = (State.STARTUP, State.DRAIN, State.PROBE_BW_REFILL, State.PROBE_BW_UP, State.PROBE_BW_DOWN)
-"""States that look for more, or drain what was queued by that (see `parameters.LOSSY_ROUNDS`): what is lost in them is
-no reason to do less at once."""
+_PROBING: Final = (State.STARTUP, State.PROBE_BW_REFILL, State.PROBE_BW_UP, State.PROBE_BW_DOWN)
+"""States that look for more, and the one that drains what a probe has queued (see `parameters.LOSSY_ROUNDS`): what is
+lost in them is no reason to do less at once."""
 
 
 class Bbr:
@@ -70,7 +70,7 @@ class Bbr:
         self.rate = DeliveryRate()
         self._rng = rng
 
-        # 4.2: what comes out
+        # 5.6: what comes out
         self.cwnd = p.INITIAL_PACKETS * mss
         self.pacing_rate = p.STARTUP_PACING_GAIN * self.cwnd / p.INITIAL_RTT
         self._has_seen_rtt = False
@@ -79,7 +79,7 @@ class Bbr:
         self._cwnd_limited = False
         """Whether the window, and nothing else, held packets back in this round."""
 
-        # 4.5: the model
+        # 5.5: the model
         self.state = State.STARTUP
         self._max_bw = WindowedMax(p.MAX_BW_FILTER_CYCLES)
         self._cycle = 0
@@ -99,14 +99,14 @@ class Bbr:
         self.inflight_longterm = math.inf
         """Whole bytes once it is known: `cwnd` reaches it, or nothing would ever raise it."""
 
-        # 4.5.1: rounds
+        # 5.5.1: rounds
         self._next_round_delivered = 0
         self._round_start = False
         self._round = 0
         self._round_min_rtt = self._round_rtt = math.inf
         """The least round trip of the round that runs, and of the last one that ended."""
 
-        # 4.5.10: signals of congestion
+        # 5.5.10: signals of congestion
         self._loss_in_round = False
         self._lossy_rounds = 0
         """Rounds in a row that lost too much."""
@@ -116,14 +116,14 @@ class Bbr:
         self._loss_round_delivered = 0
         self._loss_round_start = False
 
-        # 4.3.1.2: whether the pipe is full
+        # 5.3.1.2: whether the pipe is full
         self.full_bw_reached = False
         self._full_bw_now = False
         self._full_bw = 0.0
         self._full_bw_count = 0
         self._drain_start_round = 0
 
-        # 4.3.3: probing for bandwidth
+        # 5.3.3: probing for bandwidth
         self._ack_phase = AckPhase.STOPPING
         self._bw_probe_samples = False
         self._bw_probe_wait = 0.0
@@ -161,7 +161,7 @@ class Bbr:
         self.rate.discarded(packet)
 
     def on_lost(self, packet: SentPacket, now: float) -> None:
-        """A packet counts as lost (BBRHandleLostPacket, section 4.5.10.3)."""
+        """A packet counts as lost (BBRHandleLostPacket, section 5.5.10.2)."""
         self.rate.found_lost(packet)
         self._lost_in_round += packet.size
         if not self._bw_probe_samples:
@@ -186,7 +186,7 @@ class Bbr:
         """Nothing got through for long (RFC 9002 section 7.6): begin again from the least window."""
         self.cwnd = self._min_pipe
 
-    # --- 4.2.1, 4.2.2: the model, and what comes of it ---
+    # --- 5.2.3: the model, and what comes of it ---
 
     def _update_model_and_state(self, rs: RateSample, now: float) -> None:
         self._update_latest_delivery_signals(rs)
@@ -212,7 +212,7 @@ class Bbr:
         self.send_quantum = max(2 * self.mss, min(quantum, p.MAX_SEND_QUANTUM))
         self._set_cwnd(rs)
 
-    # --- 4.3.1, 4.3.2: Startup and Drain ---
+    # --- 5.3.1, 5.3.2: Startup and Drain ---
 
     def _check_full_bw_reached(self, rs: RateSample) -> None:
         if self._full_bw_now or not self._round_start or rs.is_app_limited:
@@ -250,7 +250,7 @@ class Bbr:
         if is_too_long or self.rate.in_flight <= self._inflight(self.max_bw, 1.0):
             self._start_probe_bw_down(now)
 
-    # --- 4.3.3: ProbeBW ---
+    # --- 5.3.3: ProbeBW ---
 
     def _start_probe_bw_down(self, now: float) -> None:
         self._reset_congestion_signals()
@@ -320,7 +320,7 @@ class Bbr:
     def _target_inflight(self) -> float:
         return min(self._bdp(self.bw), float(self.cwnd))
 
-    # --- 4.5.9, 4.3.3.6: the bound for the long term ---
+    # --- 5.3.3.9, 5.5.10.2: the bound for the long term ---
 
     def _adapt_longterm_model(self, rs: RateSample, now: float) -> None:
         if self._ack_phase is AckPhase.STARTING and self._round_start:
@@ -380,7 +380,7 @@ class Bbr:
         lost_prefix = (threshold * inflight_prev - lost_prev) / (1.0 - threshold)
         return inflight_prev + max(lost_prefix, 0.0)
 
-    # --- 4.3.4: ProbeRTT ---
+    # --- 5.3.4: ProbeRTT ---
 
     def _update_min_rtt(self, rs: RateSample, now: float) -> None:
         self._probe_rtt_expired = now > self._probe_rtt_min_stamp + p.PROBE_RTT_INTERVAL
@@ -434,7 +434,7 @@ class Bbr:
     def _probe_rtt_cwnd(self) -> int:
         return max(int(self._bdp(self.bw) * p.PROBE_RTT_CWND_GAIN), self._min_pipe)
 
-    # --- 4.3.5: after a time without anything to send ---
+    # --- 5.4: after a time without anything to send ---
 
     def _handle_restart_from_idle(self, now: float) -> None:
         self._idle_restart = True
@@ -444,7 +444,7 @@ class Bbr:
         elif self.state is State.PROBE_RTT:
             self._check_probe_rtt_done(now)
 
-    # --- 4.5.1: rounds ---
+    # --- 5.5.1: rounds ---
 
     def _start_round(self) -> None:
         self._next_round_delivered = self.rate.delivered
@@ -465,7 +465,7 @@ class Bbr:
             self._loss_in_round = self._lossy_rounds >= p.LOSSY_ROUNDS
             self._lost_in_round = self._acked_in_round = 0
 
-    # --- 4.5.2: bandwidth ---
+    # --- 5.5.5: bandwidth ---
 
     @property
     def max_bw(self) -> float:
@@ -482,7 +482,7 @@ class Bbr:
         if rs.delivery_rate > 0 and (rs.delivery_rate >= self.max_bw or not rs.is_app_limited):
             self._max_bw.update(rs.delivery_rate, self._cycle)
 
-    # --- 4.5.5: acknowledgements that come in lumps ---
+    # --- 5.5.9: acknowledgements that come in lumps ---
 
     def _update_ack_aggregation(self, rs: RateSample, now: float) -> None:
         expected = self.bw * (now - self._extra_acked_since)
@@ -492,9 +492,10 @@ class Bbr:
             expected = 0.0
         self._extra_acked_delivered += rs.newly_acked
         extra = min(self._extra_acked_delivered - expected, self.cwnd)
+        self._extra_acked.length = p.EXTRA_ACKED_FILTER_ROUNDS if self.full_bw_reached else 1
         self._extra_acked.update(extra, self._round)
 
-    # --- 4.5.10: the bounds for the short term ---
+    # --- 5.5.10: the bounds for the short term ---
 
     def _reset_congestion_signals(self) -> None:
         self._loss_in_round = False
@@ -525,7 +526,7 @@ class Bbr:
             self.inflight_shortterm = max(float(self._inflight_latest), p.BETA * self.inflight_shortterm)
         self._loss_in_round = False
 
-    # --- 4.6.2: the pacing rate ---
+    # --- 5.6.2: the pacing rate ---
 
     def _set_pacing_rate_with_gain(self, gain: float) -> None:
         rate = gain * self.bw * (1.0 - p.PACING_MARGIN)
@@ -533,13 +534,13 @@ class Bbr:
             # Not slower than the least window each round trip: below that, the window alone sets the pace.
             self.pacing_rate = max(rate, self._min_pipe / max(self.min_rtt, p.SHORTEST_RTT))
 
-    # --- 4.6.4: the window ---
+    # --- 5.6.4: the window ---
 
     def _bdp(self, bw: float) -> float:
         return p.INITIAL_PACKETS * self.mss if math.isinf(self.min_rtt) else bw * self.min_rtt
 
     def _quantized(self, inflight: float) -> float:
-        inflight = max(inflight, 3.0 * self.send_quantum, float(self._min_pipe))
+        inflight = max(inflight, p.OFFLOAD_BUDGET_QUANTA * self.send_quantum, float(self._min_pipe))
         return inflight + 2 * self.mss if self.state is State.PROBE_BW_UP else inflight
 
     def _inflight(self, bw: float, gain: float) -> float:
