@@ -492,7 +492,6 @@ class Bbr:
             expected = 0.0
         self._extra_acked_delivered += rs.newly_acked
         extra = min(self._extra_acked_delivered - expected, self.cwnd)
-        self._extra_acked.length = p.EXTRA_ACKED_FILTER_ROUNDS if self.full_bw_reached else 1
         self._extra_acked.update(extra, self._round)
 
     # --- 5.5.10: the bounds for the short term ---
