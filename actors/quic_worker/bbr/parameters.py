@@ -113,9 +113,9 @@ and 8 ms of p95 round trip; 100 Mbit/s and 10 ms, 99 % and 16 ms); the three are
 # - The pacing rate is never below the least window each round trip (`Bbr._set_pacing_rate_with_gain`; the draft has no
 #   least rate). A worker that only receives sends samples of 40 bytes; a rate of 400 bytes a second came of them, and
 #   the connection was silent until it was given up.
-# - Aggregation of acknowledgements is a maximum over ten rounds in Startup too; the draft takes one (section 5.5.9). With
-#   one, a flow that comes late to a line of 10 Mbit/s and 100 ms shares it less evenly (Jain's index of a minute: 0.89,
-#   and 0.92 with ten).
+# - Aggregation of acknowledgements is a maximum over ten rounds in Startup too; the draft takes one (section 5.5.9).
+#   With one, a flow that comes late to a line of 10 Mbit/s and 100 ms shares it less evenly (Jain's index of a minute:
+#   0.89, and 0.92 with ten).
 # - ProbeRTT does not begin the wait for the next probe anew (`Bbr._check_probe_rtt_done`).
 # - No precautionary probing (section 5.3.3.6: after a probe that lost too much, the next one stops at the long-term
 #   bound and goes on a round later). Here a probe loses too much only when a queue and `LEAST_LOSSES` come together.
