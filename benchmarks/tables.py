@@ -111,12 +111,13 @@ async def direct(port: int) -> AsyncIterator[Row]:
 
 
 async def links(client: Client, port: int, seed: int) -> AsyncIterator[Row]:
-    """One large response over each link, MB a second of its body."""
+    """One large response, and one large request, over each link: MB a second of its body."""
     for link in LINKS:
-        async with _over(client, port, link, seed) as (one, relay):
-            answer = await one.edge.ask("download", streams=1, size=LARGE)
-            busy = float(await relay.finish())
-        yield Row("links", str(link), client.name, LARGE / answer["seconds"] / 1e6, "MB/s", busy)
+        for kind, what in (("download", str(link)), ("upload", f"{link}, upload")):
+            async with _over(client, port, link, seed) as (one, relay):
+                answer = await one.edge.ask(kind, streams=1, size=LARGE)
+                busy = float(await relay.finish())
+            yield Row("links", what, client.name, LARGE / answer["seconds"] / 1e6, "MB/s", busy)
 
 
 async def mixed(client: Client, port: int, seed: int) -> AsyncIterator[Row]:

@@ -38,6 +38,7 @@ class ServerConnection(Connection):
             accept=self.session.accept,
             on_handshake=self.session.handshake_completed,
             on_closed=self._forget,
+            on_fault=self._failed,
         )
 
     def _send_if_served(self, datagrams: list[Datagram]) -> None:
@@ -58,6 +59,11 @@ class ServerConnection(Connection):
     def _forget(self, why: Closed) -> None:
         self._server.forget(self)
         self.session.closed(why)
+
+    def _failed(self, error: BaseException) -> None:
+        self._forget(Closed(0, f"internal fault: {error!r}", is_application=False))
+        if not isinstance(error, UnknownServerName):  # that one is met with silence
+            self._loop.call_exception_handler({"message": "fault in the QUIC engine", "exception": error})
 
 
 class Session(Protocol):
@@ -126,10 +132,7 @@ class QuicServer:
             if connection is not None and not connection.frozen:
                 by_connection.setdefault(connection, []).append((data, address))
         for connection, datagrams in by_connection.items():
-            try:
-                connection.receive(datagrams)
-            except UnknownServerName:
-                self.forget(connection)
+            connection.receive(datagrams)
             if not connection.edge_engine.has_begun:
                 self.forget(connection)
 

@@ -13,14 +13,14 @@ from aioquic._buffer import Buffer
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from actors.quic_worker.engines import hybrid
-from actors.quic_worker.engines.aioquic_fast import FastConnection
+from actors.quic_worker.engines.aioquic_credit import CreditedConnection
 
 
 class UnknownServerName(Exception):
     """The client wants a server that is not here. The edge answers nothing."""
 
 
-class EdgeConnection(FastConnection):
+class EdgeConnection(CreditedConnection):
     """The server's end of a QUIC connection, with `EdgeContext` as its TLS."""
 
     server_names: Collection[str] = ()

@@ -6,7 +6,7 @@
     udp.py         the UDP socket: batches of datagrams in and out
     connection.py  one QUIC connection on an event loop: timer, streams, back-pressure
     engine.py      what a QUIC engine must offer
-    engines/       the two that there are: aioquic, made fast, and qh3
+    engines/       the two that there are: aioquic and qh3
     bbr/           a congestion controller that models the path (pure); aioquic's
     control.py     the control stream: RPC to the edge
     streams.py     what to do with a stream that the edge opens

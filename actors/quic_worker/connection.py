@@ -65,7 +65,7 @@ class Stream:
         if not self.sending:
             return
         engine = self._connection.engine
-        engine.send(self.id, data, fin)
+        self._connection.enter(engine.send, self.id, data, fin)
         self._connection.transmit_soon()
         if fin:
             self._end(sending=True)
@@ -78,7 +78,7 @@ class Stream:
     def reset(self, error_code: int = 0) -> None:
         """Give up sending (RESET_STREAM): the peer must not take what it got for the whole."""
         if self.sending:
-            self._connection.engine.reset(self.id, error_code)
+            self._connection.enter(self._connection.engine.reset, self.id, error_code)
             self._connection.transmit_soon()
             self._end(sending=True)
 
@@ -87,14 +87,14 @@ class Stream:
         if self._receiving and self._wanted:
             self._wanted = False
             engine = self._connection.engine
-            engine.stop(self.id, error_code)
+            self._connection.enter(engine.stop, self.id, error_code)
             engine.discard(self.id)
             self._connection.transmit_soon()
 
     def consumed(self, count: int) -> None:
         """`count` received bytes are dealt with: the peer may send as many more."""
         if self._wanted and not self._released:
-            self._connection.engine.consumed(self.id, count)
+            self._connection.enter(self._connection.engine.consumed, self.id, count)
             self._connection.transmit_soon()
 
     def _end(self, *, sending: bool = False, receiving: bool = False) -> None:
@@ -144,7 +144,11 @@ class Stream:
 
 
 class Connection:
-    """One QUIC connection. `accept` is called with every stream that the peer opens, and sets its handler."""
+    """One QUIC connection. `accept` is called with every stream that the peer opens, and sets its handler.
+
+    A fault in the engine leaves a connection that nobody can trust. Whichever callback it comes out of, the connection
+    is closed, as far as its handlers are concerned, and `on_fault` is told.
+    """
 
     def __init__(
         self,
@@ -154,6 +158,7 @@ class Connection:
         accept: Callable[[Stream], None],
         on_handshake: Callable[[], None],
         on_closed: Callable[[Closed], None],
+        on_fault: Callable[[BaseException], None],
     ) -> None:
         self.engine = engine
         self._loop = asyncio.get_running_loop()
@@ -161,26 +166,53 @@ class Connection:
         self._accept = accept
         self._on_handshake = on_handshake
         self._on_closed = on_closed
+        self._on_fault = on_fault
         self._streams: dict[int, Stream] = {}
         self._watched: dict[int, Stream] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._transmit_scheduled = False
         self._flushed: asyncio.Future[None] | None = None
+        self._has_failed = False
         self.is_closed = False
 
     # --- for the owner ---
 
     def connect(self, address: Address) -> None:
         """Begin the handshake (client)."""
+        self.enter(self._connect, address)
+
+    def _connect(self, address: Address) -> None:
         self.engine.connect(address, self._loop.time())
         self.transmit()
 
     def receive(self, datagrams: list[Datagram]) -> None:
         """Take a batch of datagrams: all are read before anything is delivered, and that before anything is sent."""
+        self.enter(self._received, datagrams)
+
+    def _received(self, datagrams: list[Datagram]) -> None:
         self.engine.receive(datagrams, self._loop.time())
         self.engine.deliver(self)
         self.transmit()
+
+    def enter(self, act: Callable[..., object], *arguments: object) -> None:
+        """Let the engine work: the way in for datagrams, for the timer, and for what streams send."""
+        if not self._has_failed:
+            self._attempt(act, *arguments)
+
+    def _attempt(self, act: Callable[..., object], *arguments: object) -> None:
+        try:
+            act(*arguments)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of qh3's native part is no Exception
+            if self._has_failed:
+                return  # it is no news
+            self._has_failed = True
+            try:
+                self._end_streams()
+            finally:
+                self._on_fault(error)
 
     def open_stream(self, make_handler: Callable[[Stream], StreamHandler]) -> Stream:
         """Open a stream of ours."""
@@ -191,11 +223,14 @@ class Connection:
 
     def ping(self) -> None:
         """Send a PING."""
-        self.engine.ping()
+        self.enter(self.engine.ping)
         self.transmit_soon()
 
     def close(self, error_code: int = 0, reason: str = "") -> None:
-        """Close the connection, and tell the peer so at once."""
+        """Close the connection, and tell the peer so at once; after a fault too, if the engine still can."""
+        self._attempt(self._close, error_code, reason)
+
+    def _close(self, error_code: int, reason: str) -> None:
         self.engine.close(error_code, reason)
         self.transmit()
 
@@ -205,7 +240,7 @@ class Connection:
         """Send what is due once the present callback is over: many small writes make one batch."""
         if not self._transmit_scheduled:
             self._transmit_scheduled = True
-            self._loop.call_soon(self._scheduled_transmit)
+            self._loop.call_soon(self.enter, self._scheduled_transmit)
 
     def _scheduled_transmit(self) -> None:
         if self._transmit_scheduled:
@@ -228,7 +263,7 @@ class Connection:
         if self.is_closed:
             return
         self._flushed = self._loop.create_future()
-        self.transmit()
+        self.enter(self.transmit)
         await self._flushed
 
     def _set_timer(self) -> None:
@@ -240,7 +275,7 @@ class Connection:
             self._timer.cancel()
             self._timer = None
         if due is not None:
-            self._timer = self._loop.call_at(due, self._expired)
+            self._timer = self._loop.call_at(due, self.enter, self._expired)
             self._timer_at = due  # not every loop's handles say so
 
     def _expired(self) -> None:
@@ -271,7 +306,7 @@ class Connection:
         stream = self._streams.get(stream_id)
         if stream is None:
             stream = self._streams[stream_id] = Stream(self, stream_id)
-            self._accept(stream)
+            self._guarded(stream, self._accept, stream)
         return stream
 
     # --- for the engine (EngineListener) ---
@@ -282,16 +317,21 @@ class Connection:
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
         if stream_id & _UNIDIRECTIONAL:
             self.engine.consumed(stream_id, len(data))  # the protocol has none: nobody listens
+            if fin:
+                self.engine.discard(stream_id)
         else:
             stream = self._stream(stream_id)
             self._guarded(stream, stream.deliver, data, fin)
 
     def stream_reset(self, stream_id: int, error_code: int) -> None:
-        if (stream := self._known(stream_id)) is not None:
+        if stream_id & _UNIDIRECTIONAL:
+            self.engine.discard(stream_id)
+        elif (stream := self._known(stream_id)) is not None:
             self._guarded(stream, stream.peer_reset)
 
     def stop_sending(self, stream_id: int, error_code: int) -> None:
-        if (stream := self._known(stream_id)) is not None:
+        # We open no unidirectional stream: there is none that the peer could stop.
+        if not stream_id & _UNIDIRECTIONAL and (stream := self._known(stream_id)) is not None:
             self._guarded(stream, stream.peer_stop)
 
     def _known(self, stream_id: int) -> Stream | None:
@@ -308,24 +348,31 @@ class Connection:
             act(*arguments)
         except Exception as error:
             self._loop.call_exception_handler({"message": f"fault in stream {stream.id}", "exception": error})
-            stream.reset()
-            stream.stop()
+            if not self.is_closed:
+                stream.reset()
+                stream.stop()
 
     def closed(self, why: Closed) -> None:
         if self.is_closed:
             return
+        try:
+            self._end_streams()
+        finally:
+            self._on_closed(why)
+
+    def _end_streams(self) -> None:
+        """The connection is gone: nobody need wait for it any more."""
         self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._flushed is not None and not self._flushed.done():
             self._flushed.set_result(None)
         for stream in list(self._streams.values()):
-            stream.peer_reset()
-            stream.peer_stop()
-        self._on_closed(why)
+            self._guarded(stream, stream.peer_reset)
+            self._guarded(stream, stream.peer_stop)
 
     def connection_id_issued(self, connection_id: bytes) -> None:
         """Of interest to a server with many connections on one socket only."""
 
     def connection_id_retired(self, connection_id: bytes) -> None:
-        """As above."""
+        """Likewise."""

@@ -21,6 +21,7 @@ def open_connection(
     accept: Callable[[Stream], None],
     on_handshake: Callable[[], None],
     on_closed: Callable[[Closed], None],
+    on_fault: Callable[[BaseException], None],
 ) -> tuple[UdpSocket, Connection]:
     """Make the two; `Connection.connect(address_of(edge))` sends the first flight. `ca_file` replaces the trust roots.
 
@@ -35,7 +36,10 @@ def open_connection(
         ca_file=ca_file or trust.system_roots(),
         ca_data=None if ca_file else trust.edge_roots(),
     )
-    return udp, Connection(engine, udp.send, accept=accept, on_handshake=on_handshake, on_closed=on_closed)
+    connection = Connection(
+        engine, udp.send, accept=accept, on_handshake=on_handshake, on_closed=on_closed, on_fault=on_fault
+    )
+    return udp, connection
 
 
 def address_of(edge: EdgeAddress) -> Address:

@@ -151,6 +151,7 @@ class Worker:
                 accept=self._accept,
                 on_handshake=self._handshake.set,
                 on_closed=self._closed,
+                on_fault=self._engine_failed,
             )
         except OSError as error:
             raise _End(WorkerEnd.DIAL_FAILED, f"cannot open a UDP socket: {error.strerror}") from error
@@ -180,13 +181,14 @@ class Worker:
         return connection
 
     def _receive(self, batch: list[Datagram]) -> None:
-        """Datagrams of the edge. A fault in the engine leaves a connection that nobody can trust: it ends."""
+        """Datagrams of the edge."""
         assert self._connection is not None
-        try:
-            self._connection.receive(batch)
-        except Exception as error:
-            self._log.error("internal fault in the QUIC engine", exc_info=error)
-            self._end_with(_End(WorkerEnd.CONNECTION_LOST, f"internal fault in the QUIC engine: {error!r}"))
+        self._connection.receive(batch)
+
+    def _engine_failed(self, error: BaseException) -> None:
+        """A fault in the engine leaves a connection that nobody can trust: the worker ends."""
+        self._log.error("internal fault in the QUIC engine", exc_info=error)
+        self._end_with(_End(WorkerEnd.CONNECTION_LOST, f"internal fault in the QUIC engine: {error!r}"))
 
     def _open_control(self, connection: Connection) -> ControlStream:
         controls: list[ControlStream] = []

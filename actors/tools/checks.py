@@ -201,6 +201,7 @@ async def quic(address: EdgeAddress, ca_file: str | None) -> Finding:
         accept=lambda stream: stream.reset(),
         on_handshake=lambda: end(""),
         on_closed=lambda why: end(why.reason or f"error {why.error_code:#x}"),
+        on_fault=lambda error: end(f"internal fault: {error!r}"),
     )
     try:
         connection.connect(address_of(address))

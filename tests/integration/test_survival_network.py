@@ -265,6 +265,18 @@ async def test_datagrams_become_as_large_as_the_path_takes(state: Path, size: in
 
 
 @pytest.mark.row("N1")
+@pytest.mark.parametrize("milliseconds", [10, 40, 100, 250])
+async def test_uploads_on_a_long_link(state: Path, milliseconds: int) -> None:
+    """What a worker acknowledges must not silence it: the second upload, and a page after it, find it as it was."""
+    link = UdpProxy(udp_proxy.chain(udp_proxy.rate_limit(20e6, queue=200), udp_proxy.delay(milliseconds / 2000)))
+    async with uvicorn_origin() as port, trial(port, state, link=link) as made:
+        for _ in range(2):
+            await upload(made, LONG // 2)
+        await download(made, SHORT)
+        assert await registrations(made) == 1
+
+
+@pytest.mark.row("N1")
 async def test_link_by_satellite(state: Path) -> None:
     """750 ms for a round trip."""
     link = UdpProxy(udp_proxy.delay(0.375))

@@ -106,6 +106,28 @@ def test_rate_falls_to_a_tenth_and_comes_back() -> None:
     assert flow.throughput(25.0, 40.0) >= 0.9 * RATE
 
 
+@pytest.mark.parametrize(("queue", "most_lost"), [(1, 0.15), (20, 0.0)])
+def test_rate_falls_to_a_fifth_after_startup(queue: int, most_lost: float) -> None:
+    """Token buckets, "power boost", a second user: Drain ends though the queue never looks drained."""
+    flow = Flow(BbrController())
+    path = Path(5 * RATE, RTT, queue=queue * 5 * RATE * RTT)
+    drain = [0.0, 0.0]
+    """When it began, and when it was last seen."""
+
+    def look() -> None:
+        if model(flow).state is State.DRAIN:
+            drain[:] = [drain[0] or path.now, path.now]
+            path.rate = RATE
+
+    for tick in range(10_000):
+        path.at(tick / 1000, look)
+    path.run([flow], 10.0)
+    assert drain[1] - drain[0] <= 2.0, "three rounds, at the round trip of the full queue"
+    assert flow.throughput(drain[1], 10.0) >= 0.9 * RATE
+    assert flow.rtt(0.5, 8.0, 10.0) <= 2 * RTT, "what Startup saw is forgotten two cycles later"
+    assert flow.lost <= most_lost * flow.sent
+
+
 def test_longer_way() -> None:
     path = Path(RATE, RTT, queue=2 * RATE * RTT)
     path.at(10.0, lambda: setattr(path, "rtt", 3 * RTT))

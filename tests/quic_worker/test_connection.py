@@ -1,10 +1,11 @@
 """A connection between two engines in memory: streams, credit, back-pressure, ends."""
 
 import asyncio
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from aioquic._buffer import Buffer
@@ -85,12 +86,12 @@ class Clock:
     def time(self) -> float:
         return self.now
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        self.soon.append(callback)
+    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
+        self.soon.append(functools.partial(callback, *arguments))
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
         loop = asyncio.get_running_loop()
-        return asyncio.TimerHandle(when, callback, (), loop)
+        return asyncio.TimerHandle(when, callback, arguments, loop)
 
     def create_future(self) -> asyncio.Future[None]:
         return asyncio.get_running_loop().create_future()
@@ -156,7 +157,10 @@ class Pair:
         def send(datagrams: list[Datagram]) -> None:
             queue.extend(data for data, _ in datagrams)
 
-        connection = Connection(engine, send, accept=accept, on_handshake=lambda: None, on_closed=closed)
+        def fail(error: BaseException) -> None:
+            raise error
+
+        connection = Connection(engine, send, accept=accept, on_handshake=lambda: None, on_closed=closed, on_fault=fail)
         connection._loop = self.clock  # type: ignore[assignment]
         return connection
 
@@ -188,7 +192,7 @@ class Pair:
         if due > until:
             return False
         self.clock.now = max(self.clock.now, due)
-        connection._expired()
+        connection.enter(connection._expired)
         return True
 
 
@@ -471,6 +475,126 @@ async def test_fault_in_a_handler_costs_its_own_stream_alone() -> None:
     assert bytes(accepted[1].data) == b"good"
     assert sorted(bad.heard) == ["reset", "stop"]
     assert len(faults) == 1
+
+
+class Panic(BaseException):
+    """As qh3's native part raises it: no Exception."""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, Panic])
+@pytest.mark.parametrize("where", ["receive", "deliver", "datagrams", "expire", "send"])
+async def test_fault_in_the_engine_is_told_once_from_whichever_callback(
+    where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever waits on a stream is told too."""
+    accepted: list[Recorder] = []
+    faults: list[BaseException] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    pair.client._on_fault = faults.append
+    pair.server.open_stream(Recorder).write(b"request")
+    pair.settle()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pair.client.engine, where, fail)
+    for _ in range(3):  # each way in
+        accepted[0].stream.write(b"answer")
+        while pair.clock.soon:
+            pair.clock.soon.popleft()()
+        pair.client.receive([(b"datagram", SERVER)])
+        monkeypatch.setattr(pair.client.engine, "timer", lambda: pair.clock.now)
+        pair.client.enter(pair.client._expired)
+        pair.client.ping()
+    pair.client.close()
+    assert [type(fault) for fault in faults] == [error]
+    assert sorted(accepted[0].heard) == ["reset", "stop"]
+    assert pair.client.is_closed
+    async with asyncio.timeout(5):
+        await pair.client.flushed()
+
+
+async def test_handlers_that_raise_at_the_end_do_not_hide_that_it_has_ended() -> None:
+    accepted: list[Recorder] = []
+    faults: list[object] = []
+
+    class Faulty(Recorder):
+        def reset_received(self) -> None:
+            super().reset_received()
+            raise ZeroDivisionError
+
+    pair = Pair(lambda stream: accepted.append(Faulty(stream)))
+    pair.clock.call_exception_handler = faults.append  # type: ignore[attr-defined]
+    for _ in range(3):
+        pair.server.open_stream(Recorder).write(b"x")
+    pair.settle()
+    pair.server.close(7, "enough")
+    pair.settle(patience=10.0)
+    assert pair.closed == [Closed(7, "enough", True)]
+    assert [sorted(recorder.heard) for recorder in accepted] == [["reset", "stop"]] * 3
+    assert len(faults) == 3
+
+
+async def test_accept_that_raises_costs_its_own_stream_alone() -> None:
+    accepted: list[Recorder] = []
+    faults: list[object] = []
+
+    def accept(stream: Stream) -> None:
+        if not faults:
+            raise ZeroDivisionError
+        accepted.append(Recorder(stream))
+
+    pair = Pair(accept)
+    pair.clock.call_exception_handler = faults.append  # type: ignore[attr-defined]
+    bad = Recorder(pair.server.open_stream(Recorder))
+    bad.stream.write(b"bad")
+    pair.settle()
+    pair.server.open_stream(Recorder).write(b"good")
+    pair.settle()
+    assert bytes(accepted[0].data) == b"good"
+    assert sorted(bad.heard) == ["reset", "stop"]
+    assert len(faults) == 1
+
+
+@pytest.mark.parametrize("engines", [("aioquic", "aioquic"), ("qh3", "aioquic")], ids="-".join, indirect=True)
+@pytest.mark.parametrize("end", ["reset", "fin"])
+async def test_unidirectional_streams_of_the_peer_are_no_fault(end: str) -> None:
+    """There are none in the protocol: what they carry is thrown away, and they cost no credit, however they end."""
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream)))
+    server = pair.server.engine._connection  # type: ignore[attr-defined]
+    for _ in range(100):
+        number = server.get_next_available_stream_id(is_unidirectional=True)
+        server.send_stream_data(number, bytes(1000), end_stream=end == "fin")
+        pair.server.transmit()
+        pair.settle()
+        if end == "reset":
+            server.reset_stream(number, 7)
+            pair.server.transmit()
+            pair.settle()
+    pair.server.open_stream(Recorder).write(b"hello", fin=True)
+    pair.settle()
+    assert bytes(accepted[0].data) == b"hello"
+    assert not pair.closed
+
+
+@pytest.mark.parametrize("held", [qh3_engine.MAX_HELD - 1, qh3_engine.MAX_HELD, qh3_engine.MAX_HELD + 1000])
+async def test_end_that_comes_alone_while_nobody_reads_is_not_lost(held: int) -> None:
+    """An origin that takes its time with the whole of an upload in hand: it must hear that this was all."""
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=False)))
+    opened = pair.server.open_stream(Recorder)
+    opened.write(bytes(held))
+    pair.settle()
+    opened.write(b"", fin=True)
+    pair.settle()
+    consumed = 0
+    while consumed < len(accepted[0].data):
+        more = len(accepted[0].data) - consumed
+        consumed += more
+        accepted[0].stream.consumed(more)
+        pair.settle()
+    assert (len(accepted[0].data), accepted[0].heard) == (held, ["eof"])
 
 
 async def test_idle_streams_of_the_peer_do_not_hold_up_a_flush() -> None:

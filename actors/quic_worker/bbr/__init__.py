@@ -1,4 +1,4 @@
-"""BBR, version 3: a congestion controller that models the path (draft-ietf-ccwg-bbr). Pure; times are passed in.
+"""BBR, version 3: a congestion controller that models the path (draft-ietf-ccwg-bbr-06). Pure; times are passed in.
 
     rate_sample.py  delivery rate, per acknowledgement (section 4.1 of the draft)
     filters.py      windowed maxima

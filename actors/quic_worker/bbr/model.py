@@ -1,4 +1,4 @@
-"""The state machine of BBR (section 4.3 ff. of the draft), and the window and pacing rate that come of it. Pure.
+"""The state machine of BBR (section 5.3 ff. of the draft), and the window and pacing rate that come of it. Pure.
 
 Startup → Drain → ProbeBW (Down → Cruise → Refill → Up → Down …), with a short ProbeRTT now and then. Names are the
 draft's; sections are named where they begin. What differs from it stands in `parameters.py`.
@@ -27,7 +27,7 @@ class State(enum.Enum):
 
 
 class AckPhase(enum.Enum):
-    """What the acknowledgements that come now tell about a probe (section 4.3.3.6)."""
+    """What the acknowledgements that come now tell about a probe (section 5.3.3.9)."""
 
     STARTING = enum.auto()
     FEEDBACK = enum.auto()
@@ -52,9 +52,9 @@ CWND_GAIN: Final = dict.fromkeys(State, p.DEFAULT_CWND_GAIN) | {
 
 _PROBE_BW: Final = (State.PROBE_BW_DOWN, State.PROBE_BW_CRUISE, State.PROBE_BW_REFILL, State.PROBE_BW_UP)
 
-_PROBING: Final = (State.STARTUP, State.DRAIN, State.PROBE_BW_REFILL, State.PROBE_BW_UP, State.PROBE_BW_DOWN)
-"""States that look for more, or drain what was queued by that (see `parameters.LOSSY_ROUNDS`): what is lost in them is
-no reason to do less at once."""
+_PROBING: Final = (State.STARTUP, State.PROBE_BW_REFILL, State.PROBE_BW_UP, State.PROBE_BW_DOWN)
+"""States that look for more, and the one that drains what a probe has queued (see `parameters.LOSSY_ROUNDS`): what is
+lost in them is no reason to do less at once."""
 
 
 class Bbr:
@@ -69,9 +69,8 @@ class Bbr:
         self.mss = mss
         self.rate = DeliveryRate()
         self._rng = rng
-        self._min_pipe = p.MIN_PIPE_PACKETS * mss
 
-        # 4.2: what comes out
+        # 5.6: what comes out
         self.cwnd = p.INITIAL_PACKETS * mss
         self.pacing_rate = p.STARTUP_PACING_GAIN * self.cwnd / p.INITIAL_RTT
         self._has_seen_rtt = False
@@ -80,7 +79,7 @@ class Bbr:
         self._cwnd_limited = False
         """Whether the window, and nothing else, held packets back in this round."""
 
-        # 4.5: the model
+        # 5.5: the model
         self.state = State.STARTUP
         self._max_bw = WindowedMax(p.MAX_BW_FILTER_CYCLES)
         self._cycle = 0
@@ -100,14 +99,14 @@ class Bbr:
         self.inflight_longterm = math.inf
         """Whole bytes once it is known: `cwnd` reaches it, or nothing would ever raise it."""
 
-        # 4.5.1: rounds
+        # 5.5.1: rounds
         self._next_round_delivered = 0
         self._round_start = False
         self._round = 0
         self._round_min_rtt = self._round_rtt = math.inf
         """The least round trip of the round that runs, and of the last one that ended."""
 
-        # 4.5.10: signals of congestion
+        # 5.5.10: signals of congestion
         self._loss_in_round = False
         self._lossy_rounds = 0
         """Rounds in a row that lost too much."""
@@ -117,13 +116,14 @@ class Bbr:
         self._loss_round_delivered = 0
         self._loss_round_start = False
 
-        # 4.3.1.2: whether the pipe is full
+        # 5.3.1.2: whether the pipe is full
         self.full_bw_reached = False
         self._full_bw_now = False
         self._full_bw = 0.0
         self._full_bw_count = 0
+        self._drain_start_round = 0
 
-        # 4.3.3: probing for bandwidth
+        # 5.3.3: probing for bandwidth
         self._ack_phase = AckPhase.STOPPING
         self._bw_probe_samples = False
         self._bw_probe_wait = 0.0
@@ -132,6 +132,11 @@ class Bbr:
         self._probe_up_rounds = 0
         self._probe_up_acks = 0
         self._probe_up_cnt = math.inf
+
+    @property
+    def _min_pipe(self) -> int:
+        """The least window in bytes. `mss` grows as the path's size is found."""
+        return p.MIN_PIPE_PACKETS * self.mss
 
     # --- what happens ---
 
@@ -156,7 +161,7 @@ class Bbr:
         self.rate.discarded(packet)
 
     def on_lost(self, packet: SentPacket, now: float) -> None:
-        """A packet counts as lost (BBRHandleLostPacket, section 4.5.10.3)."""
+        """A packet counts as lost (BBRHandleLostPacket, section 5.5.10.2)."""
         self.rate.found_lost(packet)
         self._lost_in_round += packet.size
         if not self._bw_probe_samples:
@@ -181,7 +186,7 @@ class Bbr:
         """Nothing got through for long (RFC 9002 section 7.6): begin again from the least window."""
         self.cwnd = self._min_pipe
 
-    # --- 4.2.1, 4.2.2: the model, and what comes of it ---
+    # --- 5.2.3: the model, and what comes of it ---
 
     def _update_model_and_state(self, rs: RateSample, now: float) -> None:
         self._update_latest_delivery_signals(rs)
@@ -207,16 +212,14 @@ class Bbr:
         self.send_quantum = max(2 * self.mss, min(quantum, p.MAX_SEND_QUANTUM))
         self._set_cwnd(rs)
 
-    # --- 4.3.1, 4.3.2: Startup and Drain ---
+    # --- 5.3.1, 5.3.2: Startup and Drain ---
 
     def _check_full_bw_reached(self, rs: RateSample) -> None:
-        if self._full_bw_now or rs.is_app_limited:
+        if self._full_bw_now or not self._round_start or rs.is_app_limited:
             return
         if rs.delivery_rate >= self._full_bw * p.STARTUP_FULL_BW_GROWTH:
             self._reset_full_bw()
             self._full_bw = rs.delivery_rate
-            return
-        if not self._round_start:
             return
         self._full_bw_count += 1
         self._full_bw_now = self._full_bw_count >= p.STARTUP_FULL_BW_ROUNDS
@@ -230,6 +233,7 @@ class Bbr:
     def _check_startup_done(self) -> None:
         if self.state is State.STARTUP and self.full_bw_reached:
             self.state = State.DRAIN
+            self._drain_start_round = self._round
 
     def _check_startup_high_loss(self, too_high: bool) -> None:
         """At the end of a round; `too_high`: too much of it was lost."""
@@ -238,10 +242,15 @@ class Bbr:
             self.inflight_longterm = math.floor(max(self._bdp(self.max_bw), self._inflight_latest))
 
     def _check_drain_done(self, now: float) -> None:
-        if self.state is State.DRAIN and self.rate.in_flight <= self._inflight(self.max_bw, 1.0):
+        if self.state is not State.DRAIN:
+            return
+        # The bandwidth may have been overestimated, or may have fallen since: then the queue never looks drained, and
+        # only the next cycle forgets what Startup saw.
+        is_too_long = self._round > self._drain_start_round + p.DRAIN_MAX_ROUNDS
+        if is_too_long or self.rate.in_flight <= self._inflight(self.max_bw, 1.0):
             self._start_probe_bw_down(now)
 
-    # --- 4.3.3: ProbeBW ---
+    # --- 5.3.3: ProbeBW ---
 
     def _start_probe_bw_down(self, now: float) -> None:
         self._reset_congestion_signals()
@@ -311,7 +320,7 @@ class Bbr:
     def _target_inflight(self) -> float:
         return min(self._bdp(self.bw), float(self.cwnd))
 
-    # --- 4.5.9, 4.3.3.6: the bound for the long term ---
+    # --- 5.3.3.9, 5.5.10.2: the bound for the long term ---
 
     def _adapt_longterm_model(self, rs: RateSample, now: float) -> None:
         if self._ack_phase is AckPhase.STARTING and self._round_start:
@@ -371,7 +380,7 @@ class Bbr:
         lost_prefix = (threshold * inflight_prev - lost_prev) / (1.0 - threshold)
         return inflight_prev + max(lost_prefix, 0.0)
 
-    # --- 4.3.4: ProbeRTT ---
+    # --- 5.3.4: ProbeRTT ---
 
     def _update_min_rtt(self, rs: RateSample, now: float) -> None:
         self._probe_rtt_expired = now > self._probe_rtt_min_stamp + p.PROBE_RTT_INTERVAL
@@ -425,7 +434,7 @@ class Bbr:
     def _probe_rtt_cwnd(self) -> int:
         return max(int(self._bdp(self.bw) * p.PROBE_RTT_CWND_GAIN), self._min_pipe)
 
-    # --- 4.3.5: after a time without anything to send ---
+    # --- 5.4: after a time without anything to send ---
 
     def _handle_restart_from_idle(self, now: float) -> None:
         self._idle_restart = True
@@ -435,7 +444,7 @@ class Bbr:
         elif self.state is State.PROBE_RTT:
             self._check_probe_rtt_done(now)
 
-    # --- 4.5.1: rounds ---
+    # --- 5.5.1: rounds ---
 
     def _start_round(self) -> None:
         self._next_round_delivered = self.rate.delivered
@@ -456,7 +465,7 @@ class Bbr:
             self._loss_in_round = self._lossy_rounds >= p.LOSSY_ROUNDS
             self._lost_in_round = self._acked_in_round = 0
 
-    # --- 4.5.2: bandwidth ---
+    # --- 5.5.5: bandwidth ---
 
     @property
     def max_bw(self) -> float:
@@ -473,7 +482,7 @@ class Bbr:
         if rs.delivery_rate > 0 and (rs.delivery_rate >= self.max_bw or not rs.is_app_limited):
             self._max_bw.update(rs.delivery_rate, self._cycle)
 
-    # --- 4.5.5: acknowledgements that come in lumps ---
+    # --- 5.5.9: acknowledgements that come in lumps ---
 
     def _update_ack_aggregation(self, rs: RateSample, now: float) -> None:
         expected = self.bw * (now - self._extra_acked_since)
@@ -485,7 +494,7 @@ class Bbr:
         extra = min(self._extra_acked_delivered - expected, self.cwnd)
         self._extra_acked.update(extra, self._round)
 
-    # --- 4.5.10: the bounds for the short term ---
+    # --- 5.5.10: the bounds for the short term ---
 
     def _reset_congestion_signals(self) -> None:
         self._loss_in_round = False
@@ -516,20 +525,21 @@ class Bbr:
             self.inflight_shortterm = max(float(self._inflight_latest), p.BETA * self.inflight_shortterm)
         self._loss_in_round = False
 
-    # --- 4.6.2: the pacing rate ---
+    # --- 5.6.2: the pacing rate ---
 
     def _set_pacing_rate_with_gain(self, gain: float) -> None:
         rate = gain * self.bw * (1.0 - p.PACING_MARGIN)
         if rate > 0.0 and (self.full_bw_reached or rate > self.pacing_rate):
-            self.pacing_rate = rate
+            # Not slower than the least window each round trip: below that, the window alone sets the pace.
+            self.pacing_rate = max(rate, self._min_pipe / max(self.min_rtt, p.SHORTEST_RTT))
 
-    # --- 4.6.4: the window ---
+    # --- 5.6.4: the window ---
 
     def _bdp(self, bw: float) -> float:
         return p.INITIAL_PACKETS * self.mss if math.isinf(self.min_rtt) else bw * self.min_rtt
 
     def _quantized(self, inflight: float) -> float:
-        inflight = max(inflight, 3.0 * self.send_quantum, float(self._min_pipe))
+        inflight = max(inflight, p.OFFLOAD_BUDGET_QUANTA * self.send_quantum, float(self._min_pipe))
         return inflight + 2 * self.mss if self.state is State.PROBE_BW_UP else inflight
 
     def _inflight(self, bw: float, gain: float) -> float:

@@ -1,4 +1,4 @@
-"""The QUIC engines: aioquic, made fast, and qh3. What they offer is in `../engine.py`.
+"""The QUIC engines: aioquic and qh3. What they offer is in `../engine.py`.
 
 Each is loaded only where it is asked for.
 

@@ -2,7 +2,7 @@
 
 aioquic grants credit for what it received, so that a peer can fill the memory of an application that reads nothing
 (both limits double at half use, for ever), and keeps to one size of datagram. `CreditedConnection` overrides a few
-private methods, which is why pyproject.toml pins the minor version.
+private methods, which is why pyproject.toml pins the release (`test_aioquic_private.py`).
 """
 
 from typing import Any, Final
@@ -10,14 +10,15 @@ from typing import Any, Final
 from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic import events
-from aioquic.quic.connection import Limit, QuicConnection, QuicConnectionState
+from aioquic.quic.connection import Limit, QuicConnectionState
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicPacketType
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
-from aioquic.quic.stream import QuicStream, QuicStreamSender
+from aioquic.quic.stream import QuicStream
 from aioquic.tls import AlertDescription
 
 from actors.quic_worker.engine import Closed, Datagram
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl, ModelPacer
+from actors.quic_worker.engines.aioquic_queue import QueuedConnection, is_undelivered
 from actors.quic_worker.engines.aioquic_tls import ClientContext
 from actors.quic_worker.engines.path_mtu import PathMtu
 
@@ -44,10 +45,6 @@ _LIMIT_FRAME_CAPACITY: Final = 1 + 8 + 8
 """A frame type and two variable-length integers."""
 
 
-Received = tuple[int, bytes, bool]
-"""Bytes of a stream, and whether they are its last."""
-
-
 class _Window:
     """How far a peer may be ahead on one stream, and since when that is announced."""
 
@@ -58,14 +55,15 @@ class _Window:
         self.announced_at = now
 
 
-class CreditedConnection(QuicConnection):
-    """A QuicConnection whose receive credit is granted by `grant`, and by nothing else."""
+class CreditedConnection(QueuedConnection):
+    """A connection whose receive credit is granted by `grant`, and by nothing else."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.now = 0.0
         """The time of the latest call from outside."""
         self._bbr: BbrCongestionControl | None = None
+        self._pacer: ModelPacer | None = None
         self._windows: dict[int, _Window] = {}
         self._grown = 0
         """Bytes of all windows beyond their first size; together they stay within the connection's window."""
@@ -87,28 +85,16 @@ class CreditedConnection(QuicConnection):
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """What is to be sent now. What the window would take and nobody has is to be known to BBR."""
-        datagrams = self._build(now)
-        if self._bbr is not None and self._pacing_at is None and self._bbr.has_room:
+        if self._pacer is not None:
+            self._pacer.lets_one_pass = self._probe_pending or bool(self._ping_pending)
+        datagrams = super().datagrams_to_send(now)
+        if self._pacer is not None:
+            self._pacer.batch_ended()
+        if self._bbr is not None and self._bbr.has_room and not self.has_data_to_send():
             self._bbr.app_limited()
         if self._handshake_confirmed and (size := self._path_mtu.probe(now)) is not None:
             datagrams += self._mtu_probe(size, now)
         return datagrams
-
-    def _build(self, now: float) -> list[Datagram]:
-        datagrams: list[Datagram] = super().datagrams_to_send(now)
-        return datagrams
-
-    def take_event(self) -> events.QuicEvent | Received | None:
-        """What happened next, if anything did."""
-        event = self.next_event()
-        if isinstance(event, events.StreamDataReceived):
-            return event.stream_id, event.data, event.end_stream
-        return event
-
-    def receive_batch(self, datagrams: list[Datagram], now: float) -> None:
-        """Take datagrams that came together."""
-        for data, address in datagrams:
-            self.receive_datagram(data, address, now)
 
     def handle_timer(self, now: float) -> None:
         super().handle_timer(now)
@@ -177,26 +163,26 @@ class CreditedConnection(QuicConnection):
             limit.sent = min(limit.sent, previous)
 
     def _write_stream_limits(self, builder: Any, space: Any, stream: QuicStream) -> None:
-        pending = stream.max_stream_data_local - stream.max_stream_data_local_sent
-        if pending < STREAM_WINDOW // 2 or stream.receiver.is_finished:
-            return
         assert stream.stream_id is not None
+        pending = stream.max_stream_data_local - stream.max_stream_data_local_sent
         window = self._windows.get(stream.stream_id)
+        if stream.receiver.is_finished or pending < (window.size if window else STREAM_WINDOW) // 2:
+            del self._open.raised[stream.stream_id]
+            return
         if window is None:
             # The first announcement was with the stream's opening, whenever that was: it proves nothing.
             window = self._windows[stream.stream_id] = _Window(-1.0)
-        if pending < window.size // 2:
-            return
-        self._grow(stream, window)
-        frame: Buffer = builder.start_frame(
+        frame: Buffer = builder.start_frame(  # raises if the packet is full: nothing is changed before
             QuicFrameType.MAX_STREAM_DATA,
             capacity=_LIMIT_FRAME_CAPACITY,
             handler=self._on_stream_limit_delivery,
             handler_args=(stream, stream.max_stream_data_local_sent),
         )
+        self._grow(stream, window)
         frame.push_uint_var(stream.stream_id)
         frame.push_uint_var(stream.max_stream_data_local)
         stream.max_stream_data_local_sent = stream.max_stream_data_local
+        del self._open.raised[stream.stream_id]
 
     def _grow(self, stream: QuicStream, window: _Window) -> None:
         """Double a window that is used up faster than it can be announced, within what all may have together."""
@@ -216,6 +202,12 @@ class CreditedConnection(QuicConnection):
     def _on_stream_limit_delivery(self, delivery: Any, stream: QuicStream, previous: int) -> None:
         if delivery.name != "ACKED":
             stream.max_stream_data_local_sent = min(stream.max_stream_data_local_sent, previous)
+            self._raised(stream)
+
+    def _raised(self, stream: QuicStream) -> None:
+        """A stream's limit may have to be announced."""
+        assert stream.stream_id is not None
+        self._open.raised[stream.stream_id] = stream
 
     # --- what the engine needs to know of the inside ---
 
@@ -224,12 +216,14 @@ class CreditedConnection(QuicConnection):
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = MAX_STREAMS
         if isinstance(self._loss._cc, BbrCongestionControl):
             self._bbr = self._loss._cc
-            self._loss._pacer = ModelPacer(self._bbr.model)  # type: ignore[assignment]
+            self._pacer = self._bbr.pacer
+            self._loss._pacer = self._pacer  # type: ignore[assignment]
 
     def grant(self, stream_id: int, count: int) -> None:
         """Allow the peer `count` more bytes on a stream and on the connection."""
         if (stream := self._streams.get(stream_id)) is not None:
             stream.max_stream_data_local += count
+            self._raised(stream)
         self._local_max_data.value += count
 
     def probe(self) -> None:
@@ -253,7 +247,7 @@ class CreditedConnection(QuicConnection):
 
     def has_unfinished_streams(self) -> bool:
         """Whether a stream, besides the first, has something sent that was not acknowledged. Idle ones do not count."""
-        return any(number and _is_undelivered(stream.sender) for number, stream in self._streams.items())
+        return any(number and is_undelivered(stream.sender) for number, stream in self._streams.items())
 
     def can_send_on(self, stream_id: int) -> bool:
         """Whether a stream takes data. A peer's STOP_SENDING ends that before its event is delivered."""
@@ -287,13 +281,6 @@ class CreditedConnection(QuicConnection):
     @property
     def smoothed_rtt(self) -> float:
         return self._loss._rtt_smoothed if self._loss._rtt_initialized else 0.0
-
-
-def _is_undelivered(sender: QuicStreamSender) -> bool:
-    if sender.is_finished:
-        return False
-    ends = sender._buffer_fin is not None or sender._reset_error_code is not None
-    return ends or sender._buffer_stop > sender._buffer_start
 
 
 def closed(event: events.ConnectionTerminated) -> Closed:

@@ -15,7 +15,6 @@ from actors.messages import CongestionControl
 from actors.quic_worker.engine import Address, Datagram, EngineListener
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl
 from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW, STREAM_WINDOW, CreditedConnection, closed
-from actors.quic_worker.engines.aioquic_fast import FastConnection
 from actors.quic_worker.engines.path_mtu import BASE_BYTES
 from actors.quic_worker.engines.pieces import Pieces
 
@@ -107,7 +106,7 @@ class AioquicEngine:
     @classmethod
     def client(cls, configuration: QuicConfiguration, *, post_quantum: bool = False) -> "AioquicEngine":
         """`post_quantum`: offer no other key exchange."""
-        connection = FastConnection(configuration=configuration)
+        connection = CreditedConnection(configuration=configuration)
         connection.post_quantum_only = post_quantum
         return cls(connection)
 
@@ -116,14 +115,15 @@ class AioquicEngine:
 
     def receive(self, datagrams: list[Datagram], now: float) -> None:
         self._connection.now = now
-        self._connection.receive_batch(datagrams, now)
+        for data, address in datagrams:
+            self._connection.receive_datagram(data, address, now)
 
     def deliver(self, listener: EngineListener) -> None:
         pieces = Pieces()  # there is an event a packet
-        while (event := self._connection.take_event()) is not None:
+        while (event := self._connection.next_event()) is not None:
             match event:
-                case (stream_id, data, fin):
-                    pieces.add(stream_id, data, fin)
+                case events.StreamDataReceived():
+                    pieces.add(event.stream_id, event.data, event.end_stream)
                 case events.StreamReset():
                     self._hand_on(pieces, listener)
                     self._received_reset(event.stream_id)

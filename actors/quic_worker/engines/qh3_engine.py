@@ -45,7 +45,14 @@ class _Inbox:
         """Bytes handed on and not consumed."""
         self.spool = Spool()
         self.fin = False
-        """Whether the stream's end waits behind the spool."""
+        """Whether the stream's end has come."""
+        self.is_over = False
+        """Whether it has been handed on."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to hand on: bytes, or an end that came without any."""
+        return bool(self.spool.size) or (self.fin and not self.is_over)
 
 
 class Qh3Engine:
@@ -138,6 +145,7 @@ class Qh3Engine:
         inbox.fin = fin
         if inbox.held < MAX_HELD and not inbox.spool.size:
             inbox.held += len(data)
+            inbox.is_over = fin
             listener.stream_data(stream_id, data, fin)
             return
         before = inbox.spool.on_disk
@@ -147,18 +155,19 @@ class Qh3Engine:
 
     def _hand_on(self, stream_id: int, listener: EngineListener) -> None:
         inbox = self._inboxes.get(stream_id)
-        while inbox is not None and inbox.spool.size and inbox.held < MAX_HELD:
+        while inbox is not None and inbox.waits and inbox.held < MAX_HELD:
             before = inbox.spool.on_disk
             data = inbox.spool.take()
             self._on_disk -= before - inbox.spool.on_disk
             inbox.held += len(data)
-            listener.stream_data(stream_id, data, inbox.fin and not inbox.spool.size)
+            inbox.is_over = inbox.fin and not inbox.spool.size
+            listener.stream_data(stream_id, data, inbox.is_over)
             inbox = self._inboxes.get(stream_id)  # the listener may have done with it
 
     def consumed(self, stream_id: int, count: int) -> None:
         if (inbox := self._inboxes.get(stream_id)) is not None:
             inbox.held -= count
-            if inbox.spool.size and inbox.held < MAX_HELD:
+            if inbox.waits and inbox.held < MAX_HELD:
                 self._ready[stream_id] = None
 
     def discard(self, stream_id: int) -> None:
