@@ -71,7 +71,8 @@ async def tunnel(
     `link` is what lies between the workers and the edge.
     """
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
-    async with local_edge("--quic-engine", edge_engine) as edge, _between(link, edge["edge"]) as dialled:
+    engine = () if edge_engine == "aioquic" else ("--quic-engine", edge_engine)
+    async with local_edge(*engine) as edge, _between(link, edge["edge"]) as dialled:
         reach = ["--service-url", edge["api"], "--edge", dialled, "--edge-ca", edge["ca"]]
         async with supervisor(
             *what, *reach, "--connections", connections, "--json", *arguments, state=state, env=env
