@@ -22,6 +22,10 @@ import (
 // A load as wrk makes it: so many connections that stay open, on each one request after the other. What a response
 // says is read and thrown away, with hardly more work than reading it, so that this is no brake.
 
+// browserFields are what a browser sends along.
+const browserFields = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Encoding: gzip, br\r\n"
+
 type loadOptions struct {
 	url     *url.URL
 	host    string
@@ -70,11 +74,13 @@ func runLoad(arguments []string) error {
 }
 
 func load(options loadOptions) loadResult {
-	head := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", options.url.RequestURI(), options.host)
+	method, framing := "GET", ""
 	if options.body > 0 {
-		head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n"+
-			"Content-Length: %d\r\n\r\n", options.url.RequestURI(), options.host, options.body)
+		method = "POST"
+		framing = fmt.Sprintf("Content-Type: application/octet-stream\r\nContent-Length: %d\r\n", options.body)
 	}
+	head := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n",
+		method, options.url.RequestURI(), options.host, browserFields, framing)
 	var left, bytesIn, failures atomic.Int64
 	var first atomic.Pointer[string]
 	left.Store(options.count)

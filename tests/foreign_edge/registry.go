@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // What the edge knows: tunnels, their registered connections, what a test wants answered, and what happened.
@@ -268,7 +269,7 @@ func (r *registry) note(event string, more details) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.notes++
-	more["seq"], more["event"] = r.notes, event
+	more["seq"], more["event"], more["at"] = r.notes, event, float64(time.Now().UnixMicro())/1e6
 	if r.log = append(r.log, more); len(r.log) > maxLog {
 		r.log = r.log[1:]
 	}

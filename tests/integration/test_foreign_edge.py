@@ -1,4 +1,4 @@
-"""The edge that others wrote: its own code, and whole tunnels through it. With `--edge foreign` other suites are too."""
+"""The edge that others wrote: its own tests, and whole tunnels through it (other suites: `--edge foreign`)."""
 
 import asyncio
 import json

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from actors.url_file import URL_FILE_NAME, read_url_file
+from tests.kit.foreign_edge import edge_command
 from tests.kit.invariants import trial
 from tests.kit.machine import TwoHosts, needs_root, on_a_small_disk, two_hosts, with_few_descriptors
 from tests.kit.origins import answer, read_head, scripted
-from tests.kit.foreign_edge import edge_command
 from tests.kit.processes import PATIENCE, ROOT, Process, local_edge, python, running
 
 pytestmark = pytest.mark.slow
