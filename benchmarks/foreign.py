@@ -59,7 +59,8 @@ async def running(*arguments: str) -> AsyncIterator[dict[str, Any]]:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            yield dict(json.loads(await process.stdout.readline()))
+            line = await process.stdout.readline()
+        yield dict(json.loads(line))
     finally:
         process.terminate()
         await process.wait()

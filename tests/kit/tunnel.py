@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from websockets.asyncio.client import connect
 
 from actors.messages import QuicEngine
 from tests.kit.processes import PATIENCE, Process, local_edge, supervisor
@@ -35,6 +36,11 @@ class Tunnel:
     async def totals(self) -> dict[str, int]:
         """What the edge counted."""
         return dict((await self.admin.get("/totals")).json())
+
+    def socket(self, path: str = "/ws", **options: Any) -> connect:
+        """A WebSocket to the public address, by way of the front."""
+        front = urllib.parse.urlsplit(self.edge["http"])
+        return connect(f"ws://{self.host}{path}", host=front.hostname, port=front.port, proxy=None, **options)
 
     async def open_stream(self, **request: Any) -> dict[str, Any]:
         """Let the edge open a stream on the first connection."""
