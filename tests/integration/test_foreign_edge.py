@@ -75,9 +75,9 @@ async def _pieces() -> AsyncIterator[bytes]:
 
 async def test_load_counts_what_it_did(foreign_program: Path, origin: Tunnel) -> None:
     """The load generator, through a tunnel, to the origin of the benchmarks."""
-    command = [foreign_program, "load", "--host", origin.host, "--count", 300, "--at-once", 16]
+    command = [str(foreign_program), "load", "--host", origin.host, "--count", "300", "--at-once", "16"]
     for path, body, received, sent in (("/small", 0, 300 * 128, 0), ("/up", 10_000, 300 * 128, 3_000_000)):
-        async with running([*map(str, command), "--url", origin.edge["http"] + path, "--send", str(body)]) as load:
+        async with running([*command, "--url", origin.edge["http"] + path, "--send", str(body)]) as load:
             told = json.loads(await load.first_line())
         assert (told["count"], told["failures"]) == (300, 0)
         assert (told["bytes_in"], told["bytes_out"]) == (received, sent)
