@@ -61,7 +61,7 @@ var methods = map[string]method{
 		},
 		func(results structReader) map[string]any {
 			result := results.structure(0)
-			told := map[string]any{"latestAppliedVersion": int32(result.u32(0)), "err": result.textAt(1)}
+			told := map[string]any{"latestAppliedVersion": int32(result.u32(0)), "err": result.textAt(0)}
 			return map[string]any{"result": told}
 		}},
 }

@@ -15,8 +15,11 @@ import (
 
 const (
 	idleTimeout = 5 * time.Second // of connections and of handshakes, as the edge has them
-	location    = "lab01"         // the point of presence that registrations are told
-	noError     = 0               // application code of CONNECTION_CLOSE, RESET_STREAM and STOP_SENDING
+	// Bytes of a datagram's payload at first: paths of 1280 bytes, which IPv6 promises, take it. quic-go looks for more.
+	initialPacketSize = 1232
+
+	location = "lab01" // the point of presence that registrations are told
+	noError  = 0       // application code of CONNECTION_CLOSE, RESET_STREAM and STOP_SENDING
 )
 
 type session struct {
@@ -54,6 +57,7 @@ func listen(address string, registry *registry) (*edge, []byte, error) {
 	listener, err := transport.Listen(settings, &quic.Config{
 		MaxIdleTimeout:       idleTimeout,
 		HandshakeIdleTimeout: idleTimeout,
+		InitialPacketSize:    initialPacketSize,
 		EnableDatagrams:      true,
 	})
 	if err != nil {
