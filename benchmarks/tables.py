@@ -75,7 +75,7 @@ async def loopback(client: Client, port: int) -> AsyncIterator[Row]:
                 cpu = one.cpu()
                 try:
                     answer = await one.edge.ask(kind, streams=streams, size=size)
-                except clients.Failed:
+                except foreign.Failed:
                     yield Row("loopback", what, client.name, 0.0, "MB/s")
                     continue
                 cpu = one.cpu() - cpu
@@ -90,7 +90,7 @@ async def _requests(one: Running, table: str, what: str, at_once: int) -> AsyncI
     name = one.client.name
     try:
         answer = await one.edge.ask("requests", at_once=at_once, seconds=SECONDS)
-    except clients.Failed:  # aioquic's own client does, with many at once
+    except foreign.Failed:  # aioquic's own client does, with many at once
         yield Row(table, f"{what}: requests", name, 0.0, "/s")
         return
     cpu = one.cpu() - cpu
