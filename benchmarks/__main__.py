@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks import clients, report, tables
+from benchmarks import clients, foreign, report, tables
 from benchmarks.clients import Client
 from benchmarks.tables import Row
 
@@ -47,6 +47,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--python", default=sys.executable, help="what runs our clients (default: this one, with all that tests need)"
     )
+    parser.add_argument(
+        "--edge",
+        choices=("foreign", "local"),
+        default="foreign",
+        help="what the clients register at (default: foreign)",
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/last"), help="folder (default: %(default)s)")
     return parser.parse_args()
 
@@ -76,11 +82,13 @@ async def _rows(table: str, number: int, port: int, who: list[Client]) -> AsyncI
 
 async def _main(arguments: argparse.Namespace) -> None:
     rows = _kept(arguments.output / RESULTS, arguments.tables)
-    async with clients.child("benchmarks.origin") as origin:
-        port = int(await origin.line())
+    async with foreign.running("origin") as origin:
+        port = int(origin["http"].rpartition(":")[2])
         for table in arguments.tables:
             others = [] if table in ("scaling", "sockets") else arguments.others
             who = [*(client.run_by(arguments.python) for client in CLIENTS[table]), *others]
+            if arguments.edge == "foreign":
+                who = [client._replace(edge_engine=clients.FOREIGN) for client in who]
             for number in range(arguments.rounds):
                 print(f"{table}, round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
                 async for row in _rows(table, number, port, who):

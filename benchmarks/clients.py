@@ -15,6 +15,9 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
+from benchmarks import foreign
+from benchmarks.foreign import Failed, ForeignEdge
+
 ROOT: Final = Path(__file__).parents[1]
 
 PATIENCE: Final = 60.0
@@ -28,6 +31,10 @@ FAST: Final = (
 
 PLAIN: Final = f"env PYTHONPATH={ROOT}/tests/data/without_fast:{ROOT} {FAST}"
 """As it is where the extra [fast] was not installed: without uvloop."""
+
+
+FOREIGN: Final = "foreign"
+"""As the engine of an edge: the one that others wrote."""
 
 
 class Client(NamedTuple):
@@ -54,10 +61,6 @@ STOCK: Final = Client(
 )
 SPARE: Final = Client("aioquic, with a spare", PLAIN)
 SPARE_QH3: Final = Client("qh3, with a spare", f"{FAST} --quic-engine qh3")
-
-
-class Failed(Exception):
-    """The client did not do what the load asked of it."""
 
 
 class Child:
@@ -116,7 +119,7 @@ async def child(module: str, *arguments: object) -> AsyncIterator[Child]:
 class Running:
     """A client that is registered."""
 
-    def __init__(self, client: Client, edge: Child, process: psutil.Process, seconds: float) -> None:
+    def __init__(self, client: Client, edge: Child | ForeignEdge, process: psutil.Process, seconds: float) -> None:
         self.client = client
         self.edge = edge
         self.seconds_to_register = seconds
@@ -147,8 +150,13 @@ async def running(
     """Start an edge, and `client` for the origin on `port`; `link` lies between them."""
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-client-"))
-        edge = await stack.enter_async_context(child("benchmarks.edge", client.edge_engine, api_delay))
-        endpoints = json.loads(await edge.line())
+        edge: Child | ForeignEdge
+        if client.edge_engine == FOREIGN:
+            edge = await stack.enter_async_context(foreign.edge(api_delay))
+            endpoints = edge.endpoints
+        else:
+            edge = await stack.enter_async_context(child("benchmarks.edge", client.edge_engine, api_delay))
+            endpoints = json.loads(await edge.line())
         address = endpoints["edge"]
         if link is not None:
             address = await stack.enter_async_context(link(address))

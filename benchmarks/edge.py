@@ -71,9 +71,6 @@ class Edge:
         self._held.clear()
         return {}
 
-    async def direct(self, port: int, at_once: int, seconds: float) -> dict[str, Any]:
-        return (await load.direct(port, at_once, seconds))._asdict()
-
 
 @web.middleware
 async def _delay(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:

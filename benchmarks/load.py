@@ -1,11 +1,10 @@
 """What visitors do, without visitors: the edge opens the streams itself, so that no HTTP front is measured."""
 
 import asyncio
-import contextlib
 import statistics
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from actors.local_edge.edge import EdgeSession
 from actors.quic_worker.connection import Stream
@@ -261,40 +260,6 @@ class Held:
             answer.stream.reset()
             answer.stream.stop()
         self._answers.clear()
-
-
-async def direct(port: int, at_once: int, seconds: float) -> Outcome:
-    """Small requests to the origin itself, on as many connections."""
-    times: list[float] = []
-    until = time.perf_counter() + seconds
-    host, *fields = f"Host: 127.0.0.1:{port}", *(f"{name}: {value.decode()}" for name, value in HEADERS)
-    data = "\r\n".join(["GET /small HTTP/1.1", host, *fields, "", ""]).encode()
-
-    class Visitor(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = cast(asyncio.Transport, transport)
-            self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.ask()
-
-        def ask(self) -> None:
-            self.began = time.perf_counter()
-            self.transport.write(data)
-
-        def data_received(self, data: bytes) -> None:
-            now = time.perf_counter()
-            times.append(now - self.began)
-            if now < until:
-                self.ask()
-            else:
-                self.transport.close()
-                self.over.set_result(None)
-
-    began = time.perf_counter()
-    loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(Visitor, "127.0.0.1", port) for _ in range(at_once)]
-    with contextlib.suppress(OSError):
-        await asyncio.gather(*(visitor.over for _, visitor in made))
-    return _outcome(times, time.perf_counter() - began)
 
 
 def _outcome(times: list[float], seconds: float) -> Outcome:

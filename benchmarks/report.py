@@ -5,14 +5,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.tables import BUSY, LINKS, Row
+from benchmarks.tables import BUSY, LINKS, RELAYED, Row
 
 Cells = dict[str, dict[str, list[Row]]]
 """By what is measured, and by client."""
 
 
 def markdown(rows: list[Row]) -> str:
-    """A table for each kind: medians, and in brackets the least and the most; void where the edge was the brake."""
+    """A table for each kind: medians, and in brackets the least and the most; void where the relay was the brake."""
     parts = []
     for table in dict.fromkeys(row.table for row in rows):
         cells: Cells = defaultdict(lambda: defaultdict(list))
@@ -37,7 +37,8 @@ def _cell(found: list[Row]) -> str:
     if not found:
         return "–"
     values = [row.value for row in found]
-    void = ", void" if statistics.median(row.edge_share for row in found) > BUSY else ""
+    busy = found[0].table in RELAYED and statistics.median(row.edge_share for row in found) > BUSY
+    void = ", void" if busy else ""
     spread = f" ({_short(min(values))}–{_short(max(values))}{void})" if len(values) > 1 else void
     return _short(statistics.median(values)) + spread
 

@@ -5,12 +5,15 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
-from benchmarks import clients
+from benchmarks import clients, foreign
 from benchmarks.clients import Client, Running, child, running
 from benchmarks.relay import Loses
 
 BUSY: Final = 0.8
-"""Share of a core above which the edge is the brake, and the row void."""
+"""Share of a core above which the relay is the brake, and the row void. It has one core; the edge may use several."""
+
+RELAYED: Final = ("links", "mixed")
+"""Tables whose share of a core is the relay's."""
 
 SECONDS: Final = 2.0
 """How long requests go on for one figure."""
@@ -36,7 +39,7 @@ class Row(NamedTuple):
     value: float
     unit: str
     edge_share: float = 0.0
-    """Of a core, by the process that stands for the edge."""
+    """Of a core, by the process that stands for the edge, or by the relay before it."""
 
 
 class Link(NamedTuple):
@@ -72,7 +75,7 @@ async def loopback(client: Client, port: int) -> AsyncIterator[Row]:
                 cpu = one.cpu()
                 try:
                     answer = await one.edge.ask(kind, streams=streams, size=size)
-                except clients.Failed:
+                except foreign.Failed:
                     yield Row("loopback", what, client.name, 0.0, "MB/s")
                     continue
                 cpu = one.cpu() - cpu
@@ -87,7 +90,7 @@ async def _requests(one: Running, table: str, what: str, at_once: int) -> AsyncI
     name = one.client.name
     try:
         answer = await one.edge.ask("requests", at_once=at_once, seconds=SECONDS)
-    except clients.Failed:  # aioquic's own client does, with many at once
+    except foreign.Failed:  # aioquic's own client does, with many at once
         yield Row(table, f"{what}: requests", name, 0.0, "/s")
         return
     cpu = one.cpu() - cpu
@@ -100,14 +103,12 @@ async def _requests(one: Running, table: str, what: str, at_once: int) -> AsyncI
 
 async def direct(port: int) -> AsyncIterator[Row]:
     """The same requests to the origin itself."""
-    async with child("benchmarks.edge", "qh3", 0.0) as visitor:
-        await visitor.line()
-        for at_once in AT_ONCE:
-            answer = await visitor.ask("direct", port=port, at_once=at_once, seconds=SECONDS)
-            what = f"{at_once} at once"
-            yield Row("loopback", f"{what}: requests", "direct", answer["count"] / answer["seconds"], "/s")
-            yield Row("loopback", f"{what}: p50", "direct", answer["p50"] * 1e3, "ms")
-            yield Row("loopback", f"{what}: p99", "direct", answer["p99"] * 1e3, "ms")
+    for at_once in AT_ONCE:
+        answer = await foreign.load(f"http://127.0.0.1:{port}/small", at_once=at_once, seconds=SECONDS)
+        what = f"{at_once} at once"
+        yield Row("loopback", f"{what}: requests", "direct", answer["count"] / answer["seconds"], "/s")
+        yield Row("loopback", f"{what}: p50", "direct", answer["p50"] * 1e3, "ms")
+        yield Row("loopback", f"{what}: p99", "direct", answer["p99"] * 1e3, "ms")
 
 
 async def links(client: Client, port: int, seed: int) -> AsyncIterator[Row]:

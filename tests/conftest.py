@@ -1,5 +1,6 @@
 """Nothing of a test outlives it: no process, no run folder."""
 
+import contextlib
 import datetime
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.kit import foreign_edge
 
 WITHOUT_FAST = Path(__file__).parent / "data" / "without_fast"
 """On the path of a Python, it hides uvloop from it."""
@@ -50,6 +53,39 @@ def quic_engine(request: pytest.FixtureRequest) -> Iterator[str]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+def foreign_program(request: pytest.FixtureRequest) -> Path:
+    """The foreign edge, built into pytest's cache."""
+    try:
+        return foreign_edge.build(request.config.cache.mkdir("foreign_edge"))
+    except foreign_edge.NoGo as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def edge(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What every tunnel of a test registers at: the local edge, or the foreign one."""
+    with pytest.MonkeyPatch.context() as environment:
+        if request.config.getoption("--edge") == "foreign":
+            environment.setenv(foreign_edge.VARIABLE, str(request.getfixturevalue("foreign_program")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def local_edge_only(request: pytest.FixtureRequest) -> None:
+    """Skip what is marked `local_edge_only(why)` when another edge was chosen."""
+    marker = request.node.get_closest_marker("local_edge_only")
+    if marker is not None and request.config.getoption("--edge") != "local":
+        pytest.skip(f"the local edge only: {marker.args[0]}")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile what the tests need, before the first of them has its timeout running."""
+    if session.config.getoption("--edge") == "foreign":
+        with contextlib.suppress(foreign_edge.NoGo):  # `foreign_program` says it as the reason of a skip
+            foreign_edge.build(session.config.cache.mkdir("foreign_edge"))
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left(run_folders: Path) -> Iterator[None]:
     """Every child process is gone when a test ends, and every run folder."""
@@ -62,6 +98,7 @@ def nothing_is_left(run_folders: Path) -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `bin/torture` and `.ci/run` ask for."""
     parser.addoption("--quic-engine", choices=("aioquic", "qh3"), default="aioquic", help="of the tunnels under test")
+    parser.addoption("--edge", choices=("local", "foreign"), default="local", help="what the tunnels register at")
     parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")
     parser.addoption("--soak", type=float, default=5.0, help="seconds of the soak")
     parser.addoption("--table", type=Path, help="where to write how each row of the matrix went")

@@ -7,11 +7,11 @@ from benchmarks.tables import LINKS, Row
 
 
 def test_table_has_medians_with_their_spread_and_says_which_are_void() -> None:
-    rows = [Row("loopback", "requests", "ours", value, "/s", 0.2) for value in (100.0, 300.0, 200.0)]
-    rows += [Row("loopback", "requests", "theirs", value, "/s", 0.9) for value in (7.0, 8.0, 9.0)]
-    rows += [Row("loopback", "p50", "ours", 1.5, "ms")]
+    rows = [Row("links", "requests", "ours", value, "/s", 0.2) for value in (100.0, 300.0, 200.0)]
+    rows += [Row("links", "requests", "theirs", value, "/s", 0.9) for value in (7.0, 8.0, 9.0)]
+    rows += [Row("links", "p50", "ours", 1.5, "ms")]
     text = report.markdown(rows)
-    assert "loopback, 3 rounds:" in text
+    assert "links, 3 rounds:" in text
     assert "| requests | /s | 200 (100–300) | 8 (7–9, void) | 0.90 |" in text
     assert "| p50 | ms | 1.5 | – | – |" in text
 

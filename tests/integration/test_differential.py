@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
+import operator
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -92,6 +93,8 @@ async def ask(client: httpx.AsyncClient, case: Case) -> Outcome:
     raw = b"".join([part async for part in response.aiter_raw()])
     await response.aclose()
     fields = [(name.lower(), value) for name, value in response.headers.multi_items() if name.lower() not in OF_ONE_HOP]
+    # Sorted by name, as stable as Python sorts: an edge may change the order of fields that have different ones.
+    fields.sort(key=operator.itemgetter(0))
     return response.status_code, fields, hashlib.sha256(raw).hexdigest()
 
 

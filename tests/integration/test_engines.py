@@ -22,6 +22,7 @@ ENGINES: tuple[QuicEngine, ...] = get_args(QuicEngine)
 HYBRID = "X25519MLKEM768"
 
 
+@pytest.mark.local_edge_only("the edge's engine is chosen")
 @pytest.mark.parametrize(("engine", "edge_engine"), list(itertools.product(ENGINES, ENGINES)))
 async def test_requests_pass_and_the_keys_are_post_quantum(
     engine: QuicEngine, edge_engine: QuicEngine, state: Path

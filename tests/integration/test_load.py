@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from websockets.asyncio.client import connect
 
 from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW
 from tests.kit.origins import BLOCK, answer, pattern_hash, read_head, scripted, uvicorn_origin
@@ -40,7 +39,6 @@ async def test_mixed_load_loses_nothing(state: Path) -> None:
     """Row L1: 200 at once for a minute, small and large, up and down, event streams and WebSockets."""
     async with uvicorn_origin() as port, tunnel(port, state, connections=2) as made:
         made.visitor._transport._pool._max_connections = 1000  # type: ignore[attr-defined]
-        front = made.edge["http"].replace("http://", "ws://")
 
         async def download(size: int) -> None:
             response = await made.visitor.get(f"/down/{size}")
@@ -55,7 +53,7 @@ async def test_mixed_load_loses_nothing(state: Path) -> None:
             assert (await made.visitor.get("/sse")).text == "data: 1\n\ndata: 2\n\ndata: 3\n\n"
 
         async def talk() -> None:
-            async with connect(f"{front}/ws", additional_headers={"Host": made.host}, open_timeout=PATIENCE) as socket:
+            async with made.socket(open_timeout=PATIENCE) as socket:
                 for number in range(20):
                     await socket.send(f"message {number}")
                     assert await socket.recv() == f"message {number}"

@@ -10,7 +10,7 @@ from qh3.quic.configuration import QuicConfiguration
 
 from tests.kit.processes import PATIENCE, local_edge, python, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.local_edge_only("it is the local edge that is tested")]
 
 
 async def handshake(edge: dict[str, str], server_name: str, alpn: str) -> None:

@@ -1,6 +1,7 @@
 """Requests through the tunnel to real origins: whole, streamed, equal."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import socket
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
 
 from tests.kit.origins import (
     BLOCK,
@@ -125,16 +125,17 @@ async def test_http_server_which_closes_after_each_answer(state: Path, tmp_path:
 
 
 async def test_websocket_echo_of_large_messages(state: Path) -> None:
-    async with uvicorn_origin() as port, tunnel(port, state) as made:
-        front = made.edge["http"].replace("http://", "ws://")
-        headers = {"Host": made.host}
-        async with connect(f"{front}/ws", additional_headers=headers, max_size=None, compression=None) as socket_:
-            for size in (0, 1, 125, 126, 65535, 65536, 2**20):
-                message = os.urandom(size)
-                await socket_.send(message)
-                assert await socket_.recv() == message
-            await socket_.send("text ✓")
-            assert await socket_.recv() == "text ✓"
+    async with (
+        uvicorn_origin() as port,
+        tunnel(port, state) as made,
+        made.socket(max_size=None, compression=None) as socket_,
+    ):
+        for size in (0, 1, 125, 126, 65535, 65536, 2**20):
+            message = os.urandom(size)
+            await socket_.send(message)
+            assert await socket_.recv() == message
+        await socket_.send("text ✓")
+        assert await socket_.recv() == "text ✓"
 
 
 async def test_host_and_headers_arrive_as_the_visitor_sent_them(state: Path) -> None:
@@ -195,8 +196,9 @@ async def test_body_that_breaks_off_is_no_whole_answer(state: Path) -> None:
 
     async with scripted(serve) as port, tunnel(port, state) as made:
         for path in ("/length", "/chunked"):
-            with pytest.raises(httpx.RemoteProtocolError):
-                await made.visitor.get(path)
+            # A reset may overtake what was sent before it (RFC 9000 section 3.2): then the edge has no answer.
+            with contextlib.suppress(httpx.RemoteProtocolError):
+                assert (await made.visitor.get(path)).status_code == 502
             answered = await made.open_stream(
                 dest=f"https://x{path}", metadata=[["HttpMethod", "GET"], ["HttpHost", "x"]]
             )

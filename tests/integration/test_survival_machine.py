@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from actors.url_file import URL_FILE_NAME, read_url_file
+from tests.kit.foreign_edge import edge_command
 from tests.kit.invariants import trial
 from tests.kit.machine import TwoHosts, needs_root, on_a_small_disk, two_hosts, with_few_descriptors
 from tests.kit.origins import answer, read_head, scripted
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.slow
 async def tunnel_between(hosts: TwoHosts, state: Path, *edges: str) -> AsyncIterator[Process]:
     """A supervisor on one host, registered at an edge on the other. `{}` in `edges` becomes the edge's port."""
     at = f"{hosts.THEIRS}:0"
-    serve = python("actors.local_edge.cli", "--api", at, "--quic", at, "--http", at, "--admin", at)
+    serve = edge_command("--api", at, "--quic", at, "--http", at, "--admin", at)
     async with running(hosts.beyond(serve), cwd=ROOT) as edge:
         found = json.loads(await edge.first_line())
         port = found["edge"].rpartition(":")[2]

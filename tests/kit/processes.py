@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from tests.kit.foreign_edge import edge_command
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
 """Seconds that any wait in a test may take: generous, since nothing is asserted about time."""
@@ -153,6 +155,6 @@ async def supervisor(
 
 @contextlib.asynccontextmanager
 async def local_edge(*arguments: str) -> AsyncIterator[dict[str, str]]:
-    """A local edge of its own; yields its endpoints."""
-    async with running(python("actors.local_edge.cli", *arguments)) as process:
+    """A local edge of its own, or what `--edge` put in its place; yields its endpoints."""
+    async with running(edge_command(*arguments)) as process:
         yield json.loads(await process.first_line())

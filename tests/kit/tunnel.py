@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from websockets.asyncio.client import connect
 
 from actors.messages import QuicEngine
 from tests.kit.processes import PATIENCE, Process, local_edge, python, supervisor
@@ -35,6 +36,11 @@ class Tunnel:
     async def totals(self) -> dict[str, int]:
         """What the edge counted."""
         return dict((await self.admin.get("/totals")).json())
+
+    def socket(self, path: str = "/ws", **options: Any) -> connect:
+        """A WebSocket to the public address, by way of the front."""
+        front = urllib.parse.urlsplit(self.edge["http"])
+        return connect(f"ws://{self.host}{path}", host=front.hostname, port=front.port, proxy=None, **options)
 
     async def open_stream(self, **request: Any) -> dict[str, Any]:
         """Let the edge open a stream on the first connection."""
@@ -77,7 +83,8 @@ async def tunnel(
     `link` is what lies between the workers and the edge.
     """
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
-    async with local_edge("--quic-engine", edge_engine) as edge, _between(link, edge["edge"]) as dialled:
+    engine = () if edge_engine == "aioquic" else ("--quic-engine", edge_engine)
+    async with local_edge(*engine) as edge, _between(link, edge["edge"]) as dialled:
         reach = ["--service-url", edge["api"], "--edge", dialled, "--edge-ca", edge["ca"]]
         async with supervisor(
             *what, *reach, "--connections", connections, "--json", *arguments, state=state, env=env
