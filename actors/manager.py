@@ -117,6 +117,10 @@ class TunnelManager:
         """Host that the origin gets; `rewrite`: its own."""
         return self._with(host_header=host)
 
+    def with_origin_keep_alive(self, seconds: Seconds) -> Self:
+        """Seconds for which connections to the origin may be idle; 0: each serves one request."""
+        return self._with(origin_keep_alive=_seconds(seconds))
+
     def with_max_reconnect_attempts(self, count: int) -> Self:
         """Consecutive failures before it gives up; 0: never (default: `MAX_RECONNECT_ATTEMPTS`, 10)."""
         return self._with(max_reconnect_attempts=str(count))

@@ -106,7 +106,8 @@ async def test_connections_are_kept_for_what_may_be_repeated(state: Path) -> Non
             body = b"hello" if method == "POST" else None
             assert (await made.visitor.request(method, "/", content=body)).status_code == 200
         connections.remove([])  # the supervisor's own look at the start
-        assert connections == [[b"GET", b"GET", b"HEAD"], [b"POST", b"GET"]]
+        # An origin may have left a body unread, or may send one after the head of a HEAD.
+        assert connections == [[b"GET", b"GET", b"HEAD"], [b"POST"], [b"GET"]]
 
 
 async def test_request_on_a_connection_that_was_just_closed_is_repeated_once(state: Path) -> None:
