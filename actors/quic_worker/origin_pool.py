@@ -144,10 +144,8 @@ class OriginPool:
     def _why(self, error: OSError) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer within {CONNECT_TIMEOUT:.0f} s"
-        if isinstance(error, ssl.SSLError):
-            return f"TLS failed: {explain(error)}"
-        if self._tls is not None and isinstance(error, ConnectionError) and not error.errno:
-            return "TLS failed: the connection was closed during the handshake"
+        if isinstance(error, ssl.SSLError) or (isinstance(error, ConnectionError) and not error.errno):
+            return f"TLS failed: {explain(error)}"  # only asyncio's own errors, of a handshake, have no number
         return plain(error)
 
     # --- between exchanges ---

@@ -50,13 +50,13 @@ _LEGACY_SERVER_CONNECT: Final = 0x4
 """OpenSSL's SSL_OP_LEGACY_SERVER_CONNECT: Python has had a name for it since 3.12 only."""
 
 
-def explain(error: ssl.SSLError) -> str:
+def explain(error: ssl.SSLError | ConnectionError) -> str:
     """Why TLS failed, and what to try."""
-    reason = error.reason or ""
+    reason: str = getattr(error, "reason", None) or ""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"{reason}: {error.verify_message}"
-    elif isinstance(error, ssl.SSLEOFError):
-        text = "the connection was closed during the handshake"
+    elif isinstance(error, ssl.SSLEOFError | ConnectionError):
+        return "the connection was closed during the handshake; --no-tls-verify speaks to old servers, too"
     else:
         text = reason or str(error) or type(error).__name__
     hint = _HINTS.get(reason)
