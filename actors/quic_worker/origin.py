@@ -217,9 +217,9 @@ class OriginConnection(asyncio.BufferedProtocol):
             self._fail("an internal fault while the response was read")
             return
         if begins and reader.head is not None:
-            self._serves_one = self._serves_one or not reuse.response_allows(reader.head.fields)
+            self._serves_one = self._serves_one or not reuse.response_allows(reader.head.told)
             self._raw = reader.head.status == 101
-            handler.head_received(*reader.head)
+            handler.head_received(reader.head.status, reader.head.fields)
         if body and self._handler is not None:
             handler.body_received(body)
         if reader.is_complete:

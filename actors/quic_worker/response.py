@@ -7,6 +7,7 @@ refused: lengths that differ, a lone CR, NUL and other control characters, a bla
 """
 
 import enum
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -25,28 +26,42 @@ MAX_INTERIM: Final = 16
 MAX_CHUNK_LINE: Final = 4096
 """Bytes of the line before a chunk: a size of at most 16 digits, and extensions that nobody reads."""
 
-_HEAD_END = re.compile(rb"\n\r?\n")
-_STATUS = re.compile(rb"HTTP/1\.([01]) +([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
+MAX_DIGITS: Final = 18
+"""Digits of a length: no more than every reader can count to."""
+
+KNOWN_NAMES: Final = 512
+"""Field names of which it is remembered what they mean. Others push them out, and cost no more than that."""
+
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*"
-_STRICT = re.compile(rb"(?:%b:%b\r\n)*" % (_TOKEN, _VALUE))
-_FIELD = re.compile(rb"(%b):[ \t]*(%b)\r\n" % (_TOKEN, _VALUE))
+_VALUE_BYTES: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
+_NAME = re.compile(_TOKEN)
+_STATUS = re.compile(rb"HTTP/1\.([01]) +([1-9][0-9]{2})(?: %b)?" % _VALUE)
+_HEAD_END = re.compile(rb"\n\r?\n")
 _LOOSE_FIELD = re.compile(rb"(%b)?[ \t]*:[ \t]*(%b)" % (_TOKEN, _VALUE))
 _FOLDED = re.compile(_VALUE)
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_STRICT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})(?:;%b)?\r\n" % _VALUE)
 _SIZE_LINE: Final = rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;%b)?\r?\n" % _VALUE
 _PART_OF_SIZE_LINE: Final = rb"[0-9A-Fa-f]{0,16}(?:(?<=[0-9A-Fa-f])[ \t]*(?:;%b)?\r?)?" % _VALUE
 _FIRST_CHUNK = re.compile(_SIZE_LINE)
 _NEXT_CHUNK = re.compile(rb"\r?\n" + _SIZE_LINE)
 _PART_OF_FIRST = re.compile(_PART_OF_SIZE_LINE)
 _PART_OF_NEXT = re.compile(rb"\r?|\r?\n" + _PART_OF_SIZE_LINE)
-_STRICT_CHUNK = re.compile(rb"(?:\r\n)?[0-9A-Fa-f]+(?:;[^\r]*)?\r\n")
+_STRICT_TRAILER = re.compile(rb"(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE))
 _TRAILER_END = re.compile(rb"\A\r?\n|\n\r?\n")
 
-_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
-"""The fields that say where the response ends, and what becomes of the connection."""
+_TELLING: Final = frozenset(
+    (
+        *(b"content-length", b"transfer-encoding", b"connection", b"upgrade"),
+        *(b"www-authenticate", b"proxy-authenticate", b"authentication-info", b"proxy-authentication-info"),
+        b"persistent-auth",
+    )
+)
+"""The fields that say where the response ends, and what may become of the connection."""
 
 Field = tuple[bytes, bytes]
+Told = dict[bytes, list[bytes]]
+"""The values of the fields that say something of the connection, by their names in lower case."""
 
 
 class MalformedResponse(Exception):
@@ -59,6 +74,7 @@ class Head(NamedTuple):
     status: int
     fields: list[Field]
     """As they came, but for a Content-Length that does not count: unfolded, without blanks around."""
+    told: Told
 
 
 class _Body(enum.Enum):
@@ -136,8 +152,7 @@ class ResponseReader:
                 data = data.lstrip(b"\r\n")
                 self._skipped += size - len(data)
             end = _HEAD_END.search(data, max(0, self._looked_at - 2))
-            if self._skipped + (end.end() if end else len(data)) > MAX_HEAD:
-                raise MalformedResponse(f"a head of more than {MAX_HEAD} bytes")
+            self._check_size(self._skipped + (end.end() if end else len(data)))
             if end is None:
                 if not _may_be_status(data):
                     raise MalformedResponse(_hint(data))
@@ -149,41 +164,42 @@ class ResponseReader:
             data = data[end.end() :]
         return data
 
+    def _check_size(self, size: int) -> None:
+        if size > MAX_HEAD:
+            raise MalformedResponse(f"a head of more than {MAX_HEAD} bytes")
+
     def _read_head(self, head: bytes) -> None:
-        line, _, block = head.partition(b"\n")
-        match = _STATUS.fullmatch(line.removesuffix(b"\r"))
-        if match is None:
-            raise MalformedResponse(_hint(line))
-        status = int(match[2])
-        if line.endswith(b"\r") and _STRICT.fullmatch(block):
-            fields: list[Field] = _FIELD.findall(block)
-        else:
+        """Read a head without the empty line at its end."""
+        lines = head.split(b"\r\n")
+        lines.pop()
+        told: Told = {}
+        fields = None
+        if head.translate(None, _VALUE_BYTES) == b"\r\n" * len(lines):
+            fields = _strict_fields(lines, told)
+        if fields is None:
             self._loose = True
-            fields = _loose_fields(block)
+            lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
+            lines.pop()
+        status, keep_alive = _status(lines[0])
+        if fields is None:
+            fields, told = _loose_fields(lines)
         if len(fields) > MAX_FIELDS:
             raise MalformedResponse(f"more than {MAX_FIELDS} fields")
         if status >= 200 or status == 101:
-            self._judge(status, fields, keep_alive=match[1] == b"1")
+            self._judge(status, fields, told, keep_alive=keep_alive)
         else:
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise MalformedResponse(f"more than {MAX_INTERIM} interim responses")
 
-    def _judge(self, status: int, fields: list[Field], *, keep_alive: bool) -> None:
+    def _judge(self, status: int, fields: list[Field], told: Told, *, keep_alive: bool) -> None:
         """Where the body ends, and whether the connection can be used again."""
-        told: dict[bytes, list[bytes]] = {}
-        for position, (name, value) in enumerate(fields):
-            lowered = name.lower()
-            if lowered in _FRAMING:
-                told.setdefault(lowered, []).extend(part.strip(b" \t") for part in value.split(b","))
-            if value[-1:] in (b" ", b"\t"):
-                fields[position] = name, value.rstrip(b" \t")
-        options = {option.lower() for option in told.get(b"connection", ())}
+        options = _options(told[b"connection"]) if b"connection" in told else _NO_OPTIONS
         if status == 101:
             if not (self._upgrade and b"upgrade" in options and b"upgrade" in told):
                 raise MalformedResponse("a switch to another protocol that was not asked for")
             self._body = _Body.UNTIL_CLOSE
-            self.head = Head(status, fields)
+            self.head = Head(status, fields, told)
             return
         said, codings = told.get(b"content-length", []), told.get(b"transfer-encoding", [])
         length, is_chunked = _one_length(said), _is_chunked(codings)
@@ -202,7 +218,7 @@ class ResponseReader:
             self._body = _Body.UNTIL_CLOSE
         stays = b"close" not in options and (keep_alive or (b"keep-alive" in options and not is_chunked))
         self.is_reusable = stays and not self._loose and self._body is not _Body.UNTIL_CLOSE
-        self.head = Head(status, fields)
+        self.head = Head(status, fields, told)
 
     # --- chunks ---
 
@@ -219,7 +235,9 @@ class ResponseReader:
                 self._left -= len(parts[-1])
                 if self._left:
                     return b"".join(parts)
-            match = (_NEXT_CHUNK if self._chunks else _FIRST_CHUNK).match(data, at)
+            match = _STRICT_CHUNK.match(data, at) if self._chunks else None
+            if match is None and (match := (_NEXT_CHUNK if self._chunks else _FIRST_CHUNK).match(data, at)):
+                self._judge_size_line(match[0])
             if (match.end() if match else len(data)) - at > MAX_CHUNK_LINE:
                 raise MalformedResponse(f"a line before a chunk of more than {MAX_CHUNK_LINE} bytes")
             if match is None:
@@ -227,14 +245,17 @@ class ResponseReader:
                     raise MalformedResponse("a chunk without a size, or another end than it announced")
                 self._buffer = data[at:]
                 return b"".join(parts)
-            if not _STRICT_CHUNK.fullmatch(match[0]):
-                self._loose, self.is_reusable = True, False
             self._chunks += 1
             self._left = int(match[1], 16)
             self._in_trailer = not self._left
             at = match.end()
         self._read_trailer(data[at:])
         return b"".join(parts)
+
+    def _judge_size_line(self, line: bytes) -> None:
+        """One that is the first, or is not as it should be."""
+        if not _STRICT_CHUNK.fullmatch(line if self._chunks else b"\r\n" + line):
+            self.is_reusable = False
 
     def _read_trailer(self, data: bytes) -> None:
         """Read past the fields after the last chunk: the protocol carries none."""
@@ -244,8 +265,8 @@ class ResponseReader:
         if match is None:
             self._buffer = data
             return
-        if match[0] not in (b"\r\n", b"\n\r\n") or not _STRICT.fullmatch(data[: match.start() + len(match[0]) - 2]):
-            self._loose, self.is_reusable = True, False
+        if not _STRICT_TRAILER.fullmatch(data[: match.end()]):
+            self.is_reusable = False
         self.is_complete = True
         self._surplus(data[match.end() :])
 
@@ -267,11 +288,42 @@ def _shown(line: bytes) -> str:
     return repr(line[:40]).removeprefix("b")
 
 
-def _loose_fields(block: bytes) -> list[Field]:
+@functools.lru_cache(maxsize=KNOWN_NAMES)
+def _status(line: bytes) -> tuple[int, bool]:
+    """What a status line says, and whether it is of HTTP/1.1."""
+    match = _STATUS.fullmatch(line)
+    if match is None:
+        raise MalformedResponse(_hint(line))
+    return int(match[2]), match[1] == b"1"
+
+
+@functools.lru_cache(maxsize=KNOWN_NAMES)
+def _known(name: bytes) -> bytes | None:
+    """The name in lower case, if it is of a field that tells something; b"" if not; None if it is no name."""
+    if not _NAME.fullmatch(name):
+        return None
+    return lowered if (lowered := name.lower()) in _TELLING else b""
+
+
+def _strict_fields(lines: list[bytes], told: Told) -> list[Field] | None:
+    """The fields of a head, if it is as it should be; its characters are known to be right. Fills `told`."""
+    fields: list[Field] = []
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        lowered = _known(name)
+        if lowered is None or not colon:
+            return None
+        value = value.strip(b" \t")
+        fields.append((name, value))
+        if lowered:
+            told.setdefault(lowered, []).append(value)
+    return fields
+
+
+def _loose_fields(lines: list[bytes]) -> tuple[list[Field], Told]:
     """The fields of a head that is not as it should be, but can be read in one way only."""
     fields: list[Field] = []
-    for line in block.split(b"\n")[:-1]:
-        line = line.removesuffix(b"\r")
+    for line in lines[1:]:
         if line[:1] in (b" ", b"\t"):
             more = line.strip(b" \t")
             if not fields:
@@ -279,32 +331,47 @@ def _loose_fields(block: bytes) -> list[Field]:
             if not more or not _FOLDED.fullmatch(more):
                 raise MalformedResponse("a folded line that is empty or has control characters")
             name, value = fields[-1]
-            fields[-1] = name, value.rstrip(b" \t") + b" " * bool(value) + more
+            fields[-1] = name, value + b" " * bool(value) + more
             continue
         match = _LOOSE_FIELD.fullmatch(line)
         if match is None:
             raise MalformedResponse(f"a line that is no field: {_shown(line)}")
-        fields.append((match[1] or b"", match[2]))
-    return [field for field in fields if field[0]]  # one without a name says nothing to anybody
+        fields.append((match[1] or b"", match[2].rstrip(b" \t")))
+    fields = [field for field in fields if field[0]]  # one without a name says nothing to anybody
+    told: Told = {}
+    for name, value in fields:
+        if lowered := _known(name):
+            told.setdefault(lowered, []).append(value)
+    return fields, told
+
+
+_NO_OPTIONS: Final = frozenset[bytes]()
+
+
+def _options(values: list[bytes]) -> frozenset[bytes]:
+    """What Connection says."""
+    return frozenset(option.strip(b" \t").lower() for option in b",".join(values).split(b","))
 
 
 def _one_length(values: list[bytes]) -> int | None:
     """The length that is said once or more."""
-    for value in values:
-        if not _LENGTH.fullmatch(value):
-            raise MalformedResponse("a Content-Length that is no length")
-    lengths = {int(value) for value in values}
+    if not values:
+        return None
+    said = {value.strip(b" \t") for value in b",".join(values).split(b",")}
+    if not all([value.isdigit() and len(value) <= MAX_DIGITS for value in said]):
+        raise MalformedResponse("a Content-Length that is no length")
+    lengths = {int(value) for value in said}
     if len(lengths) > 1:
         raise MalformedResponse("two different Content-Lengths")
-    return lengths.pop() if lengths else None
+    return lengths.pop()
 
 
-def _is_chunked(codings: list[bytes]) -> bool:
+def _is_chunked(values: list[bytes]) -> bool:
     """Whether chunks frame the body. Other codings would have to be undone here, and nobody sends them."""
-    wanted = {coding.lower() for coding in codings} - {b"identity"}
-    if wanted - {b"chunked"}:
+    codings = _options(values) - {b"identity"} if values else _NO_OPTIONS
+    if codings - {b"chunked"}:
         raise MalformedResponse("a Transfer-Encoding other than chunked")
-    return bool(wanted)
+    return bool(codings)
 
 
 def _with_one_length(fields: list[Field], *, length: int | None) -> list[Field]:

@@ -7,17 +7,12 @@ import re
 from typing import Final
 
 from actors.quic_worker.http1 import Body, RequestHead
-from actors.quic_worker.response import Field
+from actors.quic_worker.response import Told
 
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 _BOUND = re.compile(rb"\b(?:ntlm|negotiate|nego2|kerberos)\b", re.IGNORECASE)
 """Schemes that prove who somebody is once for a connection, not for each request (RFC 4559 section 6)."""
-
-_TELLING: Final = frozenset(
-    (b"www-authenticate", b"proxy-authenticate", b"authentication-info", b"proxy-authentication-info")
-)
-_PERSISTENT: Final = b"persistent-auth"
 
 
 def may_go_on_used(head: RequestHead) -> bool:
@@ -37,10 +32,8 @@ def request_allows(head: RequestHead) -> bool:
     return not any(line.startswith(b"authorization:") and _BOUND.search(line) for line in lowered.split(b"\r\n"))
 
 
-def response_allows(fields: list[Field]) -> bool:
+def response_allows(told: Told) -> bool:
     """Whether a response leaves its connection fit for somebody else. A word too many costs a connection only."""
-    for name, value in fields:
-        lowered = name.lower()
-        if lowered == _PERSISTENT or (lowered in _TELLING and _BOUND.search(value)):
-            return False
-    return True
+    if b"persistent-auth" in told:
+        return False
+    return not any(_BOUND.search(value) for name in told if b"auth" in name for value in told[name])

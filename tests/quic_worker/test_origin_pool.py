@@ -1,4 +1,4 @@
-"""Connections to origins that are real servers on loopback: who may have one after whom, and for how long it is kept."""
+"""Connections to origins that are real servers on loopback: who may have one after whom, and how long it is kept."""
 
 import asyncio
 import contextlib
@@ -138,7 +138,7 @@ class Refusing(Served):
             await super().respond(head, reader, writer)
 
 
-@pytest.mark.parametrize("body", [b"name=value&more=" + b"x" * 100, b"GET /evil HTTP/1.1\r\nX: "], ids=["form", "request"])
+@pytest.mark.parametrize("body", [b"name=value&more=" + b"x" * 100, b"GET /evil HTTP/1.1\r\nX: "], ids=["form", "evil"])
 async def test_body_that_the_origin_did_not_read_is_nobody_s_request(body: bytes) -> None:
     served = Refusing()
     async with origin(served) as port, pool_to(port) as pool:
@@ -161,7 +161,11 @@ async def test_connection_that_carried_a_body_is_closed_even_if_the_origin_read_
 
 @pytest.mark.parametrize(
     ("asked", "answered"),
-    [("Authorization: nTLM TlRM", {}), ("X: y", {"WWW_Authenticate": "Negotiate"}), ("X: y", {"Persistent_Auth": "true"})],
+    [
+        ("Authorization: nTLM TlRM", {}),
+        ("X: y", {"WWW_Authenticate": "Negotiate"}),
+        ("X: y", {"Persistent_Auth": "true"}),
+    ],
     ids=["asked", "challenged", "persistent"],
 )
 async def test_connection_that_somebody_has_proved_who_he_is_on_serves_nobody_else(
@@ -274,13 +278,13 @@ async def test_few_stay_idle_and_those_not_for_long() -> None:
             for _ in range(20):
                 tasks.create_task(exchange(pool, request()))
         async with asyncio.timeout(PATIENCE):
-            while served.open > MAX_IDLE:  # noqa: ASYNC110
+            while served.open > MAX_IDLE:
                 await asyncio.sleep(0.01)
         assert served.open == MAX_IDLE
     async with origin(served) as port, pool_to(port, keep_alive=0.3) as pool:
         await exchange(pool, request())
         async with asyncio.timeout(PATIENCE):
-            while served.open:  # noqa: ASYNC110
+            while served.open:
                 await asyncio.sleep(0.01)
 
 
@@ -305,7 +309,7 @@ async def failure(origin: Origin) -> OriginError:
 
 async def test_absent_origin(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     error = await failure(Origin(host="localhost", port=unused_tcp_port))
-    expected = f"cannot connect to localhost:{unused_tcp_port} (127.0.0.1 and ::1): connection refused; does anything listen"
+    expected = f"cannot connect to localhost:{unused_tcp_port} (127.0.0.1 and ::1): connection refused; does anything "
     assert expected in str(error)
 
 

@@ -13,7 +13,7 @@ LONG = 30.0
 class Attempts:
     """What was tried, and what came of what."""
 
-    def __init__(self, **outcomes: OSError | None | asyncio.Event) -> None:
+    def __init__(self, **outcomes: OSError | asyncio.Event | None) -> None:
         self.outcomes = outcomes
         self.tried: list[str] = []
         self.cancelled: list[str] = []
@@ -53,7 +53,8 @@ async def test_deaf_address_holds_nobody_up_and_is_not_first_again(monkeypatch: 
 
 async def test_every_error_goes_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = Attempts(a=ConnectionRefusedError(), b=OSError(113, "no route"), c=None)
-    assert await reach_of("a", "b", "c", monkeypatch=monkeypatch)(attempts, attempts.close, timeout=LONG) == "made with c"
+    to = reach_of("a", "b", "c", monkeypatch=monkeypatch)
+    assert await to(attempts, attempts.close, timeout=LONG) == "made with c"
 
 
 async def test_all_fail_and_each_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,7 @@ def read(data: bytes, *, step: int = 0, method: str = "GET", upgrade: bool = Fal
     try:
         for start in range(0, len(data), step):
             body += reader.feed(data[start : start + step])
-    except MalformedResponse as error:
-        assert str(error)
+    except MalformedResponse:
         return None
     return reader.head, body, reader.is_complete, reader.is_reusable, reader.is_bounded_by_close
 
@@ -75,7 +74,7 @@ LOOSE = {
     "length beside chunks": ok(HELLO + CHUNKED + b"X: y\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
     "another length beside chunks": ok(b"Content-Length: 9\r\n" + CHUNKED + b"X: y\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
     "chunked twice": ok(CHUNKED + CHUNKED + b"X: y\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
-    "chunks in 1.0": b"HTTP/1.0 200 OK\r\n" + CHUNKED + b"X: y\r\nConnection: keep-alive\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunked 1.0": b"HTTP/1.0 200 OK\r\n" + CHUNKED + b"X: y\r\nConnection: keep-alive\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     "folded": ok(HELLO + b"X:\r\n\ty\r\n", b"hello"),
     "blank before the colon": ok(HELLO + b"X : y\r\n", b"hello"),
     "field without a name": ok(b": nothing\r\n" + HELLO + b"X: y\r\n", b"hello"),

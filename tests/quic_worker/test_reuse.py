@@ -3,12 +3,21 @@
 import pytest
 
 from actors.quic_worker.http1 import Body, RequestHead
+from actors.quic_worker.response import ResponseReader, Told
 from actors.quic_worker.reuse import may_go_on_used, request_allows, response_allows
 
 
 def head(*fields: str, method: str = "GET", body: Body = Body.NONE, upgrade: bool = False) -> RequestHead:
     data = "\r\n".join([f"{method} / HTTP/1.1", "Host: x", *fields]).encode("latin-1") + b"\r\n\r\n"
     return RequestHead(data, method, body, 0, upgrade)
+
+
+def told(*fields: tuple[bytes, bytes]) -> Told:
+    reader = ResponseReader("GET")
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+    reader.feed(b"HTTP/1.1 401 Unauthorized\r\n" + lines + b"\r\n")
+    assert reader.head is not None
+    return reader.head.told
 
 
 @pytest.mark.parametrize(
@@ -28,7 +37,7 @@ def test_connection_bound_authentication_in_a_request(field: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["Authorization: Basic bnRsbQ==", "Authorization: Bearer negotiated.ntlmish", "X-Note: Authorization: NTLM", "A: b"],
+    ["Authorization: Basic bnRsbQ==", "Authorization: Bearer negotiated.x", "X-Note: Authorization: NTLM", "A: b"],
 )
 def test_authentication_of_each_request(field: str) -> None:
     assert request_allows(head(field))
@@ -49,11 +58,11 @@ def test_authentication_of_each_request(field: str) -> None:
     ],
 )
 def test_connection_bound_authentication_in_a_response(field: tuple[bytes, bytes]) -> None:
-    assert not response_allows([(b"Date", b"x"), field])
+    assert not response_allows(told((b"Date", b"x"), field))
 
 
 def test_other_responses() -> None:
-    assert response_allows([(b"WWW-Authenticate", b'Basic realm="x"'), (b"Server", b"Negotiate NTLM")])
+    assert response_allows(told((b"WWW-Authenticate", b'Basic realm="x"'), (b"Server", b"Negotiate NTLM")))
 
 
 def test_what_switches_protocols_serves_nobody_else() -> None:
