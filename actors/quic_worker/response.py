@@ -358,7 +358,7 @@ def _one_length(values: list[bytes]) -> int | None:
     if not values:
         return None
     said = {value.strip(b" \t") for value in b",".join(values).split(b",")}
-    if not all([value.isdigit() and len(value) <= MAX_DIGITS for value in said]):
+    if not all(value.isdigit() and len(value) <= MAX_DIGITS for value in said):
         raise MalformedResponse("a Content-Length that is no length")
     lengths = {int(value) for value in said}
     if len(lengths) > 1:

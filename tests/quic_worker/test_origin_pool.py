@@ -336,3 +336,42 @@ async def test_every_error_goes_on_to_the_next_address(monkeypatch: pytest.Monke
 async def test_unix_socket_that_is_not_there(tmp_path: Path) -> None:
     error = await failure(Origin(scheme="unix", path=str(tmp_path / "no.sock")))
     assert str(error) == f"cannot connect to unix:{tmp_path / 'no.sock'}: No such file or directory"
+
+
+async def test_origin_that_starts_anew_costs_what_was_in_flight() -> None:
+    """Idle connections have died with it: the next request finds one that works."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while b"/hang" not in (head := await read_head(reader)):
+                writer.write(answer(head.split(b" ")[1]))
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with pool_to(port) as pool:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(exchange(pool, request()))
+        in_flight = Answer()
+        connection = await pool.connect()
+        connection.begin(in_flight, request("GET", "/hang"))
+        while len(writers) < 3:
+            await asyncio.sleep(0)
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            await in_flight.over.wait()
+        assert in_flight.error is not None
+        assert "lost" in str(in_flight.error) or "closed" in str(in_flight.error)
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        for number in range(3):
+            assert (await exchange(pool, request("GET", f"/{number}"))).body == f"/{number}".encode()
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.sleep(0)
