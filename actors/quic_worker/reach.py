@@ -93,12 +93,12 @@ async def _first(
             seconds = min(seconds, ATTEMPT_DELAY) if left else seconds
             done, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for future in done:
-                error = future.exception()
-                if error is None:
+                failure = future.exception()
+                if failure is None:
                     return running.pop(future), future.result()
-                if not isinstance(error, OSError):
-                    raise error
-                errors[running.pop(future)] = error
+                if not isinstance(failure, OSError):
+                    raise failure
+                errors[running.pop(future)] = failure
         raise Unreachable(errors | {address: TimeoutError() for address in (*running.values(), *left)})
     finally:
         for future in running:
