@@ -62,7 +62,7 @@ def _contained(act: Callable[Concatenate["Exchange", _P], None]) -> Callable[Con
     """A fault in an exchange, from whichever callback it comes, costs that exchange and no other."""
 
     @functools.wraps(act)
-    def contained(self: "Exchange", *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def contained(self: "Exchange", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             act(self, *args, **kwargs)
         except Exception as error:

@@ -215,7 +215,9 @@ LOOSE = {
     "lf_until_close": b"HTTP/1.0 200 OK\nX-Seen: yes\n\nhello",
     "no_reason": b"HTTP/1.1 404\r\nX-Seen: yes\r\nContent-Length: 5\r\n\r\nhello",
     "twice": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Seen: yes\r\nContent-Length: 5\r\n\r\nhello",
-    "beside_chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-Seen: yes\r\n" + CHUNKED + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    "beside_chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-Seen: yes\r\n"
+    + CHUNKED
+    + b"\r\n5\r\nhello\r\n0\r\n\r\n",
     "folded": b"HTTP/1.1 200 OK\r\nX-Seen:\r\n yes\r\nContent-Length: 5\r\n\r\nhello",
     "blank_after_size": b"HTTP/1.1 200 OK\r\nX-Seen: yes\r\n" + CHUNKED + b"\r\n5  \r\nhello\r\n0  \r\n\r\n",
     "lf_in_chunks": b"HTTP/1.1 200 OK\r\nX-Seen: yes\r\n" + CHUNKED + b"\r\n5\nhello\n0\n\n",
