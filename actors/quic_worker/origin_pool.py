@@ -101,7 +101,7 @@ class OriginPool:
         try:
             return await self._open()
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._failed(error) from _telling(error)
         finally:
             impatience.cancel()
 
@@ -210,6 +210,17 @@ class OriginPool:
         self._starved.discard(connection)
         if (timer := self._waiting.pop(connection, None)) is not None:
             timer.cancel()
+
+
+def _telling(error: OSError) -> OSError:
+    """Of the errors of several addresses the one that says most of the origin."""
+    if not isinstance(error, Unreachable):
+        return error
+    errors = list(error.errors.values())
+    for kind in (ssl.SSLError, ConnectionRefusedError, TimeoutError):
+        if found := [each for each in errors if isinstance(each, kind)]:
+            return found[0]
+    return errors[0]
 
 
 def _keep_alive(transport_socket: Any) -> None:

@@ -66,7 +66,7 @@ def _contained(act: Callable[Concatenate["Exchange", _P], None]) -> Callable[Con
         try:
             act(self, *args, **kwargs)
         except Exception as error:
-            self._failed(error)
+            self._fault(error)
 
     return contained
 
@@ -133,7 +133,7 @@ class Exchange:
                 self.response_failed(error)
             return
         except Exception as error:
-            self._failed(error)
+            self._fault(error)
             return
         if self._ended:
             origin.abort()
@@ -321,7 +321,7 @@ class Exchange:
             self._deadline.cancel()
             self._deadline = None
 
-    def _failed(self, error: Exception) -> None:
+    def _fault(self, error: Exception) -> None:
         """A fault of this program: it is logged, the visitor gets 502 if that can still be, and else a reset."""
         context = {"message": f"fault in the exchange of stream {self._stream.id}", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)

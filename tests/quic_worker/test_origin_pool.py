@@ -319,6 +319,7 @@ async def test_absent_origin_on_a_machine_without_ipv6(unused_tcp_port: int, mon
     assert "127.0.0.1: connection refused; 255.255.255.255: " in str(error)
     assert "does anything listen there?" in str(error)
     assert error.status == 502
+    assert isinstance(error.__cause__, ConnectionRefusedError), "what tells most"
 
 
 async def test_every_error_goes_on_to_the_next_address(monkeypatch: pytest.MonkeyPatch) -> None:
