@@ -210,6 +210,8 @@ class OriginConnection(asyncio.BufferedProtocol):
         try:
             body = reader.feed(data)
         except MalformedResponse as error:
+            if begins and reader.head is not None:  # however it was split: 502 before the head, a reset after it
+                handler.head_received(reader.head.status, reader.head.fields)
             self._fail(f"the origin's response cannot be read: {error}")
             return
         except Exception as error:  # a fault of this program, which costs this exchange

@@ -15,6 +15,9 @@ from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
+
 class Answer:
     """What an exchange heard of its origin."""
 
@@ -201,6 +204,18 @@ async def test_connection_of_a_loose_response_serves_nobody_else(loose: bytes) -
         for _ in range(2):
             assert (await exchange(pool, request())).body == b"ok"
     assert len(served.connections) == 2
+
+
+@pytest.mark.parametrize(("head", "began"), [(b"HTTP/1.1 200 OK\r\n X: y\r\n", 0), (CHUNKED, 200)])
+async def test_response_that_cannot_be_read(head: bytes, began: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(head + b"\r\nno size\r\n")
+
+    async with origin(serve) as port, pool_to(port) as pool:
+        heard = await exchange(pool, request())
+        assert heard.status == began
+        assert "cannot be read" in str(heard.error)
 
 
 # --- idle connections starve nobody ---
