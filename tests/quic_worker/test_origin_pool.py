@@ -14,7 +14,6 @@ from actors.quic_worker.origin_pool import MAX_IDLE, OriginPool
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
 
-
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 
 
