@@ -83,6 +83,10 @@ class TunnelManager:
         """How long the head of a response may take, then visitors get 504 (default: 0, as long as it takes)."""
         return self._with(origin_response_timeout=_seconds(timeout))
 
+    def with_origin_keep_alive(self, seconds: Seconds) -> Self:
+        """Seconds for which connections to the origin may be idle; 0: each serves one request."""
+        return self._with(origin_keep_alive=_seconds(seconds))
+
     def with_max_streams(self, count: int) -> Self:
         """Requests at once on one connection, then visitors get 503 (default: 1000)."""
         return self._with(max_streams=str(count))

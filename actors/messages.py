@@ -30,6 +30,10 @@ OTHER_VERSION_STATUS: Final = 64
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
 
+DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
+"""Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
+nothing on one machine, and costs small origins the thread or the socket that somebody else waits for."""
+
 
 class GenerationTally(Message, frozen=True):
     """The last known tally of one worker. Slot and generation name it for ever."""
@@ -95,6 +99,8 @@ class Origin(Message, frozen=True):
     """The name in its certificate, where that is not `host`."""
     response_timeout: Seconds = 0.0
     """Seconds for the head of a response; 0: as long as it takes."""
+    keep_alive: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE
+    """Seconds for which a connection to it may be idle; 0: each serves one request."""
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -14,7 +14,11 @@
     http1.py       request heads, hop-by-hop rules, body framing (pure)
     proxy.py       one exchange: from the edge to the origin and back
     origin.py      a connection to the origin
+    response.py    reads what comes on it, strict or loose (pure)
     origin_pool.py connections to it, kept between exchanges
+    reuse.py       which of them may serve somebody else afterwards (pure)
+    reach.py       reaches an origin of several addresses
+    origin_tls.py  TLS towards it
     ledger.py      what was counted and what was reported (pure)
     ends.py        the ways in which a worker's life can end (pure)
 

@@ -1,26 +1,19 @@
 """A connection to the origin: requests out, parsed responses in.
 
-llhttp (httptools) reads the responses. What it reports goes to a `ResponseHandler`, in order; after an upgrade the
-bytes pass as they are. One exchange at a time; `origin_pool.py` keeps connections between exchanges.
+`response.py` reads the responses. What it reads goes to a `ResponseHandler`, in order; after an upgrade the bytes pass
+as they are. One exchange at a time; `origin_pool.py` keeps connections between exchanges.
 """
 
 import asyncio
 import contextlib
-import errno
 import functools
+import os
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-import httptools
-
-MAX_RESPONSE_HEAD: Final = 64 * 1024
-"""Bytes of a response's status line and fields."""
-
-MAX_RESPONSE_FIELDS: Final = 200
-"""Fields of a response; real ones have some twenty, and the edge takes no more than about these."""
-
-MAX_INTERIM_RESPONSES: Final = 16
-"""1xx responses before the final one; more are a flood."""
+from actors.quic_worker import reuse
+from actors.quic_worker.http1 import RequestHead
+from actors.quic_worker.response import MAX_HEAD, MalformedResponse, ResponseReader
 
 READ_BYTES: Final = 64 * 1024
 """What one read from an origin takes at most. All connections read into one buffer: a new one of asyncio's own size
@@ -60,10 +53,17 @@ class ResponseHandler(Protocol):
         """It has caught up."""
 
 
-class Idle(Protocol):
-    """Told when a connection that serves nobody ends, or says something unasked."""
+class Keeper(Protocol):
+    """Who keeps connections between exchanges."""
 
-    def forget(self, connection: "OriginConnection") -> None: ...
+    def waits(self, connection: "OriginConnection") -> None:
+        """A new connection has sent its first request."""
+
+    def answers(self, connection: "OriginConnection") -> None:
+        """And the first byte of the answer has come."""
+
+    def forget(self, connection: "OriginConnection") -> None:
+        """It has ended, or says something unasked."""
 
 
 _read_buffer: Final = memoryview(bytearray(READ_BYTES))
@@ -73,7 +73,7 @@ _read_buffer: Final = memoryview(bytearray(READ_BYTES))
 class OriginConnection(asyncio.BufferedProtocol):
     """One connection. `begin` starts an exchange on it."""
 
-    def __init__(self, pool: Idle) -> None:
+    def __init__(self, pool: Keeper) -> None:
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._handler: ResponseHandler | None = None
@@ -86,25 +86,23 @@ class OriginConnection(asyncio.BufferedProtocol):
 
     # --- exchanges ---
 
-    def begin(self, handler: ResponseHandler, *, method: str = "", upgrade: bool = False, raw: bool = False) -> None:
-        """Serve `handler` from now on. `method` and `upgrade` say what is asked; `raw`, that no HTTP is spoken."""
+    def begin(self, handler: ResponseHandler, head: RequestHead, *, raw: bool = False) -> None:
+        """Send `head` and serve `handler` from now on; `raw`: no HTTP is spoken."""
         self._handler = handler
         self._exchanges += 1
-        self._method = method
-        self._upgrade = upgrade
         self._raw = raw
-        self._parser = httptools.HttpResponseParser(self)
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._status = 0
-        self._interim = 0
-        self._until_close = False
-        self._keep_alive = False
-        self._complete = False
-        self._surplus = False
-        """Bytes came after the end of the response: nobody asked for them, and nobody shall get them."""
+        self._reader = ResponseReader(head.method, upgrade=head.upgrade)
+        self._silent = True
+        """Whether not a byte of the answer has come."""
+        self._serves_one = raw or not reuse.request_allows(head)
+        """Whether nobody else may be served here afterwards. A body makes it so: an origin may answer without reading
+        it, and would take what it has not read for the next request."""
         self.reusable = False
         """Whether another exchange may follow this one."""
+        if self._transport is not None and head.data:
+            self._transport.write(head.data)
+        if self._exchanges == 1 and not raw:
+            self._pool.waits(self)
         if self._early or self._early_end is not None:
             asyncio.get_running_loop().call_soon(self._hand_on_early)
 
@@ -135,11 +133,13 @@ class OriginConnection(asyncio.BufferedProtocol):
     @property
     def may_be_stale(self) -> bool:
         """Whether the origin may have closed it before this exchange reached it: reused, and not a byte came back."""
-        return self._exchanges > 1 and not self._head_bytes
+        return self._exchanges > 1 and self._silent
 
     # --- towards the origin ---
 
     def write(self, data: bytes) -> None:
+        """Send more of the request than its head."""
+        self._serves_one = True
         if self._transport is not None:
             self._transport.write(data)
 
@@ -201,26 +201,31 @@ class OriginConnection(asyncio.BufferedProtocol):
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        if not self._status:
-            self._head_bytes += len(data)
+        assert self._handler is not None
+        reader, handler = self._reader, self._handler
+        if self._silent:
+            self._silent = False
+            self._pool.answers(self)
+        begins = reader.head is None
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._raw = True
-            if self._handler is not None and (rest := data[upgrade.args[0] :]):
-                self._handler.body_received(rest)
+            body = reader.feed(data)
+        except MalformedResponse as error:
+            if begins and reader.head is not None:  # however it was split: 502 before the head, a reset after it
+                handler.head_received(reader.head.status, reader.head.fields)
+            self._fail(f"the origin's response cannot be read: {error}")
             return
-        except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None  # a fault of our own, not of the origin
-        except httptools.HttpParserError as error:
-            self._surplus = True
-            if not self._complete and self._handler is not None:
-                self._fail(f"the origin's response is no HTTP: {error}")
-                return
-        if self._complete:
-            self._end(keep_alive=self._keep_alive and not self._surplus)
-        elif not self._status and self._head_bytes > MAX_RESPONSE_HEAD:
-            self._fail(f"the origin's response has a head of more than {MAX_RESPONSE_HEAD} bytes")
+        except Exception as error:  # a fault of this program, which costs this exchange
+            asyncio.get_running_loop().call_exception_handler({"message": "fault in the reader", "exception": error})
+            self._fail("an internal fault while the response was read")
+            return
+        if begins and reader.head is not None:
+            self._serves_one = self._serves_one or not reuse.response_allows(reader.head.told)
+            self._raw = reader.head.status == 101
+            handler.head_received(reader.head.status, reader.head.fields)
+        if body and self._handler is not None:
+            handler.body_received(body)
+        if reader.is_complete:
+            self._end(keep_alive=reader.is_reusable and not self._serves_one)
 
     def eof_received(self) -> bool:
         """The origin sends no more; return whether the other direction stays open."""
@@ -232,7 +237,7 @@ class OriginConnection(asyncio.BufferedProtocol):
         if self._handler is None:
             self._pool.forget(self)
             return False
-        if self._raw or self._until_close:
+        if self._raw or self._reader.is_bounded_by_close:
             self._end(keep_alive=False)
             return self._raw and can_stay
         self._fail("the origin closed the connection before its response was complete")
@@ -256,7 +261,7 @@ class OriginConnection(asyncio.BufferedProtocol):
     @property
     def is_waiting(self) -> bool:
         """Whether an exchange waits for the head of its response."""
-        return self._handler is not None and not self._status
+        return self._handler is not None and self._reader.head is None
 
     def _read_what_is_left(self) -> None:
         """An origin may answer and close without reading an upload to its end (RFC 9112 section 9.6).
@@ -267,9 +272,9 @@ class OriginConnection(asyncio.BufferedProtocol):
         broken = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError, AttributeError), broken.dup() as left:
             left.setblocking(False)
-            while self._handler is not None and (data := left.recv(MAX_RESPONSE_HEAD)):
+            while self._handler is not None and (data := left.recv(MAX_HEAD)):
                 self._parse(data)
-            if self._handler is not None and self._until_close:
+            if self._handler is not None and self._reader.is_bounded_by_close:
                 self._end(keep_alive=False)
 
     def pause_writing(self) -> None:
@@ -279,52 +284,6 @@ class OriginConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         if self._handler is not None:
             self._handler.resume_upload()
-
-    # --- what llhttp reports ---
-
-    def on_message_begin(self) -> None:
-        self._surplus = self._surplus or self._complete
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._status:
-            return  # a trailer: the protocol carries none
-        self._fields.append((name, value))
-        if len(self._fields) > MAX_RESPONSE_FIELDS:
-            self._fail(f"the origin's response has more than {MAX_RESPONSE_FIELDS} fields")
-
-    def on_headers_complete(self) -> None:
-        if self._complete or self._handler is None:
-            return
-        status = self._parser.get_status_code()
-        fields, self._fields = self._fields, []
-        if 100 <= status < 200 and status != 101:
-            self._interim += 1
-            self._head_bytes = 1  # each head is measured for itself
-            if self._interim > MAX_INTERIM_RESPONSES:
-                self._fail(f"the origin sent more than {MAX_INTERIM_RESPONSES} interim responses")
-            return
-        if status == 101 and not (self._upgrade and self._parser.should_upgrade()):
-            self._fail("the origin switched protocols without being asked to")
-            return
-        self._status = status
-        coded = [value.lower() for name, value in fields if name.lower() == b"transfer-encoding"]
-        is_chunked = bool(coded) and coded[-1].rpartition(b",")[2].strip(b" \t") == b"chunked"
-        has_length = any(name.lower() == b"content-length" for name, _ in fields)
-        self._keep_alive = self._parser.should_keep_alive()  # it forgets at the end of the message
-        self._until_close = not is_chunked and (bool(coded) or not has_length)
-        self._handler.head_received(status, fields)
-        # llhttp knows responses, not what they answer: this one has no body whatever its fields say.
-        self._complete = self._method == "HEAD"
-
-    def on_body(self, data: bytes) -> None:
-        if self._complete:
-            self._surplus = True
-        elif self._status and self._handler is not None:
-            self._handler.body_received(data)
-
-    def on_message_complete(self) -> None:
-        if self._status and self._status != 101:
-            self._complete = True
 
     def _end(self, *, keep_alive: bool) -> None:
         if self._handler is None:
@@ -344,8 +303,9 @@ class OriginConnection(asyncio.BufferedProtocol):
 
 
 def plain(error: OSError) -> str:
-    """What an OSError means, without the list of every address that was tried."""
-    text = str(error)
-    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
-        return "connection refused; does anything listen there?"
-    return error.strerror or text
+    """What an OSError means: asyncio puts an address in the place of the reason, or nothing at all."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

@@ -6,10 +6,12 @@ never with FIN.
 """
 
 import asyncio
+import contextlib
+import functools
 import http
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Concatenate, Final, NamedTuple, ParamSpec
 
 from actors.log import Logger
 from actors.quic_worker.connection import Stream
@@ -53,6 +55,22 @@ class Surroundings(NamedTuple):
     """Where each request is logged; None: nowhere."""
 
 
+_P = ParamSpec("_P")
+
+
+def _contained(act: Callable[Concatenate["Exchange", _P], None]) -> Callable[Concatenate["Exchange", _P], None]:
+    """A fault in an exchange, from whichever callback it comes, costs that exchange and no other."""
+
+    @functools.wraps(act)
+    def contained(self: "Exchange", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            act(self, *args, **kwargs)
+        except Exception as error:
+            self._fault(error)
+
+    return contained
+
+
 class Exchange:
     """One request and its response; or one raw tunnel, after an upgrade or of the TCP type."""
 
@@ -80,6 +98,7 @@ class Exchange:
         self._status: int | None = None
         self._ended = False
 
+    @_contained
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
         self._ledger.stream_opened()
@@ -113,23 +132,21 @@ class Exchange:
             if not self._ended:
                 self.response_failed(error)
             return
+        except Exception as error:
+            self._fault(error)
+            return
         if self._ended:
             origin.abort()
             return
-        try:
-            self._begin(origin)
-        except Exception:
-            self._abandon()
-            raise
+        self._begin(origin)
 
+    @_contained
     def _begin(self, origin: OriginConnection) -> None:
         self._origin = origin
         self._raw = self._response_begun = self._request.type is ConnectionType.TCP
-        origin.begin(self, method=self._head.method, upgrade=self._head.upgrade, raw=self._raw)
+        origin.begin(self, self._head, raw=self._raw)
         if self._raw:
             self._stream.write(encode_response(ConnectResponse("", ())))
-        else:
-            origin.write(self._head.data)
         if not self._raw and self._head.body is not Body.CHUNKED and not self._left:
             self._sent_all()
         if not self._head.upgrade:
@@ -141,33 +158,40 @@ class Exchange:
         if (seconds := self._pool.origin.response_timeout) and self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(seconds, self._too_slow, seconds)
 
+    @_contained
     def _too_slow(self, seconds: float) -> None:
         if not self._response_begun and not self._ended:
             self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, f"{self._pool.origin} did not answer within {seconds:g} s")
 
     # --- from the edge (StreamHandler) ---
 
+    @_contained
     def data_received(self, data: bytes) -> None:
         if self._origin is None or (self._head.upgrade and not self._raw):
             self._early.append(data)
         else:
             self._upload(data)
 
+    @_contained
     def eof_received(self) -> None:
         self._request_ended = True
         if not self._early and self._origin is not None and (self._raw or not self._head.upgrade):
             self._end_upload()
 
+    @_contained
     def reset_received(self) -> None:
         self._abandon()
 
+    @_contained
     def stop_received(self) -> None:
         self._abandon()
 
+    @_contained
     def pause_writing(self) -> None:
         if self._origin is not None:
             self._origin.pause()
 
+    @_contained
     def resume_writing(self) -> None:
         if self._origin is not None:
             self._origin.resume()
@@ -219,6 +243,7 @@ class Exchange:
 
     # --- from the origin (ResponseHandler) ---
 
+    @_contained
     def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         self._response_begun = True
         self._status = status
@@ -231,12 +256,14 @@ class Exchange:
             self._raw = True
             self._release_early()
 
+    @_contained
     def body_received(self, data: bytes) -> None:
         if not self._stream.sending:
             return
         self._ledger.sent(len(data))
         self._stream.write(data)
 
+    @_contained
     def response_ended(self) -> None:
         self._response_ended = True
         self._stream.write(b"", fin=True)
@@ -244,8 +271,9 @@ class Exchange:
             self._end()
         else:
             # Half-closed: the visitor may go on talking, but not for ever to somebody who has left.
-            self._deadline = asyncio.get_running_loop().call_later(HALF_CLOSED_TIMEOUT, self._abandon)
+            self._deadline = asyncio.get_running_loop().call_later(HALF_CLOSED_TIMEOUT, self.reset_received)
 
+    @_contained
     def response_failed(self, error: OriginError) -> None:
         if self._origin is not None and self._origin.may_be_stale and not self._repeated:
             self._repeated = True
@@ -259,9 +287,11 @@ class Exchange:
         else:
             self._answer(http.HTTPStatus(error.status), str(error))
 
+    @_contained
     def pause_upload(self) -> None:
         self._upload_paused = True
 
+    @_contained
     def resume_upload(self) -> None:
         self._upload_paused = False
         if count := self._unconsumed:
@@ -291,6 +321,21 @@ class Exchange:
             self._deadline.cancel()
             self._deadline = None
 
+    def _fault(self, error: Exception) -> None:
+        """A fault of this program: it is logged, the visitor gets 502 if that can still be, and else a reset."""
+        context = {"message": f"fault in the exchange of stream {self._stream.id}", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        if self._ended:
+            return
+        with contextlib.suppress(Exception):
+            if self._origin is not None:
+                self._origin.abort()
+            if not self._response_begun and self._request.type is not ConnectionType.TCP:
+                self._answer(http.HTTPStatus.BAD_GATEWAY, "an internal fault of this program; its log has more")
+        if not self._ended:
+            with contextlib.suppress(Exception):
+                self._abandon()
+
     def _abandon(self) -> None:
         """One side broke off: the other is told so at once."""
         self._stream.reset()
@@ -302,11 +347,21 @@ class Exchange:
         if self._ended:
             return
         self._ended = True
+        try:
+            self._account()
+        finally:
+            self._let_go()
+
+    def _account(self) -> None:
+        """Count it, and log it."""
         if self._request.type is not ConnectionType.TCP:
             seconds = monotonic() - self._begun_at
             self._ledger.request_ended(self._status, seconds)
             if self._log is not None:
                 self._log_request(self._log, seconds)
+
+    def _let_go(self) -> None:
+        """Give back all that it holds."""
         self._early.clear()
         self._stream.stop()
         self._cancel_deadline()

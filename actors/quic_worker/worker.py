@@ -332,7 +332,6 @@ class Worker:
         while True:
             await asyncio.sleep(PING_INTERVAL)
             connection.ping()
-            self._pool.expire()
 
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""

@@ -18,7 +18,7 @@ from actors import bus, events, lifeline, log, means, text, trust
 from actors.dispositions import take_signals
 from actors.errors import LocalSetupError, TunnelError, UsageError
 from actors.forked import forked
-from actors.messages import CongestionControl, Origin, QuicEngine, Transport
+from actors.messages import DEFAULT_ORIGIN_KEEP_ALIVE, CongestionControl, Origin, QuicEngine, Transport
 from actors.nursery import nursery
 from actors.supervisor import habits
 from actors.supervisor.children import MODULES
@@ -137,7 +137,10 @@ def _curve_files(given: argparse.Namespace) -> tuple[Path, Path] | None:
 
 def _origin(given: argparse.Namespace) -> Origin | None:
     origin = given.url or (Origin(host=LOCAL_HOST, port=given.port) if given.port else None)
-    details = ("host_header", "no_tls_verify", "origin_ca", "origin_server_name", "origin_response_timeout")
+    details = (
+        *("host_header", "no_tls_verify", "origin_ca", "origin_server_name"),
+        *("origin_response_timeout", "origin_keep_alive"),
+    )
     if origin is None:
         if wrong := [name for name in details if getattr(given, name)]:
             raise UsageError(f"--{wrong[0].replace('_', '-')} needs --port or --url")
@@ -158,6 +161,7 @@ def _origin(given: argparse.Namespace) -> Origin | None:
         ca_file=str(given.origin_ca) if given.origin_ca else None,
         server_name=given.origin_server_name,
         response_timeout=given.origin_response_timeout or 0.0,
+        keep_alive=DEFAULT_ORIGIN_KEEP_ALIVE if given.origin_keep_alive is None else given.origin_keep_alive,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, NoReturn
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__, bus, log
 from actors.errors import ExitCode, UsageError
-from actors.messages import HostPort, Origin
+from actors.messages import DEFAULT_ORIGIN_KEEP_ALIVE, HostPort, Origin
 from actors.supervisor.discovery import EDGE_PORT
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_MAX_STREAMS
@@ -162,6 +162,16 @@ def _host_header(text: str) -> str:
     return text
 
 
+def _server_name(text: str) -> str:
+    try:
+        encoded = text.encode("idna")  # as TLS will: what it refuses there would fail each request
+    except UnicodeError:
+        encoded = b""
+    if not re.fullmatch(rb"[A-Za-z0-9_:%-][A-Za-z0-9_.:%-]{0,252}", encoded):
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no name that a certificate can have, as in app.example")
+    return text
+
+
 def _user_agent(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?", text):
         raise argparse.ArgumentTypeError("give 1 to 200 printable ASCII characters")
@@ -269,12 +279,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     origin.add_argument("--no-tls-verify", action="store_true", default=None, help="take any certificate of the origin")
     origin.add_argument("--origin-ca", type=_certificates, metavar="FILE", help="PEM file with the origin's roots")
-    origin.add_argument("--origin-server-name", metavar="NAME", help="the name in the origin's certificate")
+    origin.add_argument(
+        "--origin-server-name", type=_server_name, metavar="NAME", help="the name in the origin's certificate"
+    )
     origin.add_argument(
         "--origin-response-timeout",
         type=_seconds,
         metavar="SECONDS",
         help="for the head of a response, then 504 (default: 0, as long as it takes)",
+    )
+    origin.add_argument(
+        "--origin-keep-alive",
+        type=_seconds,
+        metavar="SECONDS",
+        help="for which connections to the origin may be idle; 0: each serves one request "
+        f"(default: {DEFAULT_ORIGIN_KEEP_ALIVE:g})",
     )
     origin.add_argument(
         "--max-streams",

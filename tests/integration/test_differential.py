@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import itertools
 import operator
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -208,3 +209,71 @@ async def test_answers_are_equal(
     async with origin(tmp_path) as port:
         # http.server closes on a body that it does not read: whether its answer arrives then is a matter of luck.
         await compare(port, state, bodies=origin is not http_server)
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+LOOSE = {
+    "lf": b"HTTP/1.1 200 OK\nX-Seen: yes\nContent-Length: 5\n\nhello",
+    "lf_until_close": b"HTTP/1.0 200 OK\nX-Seen: yes\n\nhello",
+    "no_reason": b"HTTP/1.1 404\r\nX-Seen: yes\r\nContent-Length: 5\r\n\r\nhello",
+    "twice": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Seen: yes\r\nContent-Length: 5\r\n\r\nhello",
+    "beside_chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-Seen: yes\r\n"
+    + CHUNKED
+    + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    "folded": b"HTTP/1.1 200 OK\r\nX-Seen:\r\n yes\r\nContent-Length: 5\r\n\r\nhello",
+    "blank_after_size": b"HTTP/1.1 200 OK\r\nX-Seen: yes\r\n" + CHUNKED + b"\r\n5  \r\nhello\r\n0  \r\n\r\n",
+    "lf_in_chunks": b"HTTP/1.1 200 OK\r\nX-Seen: yes\r\n" + CHUNKED + b"\r\n5\nhello\n0\n\n",
+    "many_fields": b"HTTP/1.1 200 OK\r\nX-Seen: yes\r\nContent-Length: 5\r\n"
+    + b"".join(b"X-%d: %d\r\n" % (number, number) for number in range(300))
+    + b"\r\nhello",
+    "chunked_1_0": b"HTTP/1.0 200 OK\r\nX-Seen: yes\r\n" + CHUNKED + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    "interim": b"HTTP/1.1 103 Hints\nLink: </x>\n\nHTTP/1.1 200 OK\nX-Seen: yes\nContent-Length: 5\n\nhello",
+    "surplus": b"HTTP/1.1 200 OK\r\nX-Seen: yes\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\nevil",
+}
+"""Answers that are not by the book, as CGI scripts, devices and one-liners give them."""
+
+SPLIT = {
+    "differing_lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "nul": b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 5\r\n\r\nhello",
+    "cr_alone": b"HTTP/1.1 200 OK\r\nX: a\rContent-Length: 0\r\nContent-Length: 5\r\n\r\nhello",
+    "blank_first": b"HTTP/1.1 200 OK\r\n X: a\r\nContent-Length: 5\r\n\r\nhello",
+}
+"""Answers that two readers could take for two different ones."""
+
+
+@contextlib.asynccontextmanager
+async def answering(answers: dict[str, bytes]) -> AsyncIterator[int]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers[(await read_head(reader)).split(b" ")[1].decode().strip("/")])
+
+    async with scripted(serve) as port:
+        yield port
+
+
+async def curl(url: str, *arguments: str) -> list[str]:
+    """The body, and the status behind it, as curl reads them."""
+    command = ["curl", "-sS", "--http1.1", "--max-time", "30", "-w", "\n%{http_code}", *arguments, url]
+    async with running(command) as process:
+        await process.wait()
+    return process.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_loose_answers_arrive_as_curl_reads_them_without_a_tunnel(state: Path) -> None:
+    async with answering(LOOSE) as port, tunnel(port, state) as made:
+        for name in LOOSE:
+            direct = await curl(f"http://127.0.0.1:{port}/{name}")
+            assert direct[0] == "hello"
+            assert await curl(f"{made.edge['http']}/{name}", "-H", f"Host: {made.host}") == direct, name
+            seen = await made.visitor.get(f"/{name}")
+            assert (seen.headers["x-seen"], seen.text) == ("yes", "hello"), name
+            assert seen.headers.get("x-299") == ("299" if name == "many_fields" else None)
+
+
+async def test_what_could_be_split_is_refused(state: Path) -> None:
+    async with answering(SPLIT) as port, tunnel(port, state) as made:
+        for name in SPLIT:
+            refused = await made.visitor.get(f"/{name}")
+            assert refused.status_code == 502
+            assert "cannot be read" in refused.text

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from actors.local_edge.certificates import make_certificates
 from tests.kit.origins import answer, read_head, scripted
-from tests.kit.processes import PATIENCE
+from tests.kit.processes import PATIENCE, running
 from tests.kit.tunnel import tunnel
 
 pytestmark = pytest.mark.slow
@@ -106,7 +107,8 @@ async def test_connections_are_kept_for_what_may_be_repeated(state: Path) -> Non
             body = b"hello" if method == "POST" else None
             assert (await made.visitor.request(method, "/", content=body)).status_code == 200
         connections.remove([])  # the supervisor's own look at the start
-        assert connections == [[b"GET", b"GET", b"HEAD"], [b"POST", b"GET"]]
+        # An origin may have left a body unread, or may send one after the head of a HEAD.
+        assert connections == [[b"GET", b"GET", b"HEAD"], [b"POST"], [b"GET"]]
 
 
 async def test_request_on_a_connection_that_was_just_closed_is_repeated_once(state: Path) -> None:
@@ -231,3 +233,40 @@ async def test_streams_taken_back_at_every_phase_leave_nothing(state: Path, phas
         )
         (again,) = made.process.actors("worker")
         assert again.pid == worker.pid
+
+
+ONE_AFTER_THE_OTHER = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    do_POST = do_GET
+    log_message = lambda *_: None
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+"""It hears nobody else before the connection that it serves has ended."""
+
+
+async def test_server_of_one_connection_after_the_other_serves_two(state: Path) -> None:
+    async with running([sys.executable, "-c", ONE_AFTER_THE_OTHER]) as process:
+        port = int(await process.first_line())
+        async with tunnel(port, state, connections=2) as made:
+            for _ in range(3):
+                for method in ("GET", "POST", "GET"):
+                    body = b"hello" if method == "POST" else None
+                    assert (await made.visitor.request(method, "/", content=body)).text == "ok"
+        async with tunnel(port, state, "--origin-keep-alive", 0, connections=2) as made:
+            async with asyncio.TaskGroup() as tasks:
+                answers = [tasks.create_task(made.visitor.get("/")) for _ in range(20)]
+            assert [answer.result().text for answer in answers] == ["ok"] * 20

@@ -56,6 +56,7 @@ def test_every_flag_has_its_variable() -> None:
         "origin_ca": "",
         "origin_server_name": "",
         "origin_response_timeout": "3",
+        "origin_keep_alive": "0",
         "max_streams": "7",
         "spare": "0",
         "renew": "1",
@@ -78,7 +79,7 @@ def test_every_flag_has_its_variable() -> None:
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
-        origin=Origin(host="localhost", port=81, host_header="localhost:81", response_timeout=3.0),
+        origin=Origin(host="localhost", port=81, host_header="localhost:81", response_timeout=3.0, keep_alive=0.0),
         max_streams=7,
         connections=3,
         timeout=5.5,
@@ -229,3 +230,14 @@ def test_help_names_the_variables_and_every_exit_code() -> None:
     assert ENVIRONMENT_PREFIX in text
     for code in ExitCode:
         assert f"\n  {code.value:>3}  " in text
+
+
+@pytest.mark.parametrize("name", [".example", "a..b", "app.example ", "", "a" * 300])
+def test_server_name_that_tls_would_not_take(name: str) -> None:
+    with pytest.raises(UsageError, match="name that a certificate can have"):
+        settings("--url", "https://x", "--origin-server-name", name)
+
+
+@pytest.mark.parametrize("name", ["app.example", "app.example.", "127.0.0.1", "::1", "müller.example", "my_host"])
+def test_server_name_that_it_takes(name: str) -> None:
+    assert settings("--url", "https://x", "--origin-server-name", name).origin is not None

@@ -18,8 +18,9 @@ RPC_SIGNATURE: Final = bytes.fromhex("52BB825CDB65")
 VERSION: Final = b"01"
 _DATA_PREAMBLE: Final = DATA_SIGNATURE + VERSION
 
-MAX_METADATA: Final = 256
-"""Entries of a head; twice the fields that a request may have. 1000 empty ones fit in 48 bytes, so they are counted."""
+MAX_METADATA: Final = 2048
+"""Entries of a head: twice the fields that a request may have (`http1.py`), so that one with a few too many is answered
+in HTTP. 1000 empty ones fit in 48 bytes, so they are counted."""
 
 Metadata = tuple[tuple[str, bytes], ...]
 
