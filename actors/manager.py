@@ -114,8 +114,16 @@ class TunnelManager:
         return self._with(state_dir=os.fspath(folder))
 
     def with_host_header(self, host: str) -> Self:
-        """Host that the origin gets; `rewrite`: its own."""
+        """Host that the origin gets; `rewrite`: its own. Origin, Referer, redirects and cookies change with it."""
         return self._with(host_header=host)
+
+    def with_forwarded_host(self) -> Self:
+        """With `with_host_header`: tell the origin the public name too, as X-Forwarded-Host."""
+        return self._with(forwarded_host=True)
+
+    def with_refuse_underscore_twins(self) -> Self:
+        """Answer 400 to a request with both `X_A` and `X-A`, for origins that take the two for one (CGI, old WSGI)."""
+        return self._with(refuse_underscore_twins=True)
 
     def with_max_reconnect_attempts(self, count: int) -> Self:
         """Consecutive failures before it gives up; 0: never (default: `MAX_RECONNECT_ATTEMPTS`, 10)."""

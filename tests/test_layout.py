@@ -28,6 +28,8 @@ PURE = [
     "quic_worker/engines/short_packet.py",
     "quic_worker/http1.py",
     "quic_worker/ledger.py",
+    "quic_worker/reasons.py",
+    "quic_worker/rewrite.py",
     "quic_worker/wire/connect.py",
     "quic_worker/wire/framing.py",
     "quic_worker/wire/registration.py",

@@ -11,7 +11,9 @@ from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
 
-MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_HEAD_BYTES: Final = (32 + 128) * 1024
+"""Cloudflare's limits: a URL of 32 KiB, and fields of 128 KiB in all."""
+
 WRITE_HIGH_WATER: Final = 256 * 1024
 """Bytes that wait for a slow visitor before the client behind the tunnel is told to wait too."""
 
