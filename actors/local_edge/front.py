@@ -50,7 +50,7 @@ def _connect_request(visitor: HttpConnection, request: Request, host: bytes) -> 
     }
     metadata += [(HEADER_PREFIX + name, value) for name, value in added.items()]
     kind = ConnectionType.WEBSOCKET if request.upgrade else ConnectionType.HTTP
-    target = request.target.decode("utf-8", "surrogateescape")
+    target = request.target.decode("latin-1")
     return ConnectRequest(f"https://{host.decode('latin-1')}{target}", kind, tuple(metadata))
 
 
