@@ -16,7 +16,7 @@ class Lines:
     def __init__(self, url: str = "https://a.trycloudflare.com", *, all_requests: bool = True) -> None:
         self.now = 0.0
         self._log = CapturingLogger()
-        self.journal = Journal(self._log, url=url, all_requests=all_requests, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.journal = Journal(self._log, url=url, all_requests=all_requests, clock=lambda: self.now)
 
     def take(self) -> list[tuple[str, str, dict[str, Any]]]:
         taken = [(call.method_name, call.args[0], call.kwargs) for call in self._log.calls]

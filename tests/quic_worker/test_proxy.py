@@ -32,14 +32,14 @@ class Bench:
         self.faults: list[BaseException] = []
         self.tasks = Tasks(self.faults.append)
         self.pool = OriginPool(Origin(host="127.0.0.1", port=port))
-        journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)  # type: ignore[arg-type]
+        journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)
         ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         self._surroundings = Surroundings(self.pool, ledger, self.tasks, lambda: False, self._ended, journal)
         self.pair = Pair(self._accept, engines=("aioquic", "aioquic"))
         self.pair.clock.call_exception_handler = self._fault  # type: ignore[attr-defined]
 
     def _accept(self, stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, self._surroundings, self.log, self.running.add)  # type: ignore[arg-type]
+        stream.handler = IncomingStream(stream, self._surroundings, self.log, self.running.add)
 
     def _fault(self, context: dict[str, Any]) -> None:
         self.faults.append(context["exception"])
