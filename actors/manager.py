@@ -64,8 +64,16 @@ class TunnelManager:
         return self._with(local_edge=on, as_cloudflare=on)
 
     def with_host_header(self, host: str) -> Self:
-        """Host that the origin gets; `rewrite`: its own."""
+        """Host that the origin gets; `rewrite`: its own. Origin, Referer, redirects and cookies change with it."""
         return self._with(host_header=host)
+
+    def with_forwarded_host(self, on: bool = True) -> Self:
+        """With `with_host_header`: tell the origin the public name too, as X-Forwarded-Host."""
+        return self._with(forwarded_host=on)
+
+    def with_refuse_underscore_twins(self, on: bool = True) -> Self:
+        """Answer 400 to a request with both `X_A` and `X-A`, for origins that take the two for one (CGI, old WSGI)."""
+        return self._with(refuse_underscore_twins=on)
 
     def with_no_tls_verify(self, on: bool = True) -> Self:
         """Take any certificate of an `https://` origin."""

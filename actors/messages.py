@@ -91,6 +91,10 @@ class Origin(Message, frozen=True):
     """Of the socket, with `unix`."""
     host_header: str | None = None
     """What the origin gets as Host; None: what the visitor sent."""
+    forwarded_host: bool = False
+    """Whether it is told the public name as well, with `host_header`; else it is led to believe that it is at home."""
+    refuse_twins: bool = False
+    """Whether it takes X_A for X-A, so that a request with both must not reach it."""
     verify: bool = True
     """Whether its certificate is checked, with `https`."""
     ca_file: str | None = None

@@ -12,6 +12,9 @@
     streams.py     what to do with a stream that the edge opens
     wire/          the protocol's bytes (pure)
     http1.py       request heads, hop-by-hop rules, body framing (pure)
+    rewrite.py     the public name and the origin's own, with --host-header (pure)
+    reasons.py     why an answer is not the origin's, and what to try (pure)
+    journal.py     what the log says of requests
     proxy.py       one exchange: from the edge to the origin and back
     origin.py      a connection to the origin
     response.py    reads what comes on it, strict or loose (pure)

@@ -1,7 +1,8 @@
 """HTTP/1.1 towards the origin: request heads, hop-by-hop rules, body framing. Pure.
 
-What is forwarded is what was checked, byte for byte: the target is never normalised. Whatever could be read in two
-ways by two servers (RFC 9112 section 11.2) is refused, and nothing of it reaches the origin.
+What is forwarded is what was checked, byte for byte: the target is never normalised, but for bytes that no URL may hold
+as they are (RFC 3986), which are percent-encoded. Whatever could be read in two ways by two servers (RFC 9112 section
+11.2) is refused, and nothing of it reaches the origin.
 """
 
 import enum
@@ -12,11 +13,11 @@ from typing import Final, NamedTuple
 
 from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, Metadata
 
-MAX_HEAD_BYTES: Final = 64 * 1024
-MAX_FIELDS: Final = 128
-MAX_VALUE_BYTES: Final = 16 * 1024
-MAX_TARGET_BYTES: Final = 8 * 1024
-"""What common servers take (8 KiB targets, 100 fields), with some room; the edge's own limits are about as large."""
+MAX_TARGET_BYTES: Final = 32 * 1024
+MAX_HEAD_BYTES: Final = MAX_TARGET_BYTES + 132 * 1024
+MAX_FIELDS: Final = 1024
+"""What Cloudflare's edge takes of a visitor: a URL of 32 KiB, and 1000 fields with 128 KiB in all, in one or in many.
+It adds a dozen of its own, for which there is room. What an origin takes is the origin's affair."""
 
 KNOWN_NAMES: Final = 512
 """Field names that are remembered with their checks: visitors send the same ones again and again. A stranger's names
@@ -29,7 +30,8 @@ STATUS_KEY: Final = "HttpStatus"
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _TOKEN_BYTES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(r"[/?][\x21\x22\x24-\x7e]*", re.ASCII)
+_TARGET = re.compile(rb"[/?][\x21\x22\x24-\x7e]*")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _DEST = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*", re.ASCII)
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%\-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _FIELD_VALUE_BYTES = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
@@ -52,7 +54,11 @@ _EDGE_INTERNAL: Final = ("cf-int-", "cf-cloudflared-", "cf-proxy-")
 
 
 class BadRequest(Exception):
-    """The request is refused with 400, and the origin sees nothing of it."""
+    """The request is refused, and the origin sees nothing of it: `status` is what the visitor gets."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Body(enum.Enum):
@@ -61,6 +67,8 @@ class Body(enum.Enum):
     NONE = enum.auto()
     LENGTH = enum.auto()
     CHUNKED = enum.auto()
+    UNKNOWN = enum.auto()
+    """No length was said, and no end has come: whether there is a body is known once its first bytes come, or FIN."""
 
 
 class RequestHead(NamedTuple):
@@ -73,11 +81,26 @@ class RequestHead(NamedTuple):
     """Bytes of the body; meaningful with `Body.LENGTH`."""
     upgrade: bool
 
+    def framed(self, *, has_body: bool) -> "RequestHead":
+        """The same request, of which no length was said, now that it is known whether a body comes."""
+        if has_body:
+            return self._replace(data=self.data[:-2] + b"Transfer-Encoding: chunked\r\n\r\n", body=Body.CHUNKED)
+        if self.method not in _MEANT_FOR_BODIES:
+            return self._replace(body=Body.NONE)
+        return self._replace(data=self.data[:-2] + b"Content-Length: 0\r\n\r\n", body=Body.LENGTH)
 
-def build_request_head(request: ConnectRequest, *, host_header: str | None = None) -> RequestHead:
+
+_MEANT_FOR_BODIES: Final = frozenset(("POST", "PUT", "PATCH"))
+"""Methods of which an origin expects to be told that there is no body (RFC 9110 section 8.6); some answer 411 else."""
+
+_HARDLY_EVER_WITH_BODY: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+"""Methods of which none is waited for: whatever a visitor waits for begins with one of these."""
+
+
+def build_request_head(request: ConnectRequest, *, refuse_twins: bool = False) -> RequestHead:
     """Build the head of a request to the origin from what the edge asks for.
 
-    `host_header` replaces the visitor's Host, which then goes on as X-Forwarded-Host.
+    `refuse_twins`: refuse X_A beside X-A, for an origin that takes the two for one (CGI, WSGI).
 
     Raises:
         BadRequest: with what is wrong; no byte may reach the origin then.
@@ -106,20 +129,17 @@ def build_request_head(request: ConnectRequest, *, host_header: str | None = Non
     if method is None or host is None:
         raise BadRequest("no method or no host")
     if len(names) + len(special) > MAX_FIELDS:
-        raise BadRequest(f"more than {MAX_FIELDS} fields")
+        raise BadRequest(f"more than {MAX_FIELDS} fields", status=431)
     _check_values(fields)
-    if "_" in "".join(names):
+    if refuse_twins:
         _refuse_twins({*names, *(name for name, _, _ in special)})
-    body, length, dropped = _judge(special, names, host) if special else _NO_BODY
-    upgrade = request.type is ConnectionType.WEBSOCKET
+    body, length, dropped, websocket = _judge(special, names, host) if special else _NOTHING_SPECIAL
+    upgrade = request.type is ConnectionType.WEBSOCKET or (websocket and method == b"GET" and not length)
     if upgrade:
-        body, dropped = Body.NONE, dropped | {"sec-websocket-version"}
-    lines = [b"%b %b HTTP/1.1" % (method, _target(request.dest, method))]
-    if host_header is None:
-        lines.append(b"Host: " + host)
-    else:
-        lines += f"Host: {host_header}".encode("latin-1"), b"X-Forwarded-Host: " + host
-        dropped |= {"x-forwarded-host"}
+        body, length, dropped = Body.NONE, 0, dropped | {"sec-websocket-version"}
+    elif body is Body.UNKNOWN and method in _HARDLY_EVER_WITH_BODY:
+        body = Body.NONE
+    lines = [b"%b %b HTTP/1.1" % (method, _target(request.dest, method)), b"Host: " + host]
     if dropped:
         fields = [field for name, field in zip(names, fields, strict=True) if name not in dropped]
     lines += fields
@@ -131,7 +151,7 @@ def build_request_head(request: ConnectRequest, *, host_header: str | None = Non
         lines.append(b"Content-Length: %d" % length)
     data = b"\r\n".join(lines) + b"\r\n\r\n"
     if len(data) > MAX_HEAD_BYTES:
-        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes")
+        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes", status=431)
     return RequestHead(data, method.decode("ascii"), body, length, upgrade)
 
 
@@ -151,7 +171,7 @@ _Special = tuple[str, bytes, int]
 
 _SPECIAL_NAMES: Final = HOP_BY_HOP | {"host", "content-length"}
 
-_NO_BODY: Final = (Body.NONE, 0, frozenset[str]())
+_NOTHING_SPECIAL: Final = (Body.UNKNOWN, 0, frozenset[str](), False)
 
 
 @functools.lru_cache(maxsize=KNOWN_NAMES)
@@ -171,14 +191,16 @@ def _check_values(fields: list[bytes]) -> None:
     together = b"".join(fields)  # at once: this is done for every request
     if together.translate(None, _FIELD_VALUE_BYTES):
         raise BadRequest("control character in a field value")
-    if len(together) > MAX_VALUE_BYTES and any(len(field.partition(b": ")[2]) > MAX_VALUE_BYTES for field in fields):
-        raise BadRequest(f"field value of more than {MAX_VALUE_BYTES} bytes")
 
 
-def _judge(special: list[_Special], names: list[str], host: bytes) -> tuple[Body, int, frozenset[str]]:
-    """How the body is framed, and the fields that Connection declares to be of the visitor's hop."""
+def _judge(special: list[_Special], names: list[str], host: bytes) -> tuple[Body, int, frozenset[str], bool]:
+    """How the body is framed, the fields that Connection declares to be of the visitor's hop, and whether a WebSocket
+    is asked for.
+
+    That is the one upgrade that is passed on: the edge carries no other, and h2c would hide requests from it.
+    """
     length: int | None = None
-    chunked = False
+    chunked = websocket = False
     nominated: frozenset[str] = frozenset()
     _check_values([b": " + value for _, value, _ in special])
     for name, value, before in special:
@@ -196,12 +218,14 @@ def _judge(special: list[_Special], names: list[str], host: bytes) -> tuple[Body
                 raise BadRequest("two different hosts")
         elif name == "connection":
             nominated |= _options(value)
+        elif name == "upgrade":
+            websocket = websocket or "websocket" in _options(value)
     if chunked and length is not None:
         raise BadRequest("both Content-Length and Transfer-Encoding")
     if forbidden := sorted(name for name in nominated if name in _NEVER_NOMINATED or name.startswith("cf-")):
         raise BadRequest(f"Connection names {forbidden[0]}")
-    body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.NONE
-    return body, length or 0, nominated
+    body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.UNKNOWN
+    return body, length or 0, nominated, websocket and not chunked
 
 
 def _refuse_twins(names: set[str]) -> None:
@@ -212,7 +236,8 @@ def _refuse_twins(names: set[str]) -> None:
 
 
 def _target(dest: str, method: bytes) -> bytes:
-    """The origin-form of `dest`: scheme and authority are dropped, an empty path is `/`, the rest stays as it is."""
+    """The origin-form of `dest`: scheme and authority are dropped, an empty path is `/`, the rest stays as it is, but
+    for raw bytes past ASCII, which are percent-encoded: that is what they mean, and many servers refuse them else."""
     if dest == "*" and method == b"OPTIONS":
         return b"*"
     match = _DEST.match(dest)
@@ -221,11 +246,14 @@ def _target(dest: str, method: bytes) -> bytes:
         if target and not target.startswith("?"):
             raise BadRequest("target that is no absolute path")
         target = "/" + target
-    if len(target) > MAX_TARGET_BYTES:
-        raise BadRequest(f"target of more than {MAX_TARGET_BYTES} bytes")
-    if not _TARGET.fullmatch(target):
+    raw = target.encode("utf-8", "surrogateescape")
+    if len(raw) > MAX_TARGET_BYTES:
+        raise BadRequest(f"target of more than {MAX_TARGET_BYTES} bytes", status=414)
+    if not target.isascii():
+        raw = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], raw)
+    if not _TARGET.fullmatch(raw):
         raise BadRequest("character in the target that no URL has")
-    return target.encode("ascii")
+    return raw
 
 
 def _content_length(value: bytes, earlier: int | None) -> int:
@@ -239,6 +267,17 @@ def _content_length(value: bytes, earlier: int | None) -> int:
 def _options(value: bytes) -> frozenset[str]:
     """The fields that a Connection field declares to be of this hop only, in lower case."""
     return frozenset(option.strip(b" \t").decode("latin-1").lower() for option in value.split(b","))
+
+
+def method_of(request: ConnectRequest) -> str:
+    """The method of a request that may be refused yet; nothing if it is none."""
+    method = next((value for key, value in request.metadata if key == METHOD_KEY), b"")
+    return method.decode("ascii") if _TOKEN_BYTES.fullmatch(method) else ""
+
+
+def is_host(value: bytes) -> bool:
+    """Whether this is a host, with a port or without."""
+    return _HOST.fullmatch(value) is not None
 
 
 def response_metadata(status: int, fields: Iterable[tuple[bytes, bytes]], *, upgraded: bool) -> Metadata:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Concatenate, Final, NamedTuple, ParamSpec
 
-from actors.log import Logger
+from actors.quic_worker import reasons
 from actors.quic_worker.connection import Stream
 from actors.quic_worker.http1 import (
     LAST_CHUNK,
@@ -23,19 +23,24 @@ from actors.quic_worker.http1 import (
     build_request_head,
     chunk,
     error_metadata,
+    method_of,
     response_metadata,
 )
+from actors.quic_worker.journal import Journal, Outcome
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.origin import OriginConnection, OriginError
 from actors.quic_worker.origin_pool import OriginPool
+from actors.quic_worker.rewrite import Rewrite
 from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, ConnectResponse, encode_response
 from actors.tasks import Tasks
 
 HALF_CLOSED_TIMEOUT: Final = 5.0
 """Seconds that a raw tunnel lives on after the origin has closed its side."""
 
-MAX_LOGGED_PATH: Final = 200
-"""Characters of a path in the log of requests."""
+BODY_TIMEOUT: Final = 1.0
+"""Seconds to wait for the first bytes of a body that nothing announced, or for FIN. An edge sends FIN with the head or
+right after it; a visitor who says more later gets it through in chunks, and an origin that would answer before it reads
+need not wait for that."""
 
 _RAW_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
 """What is sent ahead on a raw TCP tunnel: nothing."""
@@ -51,8 +56,7 @@ class Surroundings(NamedTuple):
     """Whether as many exchanges run as may."""
     ended: Callable[["Exchange"], None]
     """Called once, when an exchange needs nothing any more."""
-    log: Logger | None
-    """Where each request is logged; None: nowhere."""
+    journal: Journal
 
 
 _P = ParamSpec("_P")
@@ -77,8 +81,9 @@ class Exchange:
     def __init__(self, stream: Stream, request: ConnectRequest, surroundings: Surroundings) -> None:
         self._stream = stream
         self._request = request
-        self._pool, self._ledger, self._tasks, self._is_full, self._on_ended, self._log = surroundings
+        self._pool, self._ledger, self._tasks, self._is_full, self._on_ended, self._journal = surroundings
         self._origin: OriginConnection | None = None
+        self._rewrite: Rewrite | None = None
         self._head = _RAW_HEAD
         self._left = 0
         """Bytes of a body with Content-Length that are still to come."""
@@ -95,7 +100,11 @@ class Exchange:
         """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
         self._deadline: asyncio.TimerHandle | None = None
         self._begun_at = monotonic()
+        self._bytes_in = 0
+        self._bytes_out = 0
         self._status: int | None = None
+        self._reason: reasons.Reason | None = None
+        """Why the visitor did not get the origin's whole answer."""
         self._ended = False
 
     @_contained
@@ -104,23 +113,60 @@ class Exchange:
         self._ledger.stream_opened()
         self._stream.handler = self
         if self._is_full():
-            self.response_failed(OriginError("too many requests at once", status=503))
+            self._head = self._refused_head()
+            self._fail(OriginError("too many requests at once", status=503), reasons.FULL)
             return
-        origin: OriginConnection | None = None
         if self._request.type is not ConnectionType.TCP:
             try:
-                self._head = build_request_head(self._request, host_header=self._pool.origin.host_header)
+                self._head = self._build_head()
             except BadRequest as error:
-                self._answer(http.HTTPStatus.BAD_REQUEST, f"the request was refused: {error}")
+                self._head = self._refused_head()
+                message = f"the request was refused: {error}"
+                self._answer(http.HTTPStatus(error.status), message, reasons.refusal(error.status))
                 return
-            self._left = self._head.length
-            origin = self._pool.reuse(self._head)
         if body:
             self._early.append(body)
+            if self._is_unannounced:
+                self._head = self._head.framed(has_body=True)
+        if self._head.body is Body.UNKNOWN:
+            self._deadline = asyncio.get_running_loop().call_later(BODY_TIMEOUT, self._body_known, True)
+        else:
+            self._go()
+
+    @property
+    def _is_unannounced(self) -> bool:
+        """Whether bytes of a body would be a surprise."""
+        body = self._head.body
+        return (body is Body.NONE or body is Body.UNKNOWN) and not self._head.upgrade and bool(self._head.method)
+
+    @_contained
+    def _body_known(self, has_body: bool) -> None:
+        """It has turned out whether there is a body, or it takes too long to."""
+        waited = self._head.body is Body.UNKNOWN
+        self._head = self._head.framed(has_body=has_body)
+        if waited:
+            self._cancel_deadline()
+            self._go()
+
+    def _go(self) -> None:
+        """The request is known as far as the origin needs to know it."""
+        self._left = self._head.length
+        origin = self._pool.reuse(self._head) if self._request.type is not ConnectionType.TCP else None
         if origin is not None:
             self._begin(origin)
         else:
             self._connect_soon()
+
+    def _refused_head(self) -> RequestHead:
+        """What is known of a request that is refused: enough to log it, and to answer a HEAD without a body."""
+        return _RAW_HEAD._replace(method=method_of(self._request))
+
+    def _build_head(self) -> RequestHead:
+        origin, request = self._pool.origin, self._request
+        if origin.host_header is not None:
+            self._rewrite = Rewrite(request, origin)
+            request = self._rewrite.request()
+        return build_request_head(request, refuse_twins=origin.refuse_twins)
 
     def _connect_soon(self) -> None:
         self._tasks.start(self._connect(), name=f"exchange-{self._stream.id}")
@@ -161,30 +207,35 @@ class Exchange:
     @_contained
     def _too_slow(self, seconds: float) -> None:
         if not self._response_begun and not self._ended:
-            self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, f"{self._pool.origin} did not answer within {seconds:g} s")
+            message = f"{self._pool.origin} did not answer within {seconds:g} s"
+            self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, message, reasons.SLOW)
 
     # --- from the edge (StreamHandler) ---
 
     @_contained
     def data_received(self, data: bytes) -> None:
-        if self._origin is None or (self._head.upgrade and not self._raw):
-            self._early.append(data)
-        else:
+        if self._origin is not None and (self._raw or not self._head.upgrade):
             self._upload(data)
+            return
+        self._early.append(data)
+        if self._origin is None and self._is_unannounced:
+            self._body_known(True)
 
     @_contained
     def eof_received(self) -> None:
         self._request_ended = True
-        if not self._early and self._origin is not None and (self._raw or not self._head.upgrade):
+        if self._head.body is Body.UNKNOWN:
+            self._body_known(False)
+        elif not self._early and self._origin is not None and (self._raw or not self._head.upgrade):
             self._end_upload()
 
     @_contained
     def reset_received(self) -> None:
-        self._abandon()
+        self.abandon(reasons.VISITOR_LEFT)
 
     @_contained
     def stop_received(self) -> None:
-        self._abandon()
+        self.abandon(reasons.VISITOR_LEFT)
 
     @_contained
     def pause_writing(self) -> None:
@@ -214,16 +265,21 @@ class Exchange:
         elif self._head.body is Body.LENGTH:
             if size > self._left:
                 # More than was announced: on this connection it would look like another request.
-                self._abandon()
+                self.abandon(reasons.WRONG_LENGTH)
                 return
             self._left -= size
             self._origin.write(data)
             if not self._left:
                 self._sent_all()
         else:
-            self._stream.consumed(size)  # a body that was never announced has nowhere to go
+            # The request has left without a body. Better no answer of the origin than one to a request without it.
+            self._stream.consumed(size)
+            if not self._response_begun:
+                message = f"the request was refused: the body of a {self._head.method} came without a Content-Length"
+                self._answer(http.HTTPStatus.LENGTH_REQUIRED, message, reasons.NO_LENGTH)
             return
         self._ledger.received(size)
+        self._bytes_in += size
         if self._upload_paused:
             self._unconsumed += size
         else:
@@ -239,7 +295,7 @@ class Exchange:
             self._origin.write(LAST_CHUNK)
             self._sent_all()
         elif self._left:
-            self._abandon()  # the visitor broke off: the origin must not take it for the whole
+            self.abandon(reasons.WRONG_LENGTH)  # the origin must not take it for the whole
 
     # --- from the origin (ResponseHandler) ---
 
@@ -249,18 +305,27 @@ class Exchange:
         self._status = status
         self._ledger.answered(monotonic() - self._begun_at)
         self._cancel_deadline()
+        if self._rewrite is not None:
+            fields = self._rewrite.answer(fields)
+        else:
+            self._journal.answered(self._request, status)
+        if self._journal.looks_for_event_streams and self._head.method == "GET":
+            self._journal.event_stream(self._request, fields)
         upgraded = status == http.HTTPStatus.SWITCHING_PROTOCOLS
         metadata = response_metadata(status, fields, upgraded=upgraded)
         self._stream.write(encode_response(ConnectResponse("", metadata)))
         if upgraded:
             self._raw = True
+            self._journal.upgraded(self._request)
             self._release_early()
 
     @_contained
     def body_received(self, data: bytes) -> None:
         if not self._stream.sending:
             return
-        self._ledger.sent(len(data))
+        size = len(data)
+        self._ledger.sent(size)
+        self._bytes_out += size
         self._stream.write(data)
 
     @_contained
@@ -271,7 +336,12 @@ class Exchange:
             self._end()
         else:
             # Half-closed: the visitor may go on talking, but not for ever to somebody who has left.
-            self._deadline = asyncio.get_running_loop().call_later(HALF_CLOSED_TIMEOUT, self.reset_received)
+            self._deadline = asyncio.get_running_loop().call_later(HALF_CLOSED_TIMEOUT, self._left_alone)
+
+    @_contained
+    def _left_alone(self) -> None:
+        """The origin ended its side, and the visitor has not followed."""
+        self.abandon()
 
     @_contained
     def response_failed(self, error: OriginError) -> None:
@@ -280,12 +350,10 @@ class Exchange:
             self._origin = None
             self._connect_soon()
         elif self._response_begun:
-            self._abandon()
-        elif self._request.type is ConnectionType.TCP:
-            self._stream.write(encode_response(ConnectResponse(str(error), ())), fin=True)
-            self._end()
+            self._journal.answered_instead(reasons.BROKEN_OFF, status=None, error=str(error))
+            self.abandon(reasons.BROKEN_OFF)
         else:
-            self._answer(http.HTTPStatus(error.status), str(error))
+            self._fail(error, reasons.failure(error, error.status))
 
     @_contained
     def pause_upload(self) -> None:
@@ -300,21 +368,25 @@ class Exchange:
 
     # --- ends ---
 
-    def _answer(self, status: http.HTTPStatus, message: str) -> None:
+    def _fail(self, error: OriginError, reason: reasons.Reason) -> None:
+        """There is no answer of the origin."""
+        if self._request.type is ConnectionType.TCP:
+            self._journal.answered_instead(reason, status=None, error=str(error))
+            self._stream.write(encode_response(ConnectResponse(str(error), ())), fin=True)
+            self._end()
+        else:
+            self._answer(http.HTTPStatus(error.status), str(error), reason)
+
+    def _answer(self, status: http.HTTPStatus, message: str, reason: reasons.Reason) -> None:
         """Answer in the origin's place, as a gateway does."""
         page = f"{status.value} {status.phrase}\n\ntunnel-supervisor: {message}\n".encode()
         body = b"" if self._head.method == "HEAD" else page
-        self._status = status
+        self._status, self._reason = status.value, reason
+        self._journal.answered_instead(reason, status=status.value, error=message)
         self._ledger.sent(len(body))
+        self._bytes_out += len(body)
         self._stream.write(encode_response(ConnectResponse("", error_metadata(status, len(page)))) + body, fin=True)
         self._end()
-
-    def _log_request(self, log: Logger, seconds: float) -> None:
-        # Without the query: it may hold a secret.
-        where = self._request.dest.partition("?")[0]
-        path = "/" + where.partition("://")[2].partition("/")[2] if "://" in where else where
-        ms = round(seconds * 1000, 1)
-        log.info("request", method=self._head.method, path=path[:MAX_LOGGED_PATH], status=self._status, ms=ms)
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
@@ -331,13 +403,16 @@ class Exchange:
             if self._origin is not None:
                 self._origin.abort()
             if not self._response_begun and self._request.type is not ConnectionType.TCP:
-                self._answer(http.HTTPStatus.BAD_GATEWAY, "an internal fault of this program; its log has more")
+                self._answer(
+                    http.HTTPStatus.BAD_GATEWAY, "an internal fault of this program; its log has more", reasons.FAULT
+                )
         if not self._ended:
             with contextlib.suppress(Exception):
-                self._abandon()
+                self.abandon(reasons.FAULT)
 
-    def _abandon(self) -> None:
+    def abandon(self, reason: reasons.Reason | None = None) -> None:
         """One side broke off: the other is told so at once."""
+        self._reason = self._reason or reason
         self._stream.reset()
         if self._origin is not None:
             self._origin.abort()
@@ -357,8 +432,11 @@ class Exchange:
         if self._request.type is not ConnectionType.TCP:
             seconds = monotonic() - self._begun_at
             self._ledger.request_ended(self._status, seconds)
-            if self._log is not None:
-                self._log_request(self._log, seconds)
+            if self._journal.all_requests:
+                outcome = Outcome(
+                    self._head.method, self._status, seconds, self._bytes_in, self._bytes_out, self._reason
+                )
+                self._journal.ended(self._request, outcome)
 
     def _let_go(self) -> None:
         """Give back all that it holds."""

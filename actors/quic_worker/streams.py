@@ -27,28 +27,31 @@ class IncomingStream:
         self._log = log
         self._begun = begun
         self._reader = HeadReader()
-        self._received = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
-        self._received += len(data)
         try:
             head = self._reader.feed(data)
         except EdgeProtocolError as error:
             self._refuse(str(error))
             return
         if head is None:
+            self._stream.consumed(len(data))  # at once: a large head is longer than a stream's first window
             if self._deadline is None:  # nearly all heads come whole, and need none
                 loop = asyncio.get_running_loop()
                 self._deadline = loop.call_later(HEAD_TIMEOUT, self._refuse, "no head within 5 s")
             return
         self._cancel_deadline()
         rest = self._reader.rest
-        self._stream.consumed(self._received - len(rest))
+        self._stream.consumed(len(data) - len(rest))
         if isinstance(head, ConnectRequest):
             exchange = Exchange(self._stream, head, self._surroundings)
             self._begun(exchange)
-            exchange.start(rest)
+            try:
+                exchange.start(rest)
+            except Exception:
+                exchange.abandon()  # or it would count as running for ever
+                raise
         else:
             handler = RpcStreamHandler(self._stream, self._log)
             self._stream.handler = handler

@@ -36,6 +36,7 @@ from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
 from actors.quic_worker.engine import Closed, Datagram
+from actors.quic_worker.journal import Journal
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.proxy import Exchange, Surroundings
@@ -93,7 +94,7 @@ class Worker:
             self._tasks,
             lambda: len(self._exchanges) > orders.max_streams,
             self._exchange_ended,
-            logger if orders.log_requests else None,
+            Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests),
         )
         self._idle = asyncio.Event()
         self._handshake = asyncio.Event()

@@ -138,7 +138,8 @@ def _curve_files(given: argparse.Namespace) -> tuple[Path, Path] | None:
 def _origin(given: argparse.Namespace) -> Origin | None:
     origin = given.url or (Origin(host=LOCAL_HOST, port=given.port) if given.port else None)
     details = (
-        *("host_header", "no_tls_verify", "origin_ca", "origin_server_name"),
+        *("host_header", "forwarded_host", "refuse_underscore_twins"),
+        *("no_tls_verify", "origin_ca", "origin_server_name"),
         *("origin_response_timeout", "origin_keep_alive"),
     )
     if origin is None:
@@ -149,6 +150,8 @@ def _origin(given: argparse.Namespace) -> Origin | None:
         if getattr(given, name) and origin.scheme != "https":
             raise UsageError(f"--{name.replace('_', '-')} needs --url https://HOST:PORT")
     host_header = given.host_header
+    if given.forwarded_host and not host_header:
+        raise UsageError("--forwarded-host goes with --host-header: without it the origin gets the public name as Host")
     if host_header == "rewrite":
         default = {"http": 80, "https": 443}.get(origin.scheme)
         host_header = "localhost" if origin.scheme == "unix" else origin.authority
@@ -157,6 +160,8 @@ def _origin(given: argparse.Namespace) -> Origin | None:
     return msgspec.structs.replace(
         origin,
         host_header=host_header,
+        forwarded_host=bool(given.forwarded_host),
+        refuse_twins=bool(given.refuse_underscore_twins),
         verify=not given.no_tls_verify,
         ca_file=str(given.origin_ca) if given.origin_ca else None,
         server_name=given.origin_server_name,

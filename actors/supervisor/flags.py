@@ -275,7 +275,21 @@ def make_parser() -> argparse.ArgumentParser:
         "--host-header",
         type=_host_header,
         metavar="HOST|rewrite",
-        help="Host that the origin gets (rewrite: its own), for servers that refuse unknown ones",
+        help="Host that the origin gets (rewrite: its own), for servers that refuse unknown ones; Origin, Referer, "
+        "redirects and cookies change with it, so that the origin sees nothing of the public name",
+    )
+    origin.add_argument(
+        "--forwarded-host",
+        action="store_true",
+        default=None,
+        help="with --host-header: tell the origin the public name too, as X-Forwarded-Host, and leave Origin and "
+        "Referer as they are, for applications that are set up for a proxy",
+    )
+    origin.add_argument(
+        "--refuse-underscore-twins",
+        action="store_true",
+        default=None,
+        help="answer 400 to a request with both X_A and X-A, for origins that take the two for one (CGI, old WSGI)",
     )
     origin.add_argument("--no-tls-verify", action="store_true", default=None, help="take any certificate of the origin")
     origin.add_argument("--origin-ca", type=_certificates, metavar="FILE", help="PEM file with the origin's roots")

@@ -76,6 +76,14 @@ def cases() -> list[Case]:
         made.append(Case(method, target, (("Content-Type", "application/x-test"),), body, chunked))
     made += [Case(method, "/", (), None) for method in ("OPTIONS", "DELETE", "PROPFIND", "M-SEARCH")]
     made += [Case("GET", f"/small?{number}", (), None) for number in range(50)]
+    made += [Case(method, "/up", (), None) for method in ("POST", "PUT", "PATCH", "MKCOL")]  # no length, no body
+    made += [Case(method, "/", (), b"a body", chunked) for method in ("GET", "OPTIONS") for chunked in (False, True)]
+    made += [
+        Case("GET", "/small", (("X_A", "1"), ("X-A", "2")), None),
+        Case("GET", "/small", (("X-Large", "a" * 5000),), None),
+        Case("GET", "/small?" + "a" * 3000, (), None),
+        Case("GET", "/small", (("Upgrade", "h2c"),), None),
+    ]
     return made
 
 

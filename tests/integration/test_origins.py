@@ -29,8 +29,20 @@ async def test_host_is_the_visitor_s_unless_another_is_asked_for(state: Path) ->
         async with tunnel(port, state) as made:
             assert f"Host: {made.host}\r\n" in (await made.visitor.get("/")).text
         async with tunnel(port, state, "--host-header", "rewrite") as made:
-            seen = (await made.visitor.get("/", headers={"X-Forwarded-Host": "forged"})).text
+            own = {"X-Forwarded-Host": "forged", "Origin": f"https://{made.host}"}
+            seen = (await made.visitor.get("/", headers=own)).text
+            assert f"Host: localhost:{port}\r\n" in seen
+            assert f"Origin: http://localhost:{port}\r\n" in seen
+            assert "x-forwarded-host" not in seen.lower()
+            assert made.host not in seen
+            assert (
+                "Origin: https://evil.example"
+                in (await made.visitor.get("/", headers={"Origin": "https://evil.example"})).text
+            )
+        async with tunnel(port, state, "--host-header", "rewrite", "--forwarded-host") as made:
+            seen = (await made.visitor.get("/", headers=own | {"Origin": f"https://{made.host}"})).text
             assert f"Host: localhost:{port}\r\nX-Forwarded-Host: {made.host}\r\n" in seen
+            assert f"Origin: https://{made.host}\r\n" in seen
             assert "forged" not in seen
         async with tunnel(None, state, "--host-header", "app.test", url=f"http://localhost:{port}") as made:
             assert "Host: app.test\r\n" in (await made.visitor.get("/")).text

@@ -22,10 +22,11 @@ async def test_no_vector_reaches_the_origin(state: Path) -> None:
 
     table = list(vectors())
     assert len(table) >= 150
-    async with scripted(serve) as port, tunnel(port, state) as made:
+    async with scripted(serve) as port, tunnel(port, state, "--refuse-underscore-twins") as made:
         for number, (name, dest, metadata) in enumerate(table):
             answered = await made.open_stream(dest=dest, metadata=metadata, body="5\r\nhello\r\n0\r\n\r\n")
-            refused = b"400" in bytes.fromhex(answered["data"]) or answered["ended"] == "reset"
+            said = bytes.fromhex(answered["data"])
+            refused = any(status in said for status in (b"400", b"414", b"431")) or answered["ended"] == "reset"
             assert refused, name
             if number % 10 == 0:
                 assert (await made.visitor.get(f"/canary/{number}")).text == "canary"
@@ -64,7 +65,7 @@ async def test_body_that_is_not_what_was_announced_makes_no_second_request(
             await ended.wait() if announced[1] in ("5", "500") else None
     head, _, rest = bytes(received).partition(b"\r\n\r\n")
     assert head.count(b"HTTP/1.1") == (1 if head else 0)
-    if announced[0] == "Transfer-Encoding":
+    if announced[0] in ("Transfer-Encoding", "X"):
         assert rest == b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body.encode())
     else:
         assert b"evil" not in rest

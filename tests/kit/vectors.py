@@ -1,4 +1,7 @@
-"""Requests that two servers could read in two ways, as the edge would hand them on. None may reach an origin."""
+"""Requests that two servers could read in two ways, as the edge would hand them on. None may reach an origin.
+
+The twins (V14) are such to some origins only, and are refused if `--refuse-underscore-twins` says so.
+"""
 
 from collections.abc import Iterator
 
@@ -28,7 +31,7 @@ def vectors() -> Iterator[tuple[str, str, Pairs]]:
         yield field(f"V2 name {name!r}", (name, "1"))
     for method in ("", " ", "GET ", "GET /evil", "G\rT", "G\nT", "G\0T", "GET\u00e4", "G(T", "GET\t"):
         yield f"V3 method {method!r}", "https://a.example/", [("HttpMethod", method), GOOD[1]]
-    for target in ("/ x", "/a b", "/#f", "/\u00e4", "/a\u00ff", "*", "a", "x?y"):
+    for target in ("/ x", "/a b", "/#f", "*", "a", "x?y"):
         yield dest(f"V4 target {target!r}", target if target in ("*", "a", "x?y") else f"https://a.example{target}")
     for host in (
         "",
@@ -105,9 +108,10 @@ def vectors() -> Iterator[tuple[str, str, Pairs]]:
         yield f"V12 two of {again}", "https://a.example/", [*GOOD, next(pair for pair in GOOD if pair[0] == again)]
     for missing in GOOD:
         yield f"V12 no {missing[0]}", "https://a.example/", [pair for pair in GOOD if pair != missing]
-    yield field("V13 too many fields", *[("X", "1")] * 129)
-    yield field("V13 value too long", ("X", "a" * 16385))
-    yield field("V13 head too long", *[(f"X{number}", "a" * 16000) for number in range(5)])
-    yield dest("V13 target too long", "https://a.example/" + "a" * 8192)
+    yield field("V13 too many fields", *[("X", "1")] * 1025)
+    yield field("V13 value too long", ("X", "a" * 168 * 1024))
+    yield field("V13 head too long", *[(f"X{number}", "a" * 16000) for number in range(11)])
+    yield dest("V13 target too long", "https://a.example/" + "a" * 32 * 1024)
+    yield dest("V13 target too long, and not ASCII", "https://a.example/" + "\u00e4" * 16 * 1024)
     yield field("V14 twins", ("X_Forwarded_For", "1"), ("X-Forwarded-For", "2"))
     yield field("V14 twins, in another case", ("Content_Type", "1"), ("content-type", "2"))

@@ -1,191 +1,194 @@
-"""A fault in an exchange costs that exchange, from whichever side it comes. Faults are put in; the rest is real."""
+"""Exchanges between two real engines and a real origin: what comes later than its head, and what fails."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import CapturingLogger
 
 from actors.messages import Origin
-from actors.quic_worker import proxy
+from actors.quic_worker import reasons
 from actors.quic_worker.connection import Stream
+from actors.quic_worker.journal import Journal
 from actors.quic_worker.ledger import Ledger
-from actors.quic_worker.origin import OriginConnection
 from actors.quic_worker.origin_pool import OriginPool
 from actors.quic_worker.proxy import Exchange, Surroundings
-from actors.quic_worker.response import ResponseReader
-from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, HeadReader
+from actors.quic_worker.streams import IncomingStream
+from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
 from actors.tasks import Tasks
-from tests.kit.origins import answer, read_head, scripted
-from tests.kit.processes import PATIENCE
+from tests.kit.origins import answer, scripted
+from tests.quic_worker.test_connection import Pair, Recorder
 
 
-class Visitor(Stream):
-    """A stream whose other end is this test."""
+class Bench:
+    """A worker's rooms from the connection to the origin, without the worker."""
 
-    def __init__(self) -> None:
-        self.id = 0
-        self.handler: Any = None
-        self.sending = True
-        self.received = b""
-        self.was_reset = False
-        self.fails = False
-
-    def write(self, data: bytes, *, fin: bool = False) -> None:
-        if self.fails:
-            raise RuntimeError("in the stream")
-        self.received += data
-        self.sending = not fin
-
-    def reset(self, error_code: int = 0) -> None:
-        self.was_reset = self.was_reset or self.sending
-        self.sending = False
-
-    def stop(self, error_code: int = 0) -> None: ...
-
-    def consumed(self, count: int) -> None: ...
-
-    @property
-    def status(self) -> int | None:
-        response = HeadReader().feed_response(self.received)
-        return None if response is None else int(dict(response.metadata)["HttpStatus"])
-
-
-class Worker:
-    """What a worker has around its exchanges."""
-
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, port: int) -> None:
+        self.log = CapturingLogger()
+        self.running: set[Exchange] = set()
+        self.ended = asyncio.Event()
         self.faults: list[BaseException] = []
-        self.fatal: list[BaseException] = []
-        self.ended: list[Exchange] = []
-        self.over = asyncio.Event()
-        self.tasks = Tasks(self.fatal.append)
-        self.pool = OriginPool(origin)
-        self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
-        self.surroundings = Surroundings(
-            pool=self.pool, ledger=self.ledger, tasks=self.tasks, is_full=lambda: False, ended=self._ended, log=None
-        )
+        self.tasks = Tasks(self.faults.append)
+        self.pool = OriginPool(Origin(host="127.0.0.1", port=port))
+        journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)
+        ledger = Ledger(tunnel_id="t", slot=0, generation=1)
+        self._surroundings = Surroundings(self.pool, ledger, self.tasks, lambda: False, self._ended, journal)
+        self.pair = Pair(self._accept, engines=("aioquic", "aioquic"))
+        self.pair.clock.call_exception_handler = self._fault  # type: ignore[attr-defined]
+
+    def _accept(self, stream: Stream) -> None:
+        stream.handler = IncomingStream(stream, self._surroundings, self.log, self.running.add)
+
+    def _fault(self, context: dict[str, Any]) -> None:
+        self.faults.append(context["exception"])
 
     def _ended(self, exchange: Exchange) -> None:
-        self.ended.append(exchange)
-        self.over.set()
+        self.running.discard(exchange)
+        self.ended.set()
 
-    async def ask(self, method: str = "GET", *fields: tuple[str, bytes], body: bytes = b"") -> Visitor:
-        visitor = Visitor()
-        metadata = (("HttpMethod", method.encode()), ("HttpHost", b"x"), *fields)
-        exchange = Exchange(visitor, ConnectRequest("https://x/", ConnectionType.HTTP, metadata), self.surroundings)
-        self.over.clear()
-        exchange.start(body)
-        async with asyncio.timeout(PATIENCE):
-            await self.over.wait()
-        return visitor
+    def open(self, method: str) -> Recorder:
+        """Send the head of a request, and no FIN."""
+        recorder = Recorder(self.pair.server.open_stream(Recorder))
+        metadata = (("HttpMethod", method.encode()), ("HttpHost", b"a.example"))
+        recorder.stream.write(encode_request(ConnectRequest("https://a.example/", ConnectionType.HTTP, metadata)))
+        self.pair.settle()
+        return recorder
+
+    def more(self, recorder: Recorder, data: bytes, *, fin: bool = False) -> None:
+        recorder.stream.write(data, fin=fin)
+        self.pair.settle()
+
+    async def status(self, recorder: Recorder) -> int:
+        """Wait for the end of the exchange; return the status that the visitor got."""
+        await self.ended.wait()
+        self.pair.settle()
+        head = HeadReader().feed_response(bytes(recorder.data))
+        assert head is not None
+        return int(dict(head.metadata)["HttpStatus"])
+
+    def warnings(self) -> list[dict[str, Any]]:
+        return [call.kwargs for call in self.log.calls if call.method_name == "warning"]
+
+
+class Heard:
+    """An origin that notes all that it gets, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.changed = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.left = asyncio.Event()
+        self.left.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.left.clear()
+        answering = asyncio.create_task(self._answer(writer))  # noqa: TID251 - awaited below
+        while data := await reader.read(65536):
+            self.data += data
+            self.changed.set()
+        self.answers.set()
+        await answering
+        writer.close()
+        self.left.set()
+
+    async def _answer(self, writer: asyncio.StreamWriter) -> None:
+        await self.answers.wait()
+        writer.write(answer(b"ok"))
+
+    async def until(self, text: bytes) -> None:
+        while text not in self.data:
+            self.changed.clear()
+            await self.changed.wait()
 
 
 @contextlib.asynccontextmanager
-async def worker(**details: Any) -> AsyncIterator[Worker]:
-    open_ = set[asyncio.Task[Any]]()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        open_.add(task)
-        while await read_head(reader):
-            writer.write(answer(b"ok"))
-
-    async with scripted(serve) as port:
-        made = Worker(Origin(host="127.0.0.1", port=port, **details))
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: made.faults.append(context["exception"]))
+async def bench() -> AsyncIterator[tuple[Bench, Heard]]:
+    heard = Heard()
+    async with scripted(heard.serve) as port, asyncio.timeout(30):
+        made = Bench(port)
         try:
-            yield made
+            yield made, heard
         finally:
+            for exchange in list(made.running):
+                exchange.abandon()
             await made.tasks.cancel()
             made.pool.close()
-            if open_:
-                await asyncio.wait(open_)
-                await asyncio.sleep(0)
+            await heard.left.wait()
 
 
-def raises(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("put in")
+async def test_body_that_comes_after_its_head_is_passed_on_in_chunks() -> None:
+    async with bench() as (made, heard):
+        visitor = made.open("PATCH")
+        made.more(visitor, b"hello")
+        await heard.until(b"5\r\nhello\r\n")
+        made.more(visitor, b" world", fin=True)
+        await heard.until(b"6\r\n world\r\n0\r\n\r\n")
+        heard.answers.set()
+        assert await made.status(visitor) == 200
+        assert b"\r\nTransfer-Encoding: chunked\r\n" in heard.data
+        assert not made.running
 
 
-@contextlib.contextmanager
-def fault_in(owner: Any, name: str) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(owner, name, raises)
-        yield
+@pytest.mark.parametrize(("method", "field"), [("PUT", b"Content-Length: 0\r\n"), ("MKCOL", b"")])
+async def test_fin_alone_means_that_there_is_none(method: str, field: bytes) -> None:
+    async with bench() as (made, heard):
+        visitor = made.open(method)
+        assert not heard.data
+        made.more(visitor, b"", fin=True)
+        await heard.until(b"\r\n\r\n")
+        heard.answers.set()
+        assert await made.status(visitor) == 200
+        assert heard.data == b"%b / HTTP/1.1\r\nHost: a.example\r\n%b\r\n" % (method.encode(), field)
 
 
-async def healthy(made: Worker) -> None:
-    """The next exchange is as if nothing had been."""
-    assert (await made.ask()).status == 200
-    assert made.fatal == []
+async def test_body_of_a_get_that_comes_too_late_is_no_silent_loss() -> None:
+    async with bench() as (made, heard):
+        visitor = made.open("GET")
+        await heard.until(b"\r\n\r\n")
+        made.more(visitor, b"late", fin=True)
+        assert await made.status(visitor) == 411
+        assert [warning["reason"] for warning in made.warnings()] == ["no_length"]
+        assert b"late" not in heard.data
 
 
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (OriginPool, "reuse"),
-        (OriginPool, "connect"),
-        (OriginConnection, "begin"),
-        (proxy, "build_request_head"),
-        (ResponseReader, "feed"),
-        (proxy, "response_metadata"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-async def test_fault_before_the_answer_gives_502(owner: Any, name: str) -> None:
-    async with worker() as made:
-        with fault_in(owner, name):
-            visitor = await made.ask()
-        assert visitor.was_reset or visitor.status == 502
-        assert name == "response_metadata" or not visitor.was_reset
-        assert len(made.faults) == len(made.ended) == 1
-        await healthy(made)
+async def test_visitor_that_leaves_while_nobody_knows_what_comes_leaves_nothing() -> None:
+    async with bench() as (made, heard):
+        visitor = made.open("POST")
+        visitor.stream.reset()
+        made.pair.settle()
+        await made.ended.wait()
+        assert not made.running
+        assert not heard.data
+        requests = [call.kwargs["reason"] for call in made.log.calls if call.args == ("request",)]
+        assert requests == [reasons.VISITOR_LEFT.label]
 
 
-@pytest.mark.parametrize("name", ["sent", "answered", "request_ended"])
-async def test_fault_in_the_ledger_leaves_nothing(name: str) -> None:
-    async with worker() as made:
-        with fault_in(made.ledger, name):
-            await made.ask()
-        assert len(made.ended) == 1
-        assert made.faults != []
-        await healthy(made)
+async def test_origin_that_is_not_there_is_warned_of_with_what_to_try() -> None:
+    made = Bench(port=1)
+    async with asyncio.timeout(30):
+        visitor = made.open("GET")
+        assert await made.status(visitor) == 502
+    (warning,) = made.warnings()
+    assert warning["reason"] == "origin_refuses"
+    assert "--port" in warning["hint"]
 
 
-async def test_fault_in_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with worker(response_timeout=0.01) as made:
-        answered: Callable[..., Any] = Exchange._answer
-        calls = 0
+async def test_fault_at_the_start_of_an_exchange_costs_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not count as running for ever, which would hold up the end of the worker."""
 
-        def once(self: Exchange, *arguments: Any) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == 1:
-                raise RuntimeError("put in")
-            answered(self, *arguments)
+    def broken(self: Exchange) -> None:
+        raise ZeroDivisionError
 
-        monkeypatch.setattr(Exchange, "_answer", once)
-        with fault_in(OriginConnection, "_received"):  # so that no answer ever comes
-            visitor = await made.ask()
-        assert visitor.was_reset or visitor.status == 502
-        monkeypatch.undo()
-        made.pool._origin = Origin(host="127.0.0.1", port=made.pool.origin.port)
-        await healthy(made)
-
-
-async def test_stream_that_fails_itself() -> None:
-    async with worker() as made:
-        visitor = Visitor()
-        visitor.fails = True
-        metadata = (("HttpMethod", b"GET"), ("HttpHost", b"x"))
-        request = ConnectRequest("https://x/", ConnectionType.HTTP, metadata)
-        Exchange(visitor, request, made.surroundings).start(b"")
-        async with asyncio.timeout(PATIENCE):
-            await made.over.wait()
-        assert visitor.was_reset
-        assert len(made.ended) == 1
-        await healthy(made)
+    async with bench() as (made, heard):
+        with monkeypatch.context() as patched:
+            patched.setattr(Exchange, "_go", broken)
+            made.open("GET")
+        assert [type(fault) for fault in made.faults] == [ZeroDivisionError]
+        assert not made.running
+        made.ended.clear()
+        visitor = made.open("GET")
+        await heard.until(b"\r\n\r\n")
+        heard.answers.set()
+        assert await made.status(visitor) == 200

@@ -52,6 +52,8 @@ def test_every_flag_has_its_variable() -> None:
         "hello_world": "0",
         "url": "",
         "host_header": "rewrite",
+        "forwarded_host": "1",
+        "refuse_underscore_twins": "1",
         "no_tls_verify": "0",
         "origin_ca": "",
         "origin_server_name": "",
@@ -79,7 +81,15 @@ def test_every_flag_has_its_variable() -> None:
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
-        origin=Origin(host="localhost", port=81, host_header="localhost:81", response_timeout=3.0, keep_alive=0.0),
+        origin=Origin(
+            host="localhost",
+            port=81,
+            host_header="localhost:81",
+            forwarded_host=True,
+            refuse_twins=True,
+            response_timeout=3.0,
+            keep_alive=0.0,
+        ),
         max_streams=7,
         connections=3,
         timeout=5.5,
@@ -193,6 +203,8 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--port", "1", "--no-tls-verify"], "https"),
         (["--hello-world", "--host-header", "x"], "needs --port"),
         (["--port", "1", "--host-header", "a b"], "HOST"),
+        (["--port", "1", "--forwarded-host"], "goes with --host-header"),
+        (["--hello-world", "--refuse-underscore-twins"], "needs --port"),
         (["--port", "1", "--max-streams", "0"], "at least 1"),
         (["--por", "1"], "unrecognized"),
         (["--port", "1", "--quic-engine", "qh3", "--congestion-control", "bbr"], "qh3, which knows cubic only"),

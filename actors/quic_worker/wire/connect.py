@@ -34,9 +34,10 @@ class ConnectionType(enum.IntEnum):
 
 
 class ConnectRequest(NamedTuple):
-    """What the edge asks for: where to (`dest`, a URL), as what, with which metadata."""
+    """What the edge asks for: where to, as what, with which metadata."""
 
     dest: str
+    """A URL as the visitor sent it. Bytes that are not UTF-8 are in it as Python has them (PEP 383)."""
     type: ConnectionType
     metadata: Metadata
 
@@ -60,7 +61,8 @@ _TYPES = {int(kind): kind for kind in ConnectionType}
 
 def encode_request(request: ConnectRequest) -> bytes:
     """The bytes that open a request stream (the edge's side)."""
-    message = schema.tunnel.ConnectRequest.new_message(dest=request.dest, type=int(request.type))
+    dest = request.dest.encode("utf-8", "surrogateescape") + b"\0"
+    message = schema.tunnel.ConnectRequest.new_message(dest=dest, type=int(request.type))
     _fill(message, request.metadata)
     return _DATA_PREAMBLE + cast(bytes, message.to_bytes())
 
@@ -91,7 +93,8 @@ def decode_request(message: bytes) -> ConnectRequest:
         kind = root._get_by_field(_TYPE).raw
         if kind not in _TYPES:
             raise EdgeProtocolError(f"ConnectRequest of the unknown type {kind}")
-        return ConnectRequest(root._get_by_field(_DEST), _TYPES[kind], _metadata(root._get_by_field(_METADATA)))
+        dest = _text(root._get_by_field(_DEST)).decode("utf-8", "surrogateescape")
+        return ConnectRequest(dest, _TYPES[kind], _metadata(root._get_by_field(_METADATA)))
 
 
 def decode_response(message: bytes) -> ConnectResponse:
@@ -107,15 +110,14 @@ def decode_response(message: bytes) -> ConnectResponse:
 def _metadata(entries: Any) -> Metadata:
     if len(entries) > MAX_METADATA:
         raise EdgeProtocolError(f"head with {len(entries)} metadata entries; at most {MAX_METADATA} are taken")
-    metadata: list[tuple[str, bytes]] = []
-    for entry in entries:
-        value = entry._get_by_field(_VAL)
-        if value:  # text as bytes: without the NUL that ends it
-            if value[-1] != 0:
-                raise EdgeProtocolError("metadata value without the NUL that ends a Text")
-            value = value[:-1]
-        metadata.append((entry._get_by_field(_KEY), value))
-    return tuple(metadata)
+    return tuple([(entry._get_by_field(_KEY), _text(entry._get_by_field(_VAL))) for entry in entries])
+
+
+def _text(value: bytes) -> bytes:
+    """A Text, read as bytes, without the NUL that ends it."""
+    if value and value[-1] != 0:
+        raise EdgeProtocolError("text without the NUL that ends it")
+    return value[:-1]
 
 
 class HeadReader:

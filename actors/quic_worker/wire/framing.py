@@ -15,8 +15,9 @@ MAX_SEGMENTS: Final = 16
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 """An RPC message: the largest is a remote configuration, which is JSON of a few kilobytes."""
 
-MAX_REQUEST_BYTES: Final = 128 * 1024
-"""A ConnectRequest or ConnectResponse: twice the largest head that is taken (64 KiB), for the pointers."""
+MAX_REQUEST_BYTES: Final = 320 * 1024
+"""A ConnectRequest or ConnectResponse: twice the largest head that is taken (`http1.py`: a target of 32 KiB, fields of
+128 KiB), for pointers, padding and the prefix of each name."""
 
 _WORD: Final = 8
 

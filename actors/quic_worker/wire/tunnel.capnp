@@ -1,14 +1,14 @@
 # What a quick-tunnel client and Cloudflare's edge say to each other. Names and ids are the protocol's own.
 #
-# One deviation, invisible on the wire: Metadata.val is Text in the protocol and Data here. Both are lists of bytes;
-# Text ends with a NUL, which schema.py adds and takes away. A header value may hold bytes that are not UTF-8
-# (RFC 9110 section 5.5), and as Data they pass as they are.
+# One deviation, invisible on the wire: Metadata.val and ConnectRequest.dest are Text in the protocol and Data here. Both
+# are lists of bytes; Text ends with a NUL, which connect.py adds and takes away. A header value may hold bytes that are
+# not UTF-8 (RFC 9110 section 5.5), as may the target of a visitor who did not encode it, and as Data they pass as they are.
 @0x9ad5bd6d9f5e7a10;
 
 # --- streams that carry requests ---
 
 struct ConnectRequest @0xc47116a1045e4061 {
-  dest @0 :Text;
+  dest @0 :Data;
   type @1 :ConnectionType;
   metadata @2 :List(Metadata);
 }

@@ -1,0 +1,91 @@
+"""Why a visitor got an answer of this program's own, or one that may not be meant, and what can be done. Pure."""
+
+import ssl
+from typing import Final, NamedTuple
+
+WARNING_INTERVAL: Final = 60.0
+"""Seconds between two warnings for one reason: a visitor who reloads a broken page must not flood the log."""
+
+
+class Reason(NamedTuple):
+    """A word for logs, and what to try."""
+
+    label: str
+    hint: str
+
+
+REFUSED: Final = Reason("bad_request", "the request is malformed or could be read in two ways; the origin never saw it")
+TOO_LARGE: Final = Reason("too_large", "the address or the fields (cookies?) are longer than Cloudflare's edge takes")
+NO_LENGTH: Final = Reason("no_length", "the request has a body that nothing announced; send it with Content-Length")
+FULL: Final = Reason("full", "raise --max-streams if the origin can take more at once")
+FAULT: Final = Reason("internal_fault", "the traceback is in the log: please report it; other requests go on")
+OUT_OF_MEANS: Final = Reason("out_of_means", "raise this program's limit of open files (ulimit -n)")
+REFUSED_CONNECTION: Final = Reason(
+    "origin_refuses", "start the origin, or name where it listens: --port PORT or --url http://HOST:PORT"
+)
+UNREACHABLE: Final = Reason("origin_unreachable", "is the host in --url right, and is it up?")
+CERTIFICATE: Final = Reason(
+    "certificate",
+    "give the certificate's root (--origin-ca FILE) or its name (--origin-server-name NAME), or take any "
+    "(--no-tls-verify)",
+)
+TLS: Final = Reason("tls", "if the origin speaks no TLS, give --url http://HOST:PORT")
+CONNECT_TIMEOUT: Final = Reason(
+    "connect_timeout", "the origin accepts no connection: is it stuck, or a firewall there?"
+)
+SLOW: Final = Reason("origin_slow", "--origin-response-timeout gives it longer")
+BAD_ANSWER: Final = Reason(
+    "bad_answer", "if the origin speaks TLS, give --url https://HOST:PORT; else its own log may say more"
+)
+BROKEN_OFF: Final = Reason("broken_off", "the origin's own log may say why")
+WRONG_LENGTH: Final = Reason("wrong_length", "the request's body is longer or shorter than its Content-Length")
+VISITOR_LEFT: Final = Reason("visitor_left", "the visitor went away before the answer was complete")
+FOREIGN_HOST: Final = Reason(
+    "foreign_host", "if the origin refuses names that it does not know, give --host-header rewrite"
+)
+EVENT_STREAM: Final = Reason(
+    "event_stream", "send events in the answer to a POST, or over a WebSocket; or use a tunnel of your own account"
+)
+
+HOST_REFUSALS: Final = frozenset((400, 403, 421))
+"""What servers answer to a Host that they do not know: Django 400, Vite and Jupyter 403, MCP servers 421."""
+
+
+def refusal(status: int) -> Reason:
+    """Why a request was refused with `status` before the origin saw it."""
+    return TOO_LARGE if status in (414, 431) else REFUSED
+
+
+def failure(error: BaseException, status: int) -> Reason:
+    """Why there is no answer of the origin: `error` says so, and what caused it more exactly; `status` is what the
+    visitor gets for it."""
+    match error.__cause__:
+        case ssl.SSLCertVerificationError():
+            return CERTIFICATE
+        case ssl.SSLError():
+            return TLS
+        case TimeoutError():
+            return CONNECT_TIMEOUT
+        case ConnectionRefusedError():
+            return REFUSED_CONNECTION
+        case OSError():
+            return OUT_OF_MEANS if status == 503 else UNREACHABLE
+        case _:
+            return BAD_ANSWER
+
+
+class Throttle:
+    """Lets one warning through for each reason and interval, and counts those that it holds back."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+
+    def due(self, reason: Reason, now: float) -> int | None:
+        """How many warnings for it were held back before the one that is due `now` (seconds of any clock); or None: it
+        is to be held back as well."""
+        if now < self._next.get(reason.label, now):
+            self._held[reason.label] = self._held.get(reason.label, 0) + 1
+            return None
+        self._next[reason.label] = now + WARNING_INTERVAL
+        return self._held.pop(reason.label, 0)
