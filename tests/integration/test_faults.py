@@ -22,7 +22,7 @@ if any("actors.supervisor" in word for word in sys.orig_argv):
     async def fail(*_, **__):
         raise ZeroDivisionError("broken by a test")
     origin_watch._connects = visibility.probe = fail
-    visibility.PROBE_RETRY = 0.0
+    visibility.PROBE_RETRY = visibility.PROBE_INTERVAL = 0.2
     def fail_at_once(*_):
         raise ZeroDivisionError("broken by a test")
     lookout.network.sources = fail_at_once

@@ -90,7 +90,7 @@ async def test_failures_of_a_load_are_counted(foreign_program: Path) -> None:
         writer.write(answer(b"no", "503 Service Unavailable"))
 
     async with scripted(serve) as port:
-        command = [foreign_program, "load", "--count", "5", "--url", f"http://127.0.0.1:{port}/"]
+        command: list[str | Path] = [foreign_program, "load", "--count", "5", "--url", f"http://127.0.0.1:{port}/"]
         async with running(command) as load:
             told = json.loads(await load.first_line())
     assert (told["count"], told["failures"]) == (0, 5)

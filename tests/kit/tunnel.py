@@ -52,7 +52,7 @@ class Tunnel:
 
 def tunnel_command(state: Path, *arguments: str | int | Path) -> list[str]:
     """The command line of a tunnel that needs nobody else: its edge is its own, and it shows a page of its own."""
-    what: tuple[str | int, ...] = ("--hello-world", "--local-edge", "--json", "--connections", 1)
+    what = ("--hello-world", "--local-edge", "--json", "--connections", "1")
     return python("actors.supervisor", "--state-dir", state, *what, *arguments)
 
 

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from actors.messages import Origin
 from actors.quic_worker import proxy
 from actors.quic_worker.connection import Stream
+from actors.quic_worker.journal import Journal
 from actors.quic_worker.ledger import Ledger
 from actors.quic_worker.origin import OriginConnection
 from actors.quic_worker.origin_pool import OriginPool
@@ -63,8 +65,14 @@ class Worker:
         self.tasks = Tasks(self.fatal.append)
         self.pool = OriginPool(origin)
         self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
+        journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
         self.surroundings = Surroundings(
-            pool=self.pool, ledger=self.ledger, tasks=self.tasks, is_full=lambda: False, ended=self._ended, log=None
+            pool=self.pool,
+            ledger=self.ledger,
+            tasks=self.tasks,
+            is_full=lambda: False,
+            ended=self._ended,
+            journal=journal,
         )
 
     def _ended(self, exchange: Exchange) -> None:
