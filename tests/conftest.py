@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from tests.kit import foreign_edge
 
@@ -84,6 +85,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.getoption("--edge") == "foreign":
         with contextlib.suppress(foreign_edge.NoGo):  # `foreign_program` says it as the reason of a skip
             foreign_edge.build(session.config.cache.mkdir("foreign_edge"))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_come() -> Iterator[None]:
+    """How one test sets up the log is nothing to the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)

@@ -35,8 +35,8 @@ class Bench:
         journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)
         ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         self._surroundings = Surroundings(self.pool, ledger, self.tasks, lambda: False, self._ended, journal)
-        self.pair = Pair(self._accept, engines=("aioquic", "aioquic"))
-        self.pair.clock.call_exception_handler = self._fault  # type: ignore[attr-defined]
+        self.pair = Pair(self._accept)
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._fault(context))
 
     def _accept(self, stream: Stream) -> None:
         stream.handler = IncomingStream(stream, self._surroundings, self.log, self.running.add)

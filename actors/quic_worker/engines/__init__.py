@@ -4,11 +4,10 @@ Each is loaded only where it is asked for.
 
     aioquic_engine.py  aioquic behind that interface; on it stand
     aioquic_credit.py    receive credit that follows what was consumed
-    aioquic_fast.py      hot paths written anew
+    aioquic_queue.py     no work for streams that have nothing to do
     aioquic_bbr.py       BBR and a pacer
     aioquic_tls.py       the post-quantum key exchange, of which
     hybrid.py              the shares and the secret (pure)
-    short_packet.py      a packet in the making
     pieces.py            the stream data of a batch, joined (pure)
     path_mtu.py          the search for the path's size (pure)
     qh3_engine.py      qh3 behind that interface; on it stand
