@@ -19,8 +19,8 @@ import pytest
 if TYPE_CHECKING:  # pytest loads its plugins in every run: what they need is loaded when it is used
     import httpx
 
-    from actors.blocking import Tunnel
-    from actors.manager import TunnelManager
+    from actors.api.blocking import Tunnel
+    from actors.api.manager import TunnelManager
 
 CLIENT_TIMEOUT: Final = 10.0
 """Seconds that the client waits: the origin is on this machine."""
@@ -59,8 +59,8 @@ def _public(what: "int | str | TunnelManager") -> Iterator[PublicTunnel]:
 
     import httpx
 
-    from actors.blocking import Tunnel
-    from actors.manager import TunnelManager
+    from actors.api.blocking import Tunnel
+    from actors.api.manager import TunnelManager
 
     with Tunnel(TunnelManager.of(what).with_local_edge()) as made:
         client = httpx.Client(

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from actors.environment import variable
 from actors.errors import LocalSetupError
+from actors.processes.environment import variable
 
 URL_FILE_NAME: Final = "tunnel.url"
 URL_FILE_MODE: Final = 0o644

@@ -16,14 +16,14 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from actors import event_loop, log
+from actors.bus.messages import QuicEngine
 from actors.local_edge.api import make_api
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.edge import PROBE_NAME, SERVER_NAME, EdgeRegistry, EdgeSession
 from actors.local_edge.engines import edge_engines
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
-from actors.messages import QuicEngine
+from actors.processes import event_loop, log
 from benchmarks import load
 
 

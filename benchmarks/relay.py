@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Final, Literal
 
-from actors import event_loop
+from actors.processes import event_loop
 from tests.kit.udp_proxy import Direction, Rule, UdpProxy, address_of, chain, delay, joined, loss, passes, rate_limit
 
 QUEUE_SECONDS: Final = 0.05

@@ -16,10 +16,10 @@ from aioquic.quic.packet import QuicProtocolVersion
 
 from actors import trust
 from actors.errors import EdgeProtocolError
-from actors.quic_worker.http1 import HEADER_PREFIX, HOP_BY_HOP, METHOD_KEY, STATUS_KEY
-from actors.quic_worker.wire import rpc
-from actors.quic_worker.wire.connect import ConnectRequest, ConnectResponse, HeadReader, encode_response
-from actors.quic_worker.wire.registration import Registration
+from actors.exchange.http1 import HEADER_PREFIX, HOP_BY_HOP, METHOD_KEY, STATUS_KEY
+from actors.wire import rpc
+from actors.wire.connect import ConnectRequest, ConnectResponse, HeadReader, encode_response
+from actors.wire.registration import Registration
 
 
 async def serve(origin: httpx.AsyncClient, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

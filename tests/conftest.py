@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 import structlog
@@ -18,6 +19,11 @@ from tests.kit import foreign_edge
 
 WITHOUT_FAST = Path(__file__).parent / "data" / "without_fast"
 """On the path of a Python, it hides uvloop from it."""
+
+
+# A machine that is busy makes an example slow, and says nothing about the code.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session", autouse=True)

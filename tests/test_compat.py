@@ -27,6 +27,6 @@ def test_legacy_name_warns() -> None:
 
 def test_actors_load_nothing_of_the_api() -> None:
     """Every child process imports `actors`: what it does not need would cost each of them time and memory."""
-    code = "import sys, actors, actors.quic_worker, actors.messages; print('actors.manager' in sys.modules)"
+    code = "import sys, actors, actors.quic_worker, actors.bus.messages; print('actors.api.manager' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

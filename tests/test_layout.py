@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[1]
 ACTORS = ROOT / "actors"
 
 PURE = [
-    "events.py",
+    "bus/events.py",
     "errors.py",
-    "messages.py",
-    "tally.py",
+    "bus/messages.py",
+    "bus/tally.py",
     "metrics/exposition.py",
     "metrics/prometheus.py",
     "metrics/registry.py",
@@ -27,18 +27,18 @@ PURE = [
     "quic_worker/engine.py",
     "quic_worker/engines/hybrid.py",
     "quic_worker/engines/path_mtu.py",
-    "quic_worker/http1.py",
-    "quic_worker/ledger.py",
-    "quic_worker/origin_tls.py",
-    "quic_worker/reasons.py",
-    "quic_worker/response.py",
-    "quic_worker/reuse.py",
-    "quic_worker/rewrite.py",
-    "quic_worker/wire/connect.py",
-    "quic_worker/wire/framing.py",
-    "quic_worker/wire/registration.py",
-    "quic_worker/wire/rpc.py",
-    "quic_worker/wire/schema.py",
+    "exchange/http1.py",
+    "exchange/ledger.py",
+    "exchange/origin_tls.py",
+    "exchange/reasons.py",
+    "exchange/response.py",
+    "exchange/reuse.py",
+    "exchange/rewrite.py",
+    "wire/connect.py",
+    "wire/framing.py",
+    "wire/registration.py",
+    "wire/rpc.py",
+    "wire/schema.py",
     "supervisor/counts.py",
     "supervisor/edges.py",
     "supervisor/habits.py",
@@ -52,8 +52,8 @@ PURE = [
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
 
 TESTED_BY_RUNNING = {
-    "child.py",
-    "log.py",
+    "processes/child.py",
+    "processes/log.py",
     "hello_world/__main__.py",
     "local_edge/admin.py",
     "local_edge/api.py",
@@ -80,19 +80,19 @@ TESTED_BY_RUNNING = {
 """I/O: shown to work by tests/integration, with the real processes around them."""
 
 TESTED_WITH = {
-    "asgi.py": "test_documents.py",
-    "blocking.py": "test_manager.py",
-    "tether.py": "test_handle.py",
-    "notebook.py": "integration/test_embedded.py",
-    "curve.py": "integration/test_curve.py",
+    "api/asgi.py": "test_documents.py",
+    "api/blocking.py": "api/test_manager.py",
+    "api/tether.py": "api/test_handle.py",
+    "api/notebook.py": "integration/test_embedded.py",
+    "bus/curve.py": "integration/test_curve.py",
     "errors.py": "test_layout.py",
-    "events.py": "test_messages.py",
+    "bus/events.py": "bus/test_messages.py",
     "local_edge/certificates.py": "quic_worker/test_connection.py",
     "local_edge/edge_engine.py": "quic_worker/test_connection.py",
     "local_edge/engines.py": "quic_worker/test_connection.py",
     "local_edge/qh3_edge.py": "quic_worker/test_connection.py",
     "local_edge/tls.py": "quic_worker/test_connection.py",
-    "metrics/process_wide.py": "test_manager.py",
+    "metrics/process_wide.py": "api/test_manager.py",
     "metrics/prometheus.py": "metrics/test_exposition.py",
     "quic_worker/engines/aioquic_credit.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_engine.py": "quic_worker/test_connection.py",
@@ -106,11 +106,11 @@ TESTED_WITH = {
     "quic_worker/bbr/rate_sample.py": "quic_worker/test_bbr.py",
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
-    "quic_worker/origin.py": "quic_worker/test_origin_pool.py",
-    "quic_worker/wire/schema.py": "quic_worker/wire/test_rpc.py",
-    "supervisor/lifeline_input.py": "test_manager.py",
+    "exchange/origin.py": "exchange/test_origin_pool.py",
+    "wire/schema.py": "wire/test_rpc.py",
+    "supervisor/lifeline_input.py": "api/test_manager.py",
     "supervisor/flags.py": "supervisor/test_cli.py",
-    "tally.py": "metrics/test_registry.py",
+    "bus/tally.py": "metrics/test_registry.py",
     "tools/checks.py": "tools/test_doctor.py",
     "tools/completion.py": "tools/test_reference.py",
     "tools/keys.py": "integration/test_curve.py",
@@ -150,7 +150,7 @@ def test_every_module_has_its_test() -> None:
 
 
 READS_THE_CLOCK = {
-    "run_folder.py",  # the age of a folder
+    "bus/run_folder.py",  # the age of a folder
     "supervisor/publisher.py",  # stamps of events
     "supervisor/runner.py",  # started_at
     "supervisor/cli.py",  # the stamp of an event

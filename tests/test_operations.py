@@ -15,13 +15,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors import DEFAULT_GRACE_PERIOD
-from actors.messages import HostPort, LifecycleReport
+from actors.bus.messages import HostPort, LifecycleReport
+from actors.bus.tally import Connected, Gauges, LifecycleCounts
+from actors.exchange.ledger import Ledger
 from actors.metrics.exposition import exposition
 from actors.metrics.registry import CounterRegistry
-from actors.quic_worker.ledger import Ledger
 from actors.supervisor.cli import read_settings
 from actors.supervisor.settings import Settings
-from actors.tally import Connected, Gauges, LifecycleCounts
 from tests.kit.operations import (
     FOLDER,
     block,

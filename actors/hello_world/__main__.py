@@ -10,9 +10,9 @@ from typing import Final
 
 from aiohttp import WSMsgType, web
 
-from actors import lifeline, log
-from actors.child import serve_until_told
-from actors.messages import HelloWorldOrders
+from actors.bus.messages import HelloWorldOrders
+from actors.processes import lifeline, log
+from actors.processes.child import serve_until_told
 
 SSE_INTERVAL: Final = 1.0
 """Seconds between events."""

@@ -3,11 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from actors import lifeline, log
-from actors.child import serve_until_told
+from actors.bus.messages import LocalEdgeOrders
 from actors.local_edge.limits import CLOUDFLARE, UNLIMITED
 from actors.local_edge.service import local_edge
-from actors.messages import LocalEdgeOrders
+from actors.processes import lifeline, log
+from actors.processes.child import serve_until_told
 
 
 async def _main(orders: LocalEdgeOrders) -> None:

@@ -27,8 +27,8 @@ from actors.errors import EdgeProtocolError, UsageError
 from actors.local_edge.edge import EdgeRegistry, EdgeSession
 from actors.local_edge.registry import Connection, Rule
 from actors.quic_worker.connection import Stream
-from actors.quic_worker.wire import rpc
-from actors.quic_worker.wire.connect import ConnectionType, ConnectRequest, encode_request
+from actors.wire import rpc
+from actors.wire.connect import ConnectionType, ConnectRequest, encode_request
 
 STREAM_TIMEOUT: Final = 10.0
 """Seconds that `/stream` waits for the end of an answer, unless `timeout` says less."""

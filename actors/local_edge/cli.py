@@ -8,11 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from actors import log, means, text
-from actors.dispositions import take_signals
 from actors.errors import TunnelError
 from actors.local_edge.limits import CLOUDFLARE, UNLIMITED
 from actors.local_edge.service import ANY_PORT, HostPort, local_edge
+from actors.processes import log, means, text
+from actors.processes.dispositions import take_signals
 from actors.supervisor.flags import add_front_flags
 
 

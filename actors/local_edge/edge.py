@@ -6,11 +6,11 @@ from typing import Any, Final
 from actors.errors import EdgeProtocolError
 from actors.local_edge.quic_server import ServerConnection, Session
 from actors.local_edge.registry import Connection, Refused, Registry
-from actors.log import Logger
+from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream, StreamHandler
 from actors.quic_worker.engine import Closed
-from actors.quic_worker.wire import rpc
-from actors.quic_worker.wire.connect import RPC_SIGNATURE, ConnectRequest, encode_request
+from actors.wire import rpc
+from actors.wire.connect import RPC_SIGNATURE, ConnectRequest, encode_request
 
 SERVER_NAME: Final = "quic.cftunnel.com"
 PROBE_NAME: Final = "probe.cftunnel.com"

@@ -1,10 +1,10 @@
 """The server's end of a QUIC connection, by engine."""
 
 from actors import trust
+from actors.bus.messages import QuicEngine
 from actors.local_edge.certificates import Certificates
 from actors.local_edge.edge_engine import EdgeEngine, MakeEngine
 from actors.local_edge.tls import EdgeConnection
-from actors.messages import QuicEngine
 from actors.quic_worker.engines.aioquic_engine import AioquicEngine, server_configuration
 
 

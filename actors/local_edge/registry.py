@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any, Final, Generic, TypeVar
 
 from actors.errors import UsageError
-from actors.quic_worker.wire.registration import DUPLICATE_CONNECTION
+from actors.wire.registration import DUPLICATE_CONNECTION
 
 MAX_LOG: Final = 10_000
 """Entries of the log that are kept: enough for a long test."""

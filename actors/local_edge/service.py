@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from aiohttp import web
 
+from actors.bus.messages import QuicEngine
 from actors.errors import LocalSetupError
 from actors.local_edge.admin import make_admin
 from actors.local_edge.api import make_api
@@ -19,8 +20,7 @@ from actors.local_edge.front_tls import front_tls
 from actors.local_edge.limits import UNLIMITED, Limits
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
-from actors.log import Logger
-from actors.messages import QuicEngine
+from actors.processes.log import Logger
 
 T = TypeVar("T")
 

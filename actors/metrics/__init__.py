@@ -18,11 +18,11 @@ from typing import Protocol
 
 import msgspec
 
+from actors.bus.tally import Totals
 from actors.errors import TunnelError
 from actors.metrics import process_wide
 from actors.metrics.exposition import families
 from actors.metrics.prometheus import render
-from actors.tally import Totals
 
 __all__ = ["render_prometheus", "render_prometheus_for"]
 

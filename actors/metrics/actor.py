@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 
-from actors import bus, lifeline, log
-from actors.errors import TunnelError
-from actors.messages import (
+from actors.bus import sockets
+from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
@@ -30,9 +29,11 @@ from actors.messages import (
     decode_report,
     encode,
 )
+from actors.errors import TunnelError
 from actors.metrics.exposition import exposition, snapshot
 from actors.metrics.registry import CounterRegistry
-from actors.tasks import Tasks
+from actors.processes import lifeline, log
+from actors.processes.tasks import Tasks
 
 if TYPE_CHECKING:
     from zmq.auth.asyncio import AsyncioAuthenticator
@@ -41,21 +42,21 @@ if TYPE_CHECKING:
 class MetricsActor:
     """Counts, and answers what it has counted."""
 
-    def __init__(self, orders: MetricsOrders, context: bus.Context, logger: log.Logger) -> None:
+    def __init__(self, orders: MetricsOrders, context: sockets.Context, logger: log.Logger) -> None:
         self._log = logger
         self._registry = CounterRegistry()
         self._knows = asyncio.Event()
         """Set once the supervisor has said what was counted before."""
-        self._control = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
+        self._control = sockets.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
         self._control.connect(orders.control_endpoint)
-        self._reports = bus.make_socket(context, zmq.SocketType.PULL)
-        self._queries = bus.make_socket(context, zmq.SocketType.ROUTER)
-        deltas = bus.bind(self._reports, orders.deltas_endpoint)
-        metrics = bus.bind(self._queries, orders.metrics_endpoint)
+        self._reports = sockets.make_socket(context, zmq.SocketType.PULL)
+        self._queries = sockets.make_socket(context, zmq.SocketType.ROUTER)
+        deltas = sockets.bind(self._reports, orders.deltas_endpoint)
+        metrics = sockets.bind(self._queries, orders.metrics_endpoint)
         self._endpoints = {"deltas": deltas, "metrics": metrics}
         self._authenticator: AsyncioAuthenticator | None = None
         if orders.curve is not None and orders.guarded_endpoint is not None:
-            from actors.curve import bind_guarded  # here, since few ask for it
+            from actors.bus.curve import bind_guarded  # here, since few ask for it
 
             judge, bound = bind_guarded(context, self._queries, orders.curve, orders.guarded_endpoint)
             self._authenticator, self._endpoints["guarded"] = judge, bound
@@ -117,7 +118,7 @@ class MetricsActor:
                     answer = msgspec.json.encode(snapshot(self._registry))
                 case _:
                     answer = b"error: unknown query; send `prometheus` or `snapshot`"
-            if not bus.try_send(self._queries, *envelope, answer):
+            if not sockets.try_send(self._queries, *envelope, answer):
                 self._log.debug("answer not sent: who asked is gone, or reads nothing")
 
     async def _listen(self) -> None:
@@ -141,7 +142,7 @@ class MetricsActor:
             await asyncio.sleep(HEARTBEAT_INTERVAL)
 
     def _say(self, message: Up) -> None:
-        if not bus.try_send(self._control, encode(message)):
+        if not sockets.try_send(self._control, encode(message)):
             self._log.warning("the supervisor does not read", message=type(message).__name__)
 
     def _fault(self, error: BaseException) -> None:
@@ -152,7 +153,7 @@ class MetricsActor:
 async def _main(orders: MetricsOrders) -> int:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
     log.watch(asyncio.get_running_loop(), logger)
-    context = bus.make_context()
+    context = sockets.make_context()
     try:
         actor = MetricsActor(orders, context, logger)
     except TunnelError as error:
@@ -168,7 +169,7 @@ async def _main(orders: MetricsOrders) -> int:
         logger.error(str(error))
         return int(error.exit_code)
     finally:
-        context.destroy(linger=bus.LINGER_MS)
+        context.destroy(linger=sockets.LINGER_MS)
     return 0
 
 

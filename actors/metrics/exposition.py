@@ -7,11 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from actors import __version__
+from actors.bus.tally import NO_RESPONSE, Details, Histogram, LifecycleCounts, Totals
 from actors.errors import START_FAILURE_REASONS
 from actors.metrics.prometheus import Family, Sample, histogram, render
 from actors.metrics.registry import CounterRegistry, TunnelCounters
 from actors.quic_worker.ends import WorkerEnd
-from actors.tally import NO_RESPONSE, Details, Histogram, LifecycleCounts, Totals
 
 MAX_REASONS: Final = 16
 """Values that the label `reason` may take; what goes beyond them is counted as `other`."""

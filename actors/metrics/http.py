@@ -16,10 +16,10 @@ import msgspec
 import zmq
 from aiohttp import web
 
-from actors import bus
+from actors.bus import sockets
+from actors.bus.events import read_payload
+from actors.bus.messages import DECODE_ERRORS, HostPort
 from actors.errors import LocalSetupError
-from actors.events import read_payload
-from actors.messages import DECODE_ERRORS, HostPort
 from actors.metrics.prometheus import CONTENT_TYPE
 
 FRESH: Final = 3.5
@@ -60,9 +60,9 @@ class Readiness:
         """Whether it has said nothing for so long that it must be stuck."""
         return self._loop.time() - max(self._at, self._begun) > SILENT
 
-    async def follow(self, context: bus.Context, endpoint: str) -> None:
+    async def follow(self, context: sockets.Context, endpoint: str) -> None:
         """Listen to it, for as long as this process lives."""
-        socket = bus.make_socket(context, zmq.SocketType.SUB)
+        socket = sockets.make_socket(context, zmq.SocketType.SUB)
         socket.subscribe(b"stats")
         socket.connect(endpoint)
         while True:

@@ -4,7 +4,7 @@ import threading
 
 import msgspec
 
-from actors.tally import LifecycleCounts
+from actors.bus.tally import LifecycleCounts
 
 _lock = threading.Lock()
 _counts = LifecycleCounts()

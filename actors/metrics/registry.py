@@ -8,8 +8,8 @@ nothing.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from actors.messages import GenerationTally, Know, LifecycleReport, Report, StreamDelta, TunnelTally
-from actors.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
+from actors.bus.messages import GenerationTally, Know, LifecycleReport, Report, StreamDelta, TunnelTally
+from actors.bus.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 
 KEPT_GENERATIONS: Final = 8
 """Generations of a slot that are kept apart, for reports that come late; older ones are folded into one sum."""

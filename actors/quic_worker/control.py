@@ -5,7 +5,7 @@ from typing import Final
 
 from actors.errors import EdgeProtocolError
 from actors.quic_worker.connection import Stream
-from actors.quic_worker.wire import rpc
+from actors.wire import rpc
 
 RPC_TIMEOUT: Final = 5.0
 """Seconds for any answer of the edge."""

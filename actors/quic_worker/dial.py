@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 
 from actors import trust
-from actors.messages import EdgeAddress, Transport
+from actors.bus.messages import EdgeAddress, Transport
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.engine import Address, Closed
 from actors.quic_worker.engines import client_engine

@@ -7,9 +7,9 @@ its orders come, on stdin, it is a worker.
 import asyncio
 import sys
 
-from actors import event_loop, lifeline
-from actors.child import beat_until
-from actors.messages import SpareOrders, WorkerOrders
+from actors.bus.messages import SpareOrders, WorkerOrders
+from actors.processes import event_loop, lifeline
+from actors.processes.child import beat_until
 from actors.quic_worker import engines
 from actors.quic_worker.worker import live
 

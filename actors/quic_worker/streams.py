@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.errors import EdgeProtocolError
-from actors.log import Logger
+from actors.exchange.exchange import Exchange, Surroundings
+from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream
-from actors.quic_worker.proxy import Exchange, Surroundings
-from actors.quic_worker.wire import rpc
-from actors.quic_worker.wire.connect import ConnectRequest, HeadReader
+from actors.wire import rpc
+from actors.wire.connect import ConnectRequest, HeadReader
 
 HEAD_TIMEOUT: Final = 5.0
 """Seconds for the head of a stream to arrive whole. The edge sends it in one write; slower is an attack or a fault."""

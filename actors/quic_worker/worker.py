@@ -14,9 +14,8 @@ from typing import Final, NoReturn
 
 import zmq
 
-from actors import bus, event_loop, lifeline, log
-from actors.errors import EdgeProtocolError
-from actors.messages import (
+from actors.bus import sockets
+from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
@@ -31,20 +30,22 @@ from actors.messages import (
     decode_down,
     encode,
 )
+from actors.bus.tally import Gauges
+from actors.errors import EdgeProtocolError
+from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.journal import Journal
+from actors.exchange.ledger import Ledger
+from actors.exchange.origin_pool import OriginPool
+from actors.processes import event_loop, lifeline, log
+from actors.processes.tasks import Tasks, until_over
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
 from actors.quic_worker.engine import Closed, Datagram
-from actors.quic_worker.journal import Journal
-from actors.quic_worker.ledger import Ledger
-from actors.quic_worker.origin_pool import OriginPool
-from actors.quic_worker.proxy import Exchange, Surroundings
 from actors.quic_worker.streams import IncomingStream
 from actors.quic_worker.udp import UdpSocket
-from actors.quic_worker.wire.registration import Refusal, Registration, local_configuration, read_result
-from actors.tally import Gauges
-from actors.tasks import Tasks, until_over
+from actors.wire.registration import Refusal, Registration, local_configuration, read_result
 
 DIAL_TIMEOUT: Final = 5.0
 """Seconds for the QUIC handshake; the Go client's own."""
@@ -77,12 +78,12 @@ class _End(Exception):
 class Worker:
     """One connection to the edge."""
 
-    def __init__(self, orders: WorkerOrders, context: bus.Context, logger: log.Logger) -> None:
+    def __init__(self, orders: WorkerOrders, context: sockets.Context, logger: log.Logger) -> None:
         self._orders = orders
         self._log = logger
-        self._control_socket = bus.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
+        self._control_socket = sockets.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
         self._control_socket.connect(orders.control_endpoint)
-        self._deltas = bus.make_socket(context, zmq.SocketType.PUSH)
+        self._deltas = sockets.make_socket(context, zmq.SocketType.PUSH)
         self._deltas.connect(orders.deltas_endpoint)
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
@@ -340,14 +341,14 @@ class Worker:
             engine = self._connection.engine
             self._ledger.packets_sent, self._ledger.packets_lost = engine.packets_sent(), engine.packets_lost()
         report = self._ledger.draft(self._gauges())
-        if bus.try_send(self._deltas, encode(report)):
+        if sockets.try_send(self._deltas, encode(report)):
             self._ledger.taken(report)
         else:
             self._ledger.refused()
 
     def _say(self, message: Up) -> None:
         """Tell the supervisor. Only one that has stopped reading for minutes makes the queue full."""
-        if not bus.try_send(self._control_socket, encode(message)):
+        if not sockets.try_send(self._control_socket, encode(message)):
             self._log.warning("the supervisor does not read", message=type(message).__name__)
 
     # --- events ---
@@ -374,7 +375,7 @@ class Worker:
 async def _main(orders: WorkerOrders) -> WorkerEnd:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
     log.watch(asyncio.get_running_loop(), logger)
-    context = bus.make_context()
+    context = sockets.make_context()
     worker = Worker(orders, context, logger)
     lifeline.on_parent_gone(lambda: os._exit(0))
     loop = asyncio.get_running_loop()
@@ -386,7 +387,7 @@ async def _main(orders: WorkerOrders) -> WorkerEnd:
         logger.error("internal fault", exc_info=fault)  # here: the tasks find their sockets closed next
         os._exit(1)
     finally:
-        context.destroy(linger=bus.LINGER_MS)
+        context.destroy(linger=sockets.LINGER_MS)
 
 
 def live(orders: WorkerOrders) -> int:

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from actors import events
-from actors.log import Logger
+from actors.bus import events
+from actors.processes.log import Logger
 from actors.supervisor.output import OutputWriter
 from actors.supervisor.publisher import Publisher
 from actors.supervisor.readiness import State

@@ -8,15 +8,15 @@ from typing import Final, NamedTuple
 
 import zmq
 
-from actors import bus
+from actors.bus import sockets
+from actors.bus.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
 from actors.errors import ExitCode, LocalSetupError
-from actors.forked import Forked
-from actors.lifeline import Child
-from actors.log import Logger
-from actors.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
-from actors.nursery import Nursery
+from actors.processes.forked import Forked
+from actors.processes.lifeline import Child
+from actors.processes.log import Logger
+from actors.processes.nursery import Nursery
+from actors.processes.tasks import Tasks
 from actors.supervisor.restart import READY_TIMEOUT
-from actors.tasks import Tasks
 
 LAST_WORD_TIMEOUT: Final = 0.3
 """Seconds for the last word of a child that has exited by itself: it may still be on its way."""
@@ -83,7 +83,7 @@ class Children:
 
     def __init__(
         self,
-        context: bus.Context,
+        context: sockets.Context,
         endpoint: str,
         tasks: Tasks,
         log: Logger,
@@ -93,8 +93,8 @@ class Children:
         said: Callable[[Name, Up], None],
         exited: Callable[[Name, int], None],
     ) -> None:
-        self._socket = bus.make_socket(context, zmq.SocketType.ROUTER)
-        self.endpoint = bus.bind(self._socket, endpoint)
+        self._socket = sockets.make_socket(context, zmq.SocketType.ROUTER)
+        self.endpoint = sockets.bind(self._socket, endpoint)
         self._tasks = tasks
         self._log = log
         self._said = said
@@ -134,7 +134,7 @@ class Children:
 
     def tell(self, name: Name, message: Down) -> None:
         """Give a child an order."""
-        if not bus.try_send(self._socket, str(name).encode(), encode(message)):
+        if not sockets.try_send(self._socket, str(name).encode(), encode(message)):
             self._log.debug("order not sent: the child is gone", to=str(name))  # its exit is seen elsewhere
 
     def kill(self, name: Name) -> None:

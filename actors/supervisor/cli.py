@@ -14,12 +14,14 @@ from typing import Final
 import msgspec
 from zmq import ZMQError
 
-from actors import bus, events, lifeline, log, means, text, trust
-from actors.dispositions import take_signals
+from actors import trust
+from actors.bus import events, sockets
+from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, CongestionControl, Origin, QuicEngine, Transport
 from actors.errors import LocalSetupError, TunnelError, UsageError
-from actors.forked import forked
-from actors.messages import DEFAULT_ORIGIN_KEEP_ALIVE, CongestionControl, Origin, QuicEngine, Transport
-from actors.nursery import nursery
+from actors.processes import lifeline, log, means, text
+from actors.processes.dispositions import take_signals
+from actors.processes.forked import forked
+from actors.processes.nursery import nursery
 from actors.supervisor import habits
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
@@ -64,7 +66,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     curve_files = _curve_files(given)
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
-            setattr(given, flag, bus.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve_files is not None))
+            setattr(given, flag, sockets.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve_files is not None))
     # A program that starts this one learns the URL from its events; the usual folder is the command line's.
     is_a_programs = bool(given.lifeline or given.owner)
     wanted = {
@@ -225,7 +227,7 @@ def _load_for_later(settings: Settings) -> None:
         "actors.quic_worker.spare",
         "actors.quic_worker.__main__",
         "actors.metrics.__main__",
-        *(["actors.curve"] if settings.curve_files is not None else []),
+        *(["actors.bus.curve"] if settings.curve_files is not None else []),
         *(["actors.metrics.http"] if settings.metrics_http is not None else []),
     ]
     for module in wanted:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from actors.events import (
+from actors.bus.events import (
     ActorRestarted,
     Connecting,
     ConnectionEnded,
@@ -19,9 +19,9 @@ from actors.events import (
     StateChanged,
     Unregistered,
 )
-from actors.messages import GenerationTally, Know, LifecycleReport, TunnelTally
+from actors.bus.messages import GenerationTally, Know, LifecycleReport, TunnelTally
+from actors.bus.tally import Connected, LifecycleCounts, Tally, Totals, add
 from actors.quic_worker.ends import WorkerEnd
-from actors.tally import Connected, LifecycleCounts, Tally, Totals, add
 
 KEPT_TUNNELS: Final = 16
 """Tunnels that are remembered; a tunnel is replaced only with `--renew`, when the service drops it."""

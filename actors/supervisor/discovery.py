@@ -6,8 +6,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+from actors.bus.messages import EdgeAddress
 from actors.errors import DiscoveryError
-from actors.messages import EdgeAddress
 
 EDGE_SERVICE: Final = "_v2-origintunneld._tcp.argotunnel.com"
 EDGE_PORT: Final = 7844

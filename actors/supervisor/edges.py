@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from actors.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress
 
 IPV6_PENALTY: Final = 600.0
 """Seconds without IPv6 for a region in which an IPv6 address failed."""

@@ -8,9 +8,11 @@ import urllib.parse
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
-from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__, bus, log
+from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
+from actors.bus import sockets
+from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, HostPort, Origin
 from actors.errors import ExitCode, UsageError
-from actors.messages import DEFAULT_ORIGIN_KEEP_ALIVE, HostPort, Origin
+from actors.processes import log
 from actors.supervisor.discovery import EDGE_PORT
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_MAX_STREAMS
@@ -136,9 +138,9 @@ def _origin_url(text: str) -> Origin:
         text = f"http://{plain[1] or 'localhost'}:{plain[2]}"
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
-        if not path.startswith("/") or len(os.fsencode(path)) > bus.MAX_IPC_PATH:
+        if not path.startswith("/") or len(os.fsencode(path)) > sockets.MAX_IPC_PATH:
             raise argparse.ArgumentTypeError(
-                f"{text!r}: give an absolute path of at most {bus.MAX_IPC_PATH} bytes, as in unix:/run/app.sock"
+                f"{text!r}: give an absolute path of at most {sockets.MAX_IPC_PATH} bytes, as in unix:/run/app.sock"
             )
         _check_text(text)
         return Origin(scheme="unix", path=path)

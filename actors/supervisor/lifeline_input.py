@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
+from actors.bus.messages import Drain, Recount
 from actors.errors import UsageError
-from actors.lifeline import STDIN
-from actors.messages import Drain, Recount
+from actors.processes.lifeline import STDIN
 
 MAX_LINE: Final = 1024
 """Bytes of an order; longer ones are none of ours."""

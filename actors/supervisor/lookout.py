@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from actors.log import Logger
-from actors.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress
+from actors.processes.log import Logger
 from actors.supervisor import network, visibility
 from actors.supervisor.package import Package
 from actors.supervisor.policy import Policy

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from typing import Final
 
-from actors.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress
 
 ROUTE_INTERVAL: Final = 1.0
 """Seconds between two looks at the routes: a system call for each IP version."""

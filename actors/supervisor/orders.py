@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.messages import (
+from actors.bus.messages import (
     ChildOrders,
     Credentials,
     Curve,

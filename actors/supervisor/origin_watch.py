@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from actors import events
-from actors.log import Logger
-from actors.messages import Origin
+from actors.bus import events
+from actors.bus.messages import Origin
+from actors.processes.log import Logger
 
 PROBE_TIMEOUT: Final = 1.0
 """Seconds for a connection to the origin, which is on this machine or next to it."""

@@ -15,7 +15,9 @@ from typing import Final
 
 import msgspec
 
-from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, events
+from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
+from actors.bus import events
+from actors.bus.messages import HEARTBEAT_INTERVAL
 from actors.errors import (
     EdgeUnreachable,
     NoConnection,
@@ -24,7 +26,6 @@ from actors.errors import (
     RegistrationFailed,
     TunnelError,
 )
-from actors.messages import HEARTBEAT_INTERVAL
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.readiness import State, Visibility, serves

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from actors import __version__
+from actors.bus.messages import Credentials
 from actors.errors import (
     ApiMalformed,
     ApiRefused,
@@ -26,7 +27,6 @@ from actors.errors import (
     ProvisioningError,
     RateLimited,
 )
-from actors.messages import Credentials
 
 DEFAULT_SERVICE_URL: Final = "https://api.trycloudflare.com"
 USER_AGENT: Final = f"tunnel-supervisor/{__version__}"

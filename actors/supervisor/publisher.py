@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from actors import bus
-from actors.events import Event, topic_of
-from actors.log import printable
+from actors.bus import sockets
+from actors.bus.events import Event, topic_of
+from actors.processes.log import printable
 from actors.supervisor.output import OutputWriter
 
 EventsFormat = Literal["msgpack", "json"]
@@ -18,7 +18,7 @@ EventsFormat = Literal["msgpack", "json"]
 class Publisher:
     """Numbers, stamps and publishes events."""
 
-    def __init__(self, socket: bus.Socket, *, payload: EventsFormat, stdout: OutputWriter | None) -> None:
+    def __init__(self, socket: sockets.Socket, *, payload: EventsFormat, stdout: OutputWriter | None) -> None:
         """`stdout`: where each event also goes as a line of JSON."""
         self._socket = socket
         self._encode = msgspec.msgpack.encode if payload == "msgpack" else msgspec.json.encode
@@ -30,7 +30,7 @@ class Publisher:
         topic = topic_of(event)
         self._sequence[topic] += 1
         stamped = msgspec.structs.replace(event, seq=self._sequence[topic], time=time.time())
-        bus.try_send(self._socket, topic.encode(), _encoded(self._encode, stamped))
+        sockets.try_send(self._socket, topic.encode(), _encoded(self._encode, stamped))
         if self._stdout is not None:
             self._stdout.write(_encoded(msgspec.json.encode, stamped).decode() + "\n")
 

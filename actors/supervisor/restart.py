@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from actors import events
+from actors.bus import events
+from actors.bus.messages import HEARTBEAT_INTERVAL
 from actors.errors import LocalSetupError
-from actors.messages import HEARTBEAT_INTERVAL
 from actors.supervisor.vocabulary import (
     Announce,
     Command,

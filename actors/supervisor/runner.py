@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
-from actors import __version__, bus, events, log, means, messages, run_folder, trust
-from actors.dispositions import is_wanted
-from actors.errors import ExitCode, LocalSetupError, TunnelError
-from actors.forked import Forked
-from actors.log import Logger
-from actors.messages import (
+from actors import __version__, trust
+from actors.bus import events, messages, run_folder, sockets
+from actors.bus.messages import (
     Credentials,
     Drain,
     Heartbeat,
@@ -30,7 +27,14 @@ from actors.messages import (
     Up,
     encode,
 )
-from actors.nursery import Nursery
+from actors.bus.tally import Totals
+from actors.errors import ExitCode, LocalSetupError, TunnelError
+from actors.processes import log, means
+from actors.processes.dispositions import is_wanted
+from actors.processes.forked import Forked
+from actors.processes.log import Logger
+from actors.processes.nursery import Nursery
+from actors.processes.tasks import Tasks, beside, kept, until_over
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import policy, vocabulary
 from actors.supervisor.announcer import Announcer
@@ -56,8 +60,6 @@ from actors.supervisor.settings import Settings
 from actors.supervisor.start import ask_ahead, find_edges, obtain_credentials
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.supervisor.terminal import Terminal, stop_words
-from actors.tally import Totals
-from actors.tasks import Tasks, beside, kept, until_over
 
 if TYPE_CHECKING:
     from zmq.auth.asyncio import AsyncioAuthenticator
@@ -127,15 +129,15 @@ class Supervisor:
             self._state = StateFolder(self._settings.state_folder or self._run_folder / "state")
             self._acquire_state_folder()
             try:
-                self._context = bus.make_context()
+                self._context = sockets.make_context()
                 try:
                     return await self._run()
                 finally:
                     if self._authenticator is not None:
                         self._authenticator.stop()
-                    self._context.destroy(linger=bus.LINGER_MS)
+                    self._context.destroy(linger=sockets.LINGER_MS)
                     for endpoint in self._bound:
-                        bus.remove_socket_file(endpoint)
+                        sockets.remove_socket_file(endpoint)
             finally:
                 self._state.release()
 
@@ -170,20 +172,20 @@ class Supervisor:
         settings, folder = self._settings, self._run_folder
         curve = None
         if settings.curve_files is not None:
-            from actors.curve import bind_guarded, read_curve  # here, since few ask for it
+            from actors.bus.curve import bind_guarded, read_curve  # here, since few ask for it
 
             curve = read_curve(*settings.curve_files)
-        events_socket = bus.make_socket(self._context, zmq.SocketType.PUB)
+        events_socket = sockets.make_socket(self._context, zmq.SocketType.PUB)
         events_here, events_guarded = _split(settings, settings.events_endpoint, f"ipc://{folder}/events")
         metrics_here, metrics_guarded = _split(settings, settings.metrics_endpoint, f"ipc://{folder}/metrics")
-        self._events_endpoint = bus.bind(events_socket, events_here)
+        self._events_endpoint = sockets.bind(events_socket, events_here)
         self._bound.append(self._events_endpoint)
         if curve is not None and events_guarded is not None:
             judge, bound = bind_guarded(self._context, events_socket, curve, events_guarded)
             self._authenticator = judge
             self._log.info("events for clients with a key", endpoint=bound)
         deltas_endpoint = f"ipc://{folder}/deltas"
-        self._deltas = bus.make_socket(self._context, zmq.SocketType.PUSH)
+        self._deltas = sockets.make_socket(self._context, zmq.SocketType.PUSH)
         self._deltas.connect(deltas_endpoint)
         self._stdout = OutputWriter("stdout")
         # With --json stdout may be the same terminal: a program reads it there.
@@ -295,7 +297,7 @@ class Supervisor:
         self._children.kill_all()
         self._announce.clear_files()
         for endpoint in self._bound:
-            bus.remove_socket_file(endpoint)
+            sockets.remove_socket_file(endpoint)
         run_folder.remove(self._run_folder)
         os._exit(status)
 
@@ -529,7 +531,7 @@ class Supervisor:
         if self._counts.is_reported:
             return
         report = self._counts.report()
-        if bus.try_send(self._deltas, encode(report)):
+        if sockets.try_send(self._deltas, encode(report)):
             self._counts.taken(report)
 
     async def _keep_saying_stats(self) -> None:

@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from actors.messages import OTHER_VERSION_STATUS
+from actors.bus.messages import OTHER_VERSION_STATUS
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.vocabulary import WorkerEvent, WorkerStopped
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from actors.environment import cleaned, variable
 from actors.errors import UsageError
+from actors.processes.environment import cleaned, variable
 from actors.supervisor.flags import ENVIRONMENT_PREFIX
 
 WHAT: Final = ("port", "url", "hello_world")

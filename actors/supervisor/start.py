@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-from actors import events
+from actors.bus import events
+from actors.bus.messages import Credentials, EdgeAddress
 from actors.errors import ApiServerError, ApiUnreachable, RateLimited, TunnelError
-from actors.log import Logger
-from actors.messages import Credentials, EdgeAddress
+from actors.processes.log import Logger
+from actors.processes.tasks import Tasks
 from actors.supervisor import discovery
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import request_tunnel
 from actors.supervisor.rate_limit import RateLimitMemory, wait_for
-from actors.tasks import Tasks
 
 RATE_LIMIT_TRIES: Final = 5
 """Requests that may be answered with 429 before the start fails."""

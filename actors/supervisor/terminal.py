@@ -10,7 +10,8 @@ import sys
 import urllib.parse
 from typing import Final
 
-from actors import events, log
+from actors.bus import events
+from actors.processes import log
 from actors.supervisor.output import OutputWriter
 
 WHITE_ON_BLACK: Final = "\x1b[38;5;231m\x1b[48;5;16m"

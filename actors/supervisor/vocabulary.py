@@ -5,9 +5,9 @@ Counterparts: `policy.py` judges them, `runner.py` makes the events of what happ
 
 import msgspec
 
-from actors import events
+from actors.bus import events
+from actors.bus.messages import EdgeAddress
 from actors.errors import TunnelError
-from actors.messages import EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.readiness import Visibility

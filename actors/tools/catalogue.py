@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from actors import events
+from actors.bus import events
 
 _HEAD: Final = """# Events
 
-Made from `actors/events.py` by `.venv/bin/python -m actors.tools.catalogue > docs/events.md`;
+Made from `actors/bus/events.py` by `.venv/bin/python -m actors.tools.catalogue > docs/events.md`;
 `bin/tunnel-events --schema` prints the same as JSON Schema.
 
 On the event socket (PUB) an event is two frames: its type, which is the topic to subscribe to, and its payload, a map

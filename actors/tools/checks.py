@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 import zmq
 
 from actors import __version__, trust
+from actors.bus.messages import EdgeAddress, Transport
 from actors.errors import DiscoveryError
-from actors.messages import EdgeAddress, Transport
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Datagram
 from actors.quic_worker.udp import SOCKET_BUFFER

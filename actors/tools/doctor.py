@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from actors.bus.messages import EdgeAddress
 from actors.errors import TunnelError
-from actors.messages import EdgeAddress
 from actors.supervisor.discovery import IpVersion, resolve_given
 from actors.supervisor.flags import add_edge_flags, port
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL

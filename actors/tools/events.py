@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from actors import bus
-from actors.events import read_payload
-from actors.messages import DECODE_ERRORS
+from actors.bus import sockets
+from actors.bus.events import read_payload
+from actors.bus.messages import DECODE_ERRORS
 from actors.tools.catalogue import kinds, schema, topic
 from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run, subscribe
 
@@ -26,7 +26,7 @@ TYPES: Final = sorted(topic(kind) for kind in kinds())
 
 
 async def _follow(where: Door, topics: list[str]) -> None:
-    context = bus.make_context()
+    context = sockets.make_context()
     try:
         socket = subscribe(context, where, *((*topics, "stopped") if topics else ()))
         heard = False

@@ -6,19 +6,19 @@ import sys
 
 import zmq
 
-from actors import bus
-from actors.log import printable
+from actors.bus import sockets
+from actors.processes.log import printable
 from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run
 
 NAME = "tunnel-metrics"
 
 
 async def _ask(where: Door, query: bytes) -> str:
-    context = bus.make_context()
+    context = sockets.make_context()
     try:
-        socket = bus.make_socket(context, zmq.SocketType.REQ)
+        socket = sockets.make_socket(context, zmq.SocketType.REQ)
         where.connect(socket)
-        bus.try_send(socket, query)
+        sockets.try_send(socket, query)
         async with asyncio.timeout(ANSWER_TIMEOUT):
             answer: bytes = await socket.recv()
         return "\n".join(map(printable, answer.decode(errors="replace").splitlines()))

@@ -5,11 +5,11 @@
 
 from typing import Final
 
-from actors.messages import LifecycleReport, StreamDelta
+from actors.bus.messages import LifecycleReport, StreamDelta
+from actors.bus.tally import Connected, Gauges, LifecycleCounts, Totals
 from actors.metrics.exposition import families, further_families
 from actors.metrics.prometheus import Family
 from actors.metrics.registry import CounterRegistry
-from actors.tally import Connected, Gauges, LifecycleCounts, Totals
 
 _HEAD: Final = """# Metrics
 

@@ -13,12 +13,14 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 import zmq
 
-from actors import __version__, bus, means, text
-from actors.curve import authenticate, read_keys, read_public_key
-from actors.environment import variable
+from actors import __version__
+from actors.bus import sockets
+from actors.bus.curve import authenticate, read_keys, read_public_key
+from actors.bus.events import read_payload
+from actors.bus.messages import DECODE_ERRORS
 from actors.errors import LocalSetupError, UsageError
-from actors.events import read_payload
-from actors.messages import DECODE_ERRORS
+from actors.processes import means, text
+from actors.processes.environment import variable
 from actors.supervisor.state_folder import TunnelState, is_held, read_state, usual_folders
 from actors.url_file import default_state_folder
 
@@ -83,7 +85,7 @@ class Door(NamedTuple):
     own: tuple[bytes, bytes] | None = None
     server: bytes = b""
 
-    def connect(self, socket: bus.Socket) -> None:
+    def connect(self, socket: sockets.Socket) -> None:
         """Connect `socket` to it.
 
         Raises:
@@ -161,9 +163,9 @@ def find(folder: Path) -> TunnelState:
     return state
 
 
-def subscribe(context: bus.Context, where: Door, *topics: str) -> bus.Socket:
+def subscribe(context: sockets.Context, where: Door, *topics: str) -> sockets.Socket:
     """A socket that hears events of these types; all, if none is named."""
-    socket = bus.make_socket(context, zmq.SocketType.SUB)
+    socket = sockets.make_socket(context, zmq.SocketType.SUB)
     for topic in topics or ("",):
         socket.subscribe(topic.encode())
     where.connect(socket)
@@ -172,7 +174,7 @@ def subscribe(context: bus.Context, where: Door, *topics: str) -> bus.Socket:
 
 async def next_event(where: Door, topic: str, kind: type[T], timeout: float = ANSWER_TIMEOUT) -> T | None:
     """The next event of a type; None if there is none within `timeout` seconds."""
-    context = bus.make_context()
+    context = sockets.make_context()
     try:
         socket = subscribe(context, where, topic)
         async with asyncio.timeout(timeout):

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from actors.log import printable
+from actors.bus.tally import Totals
+from actors.processes.log import printable
 from actors.supervisor.readiness import State
 from actors.supervisor.state_folder import TunnelState
-from actors.tally import Totals
 from actors.tools.running import (
     ANSWER_TIMEOUT,
     Door,

@@ -11,7 +11,7 @@ import zmq
 import zmq.asyncio
 import zmq.auth
 
-from actors.curve import guard, read_curve, read_keys
+from actors.bus.curve import guard, read_curve, read_keys
 from actors.errors import UsageError
 from actors.tools.keys import make_keys
 from tests.kit.processes import PATIENCE, python, running

@@ -12,10 +12,11 @@ import uvloop
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from actors import Tunnel, events
-from actors.manager import TunnelHandle, TunnelMetrics
+from actors import Tunnel
+from actors.api.manager import TunnelHandle, TunnelMetrics
+from actors.bus import events
+from tests.api.test_manager import LOCAL, processes, visit
 from tests.kit.processes import PATIENCE
-from tests.test_manager import LOCAL, processes, visit
 
 pytestmark = pytest.mark.slow
 

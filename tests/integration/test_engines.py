@@ -10,8 +10,8 @@ from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 
 from actors import trust
+from actors.bus.messages import QuicEngine
 from actors.local_edge.certificates import make_certificates
-from actors.messages import QuicEngine
 from tests.kit.origins import uvicorn_origin
 from tests.kit.processes import local_edge, python, running, supervisor
 from tests.kit.tunnel import tunnel

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from actors import log
 from actors.local_edge.limits import UNLIMITED, Limits
 from actors.local_edge.service import local_edge as in_this_process
+from actors.processes import log
 from tests.kit.origins import answer, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE, Process, local_edge, running, supervisor
 from tests.kit.tunnel import tunnel

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors.errors import EdgeProtocolError
-from actors.quic_worker.http1 import MAX_TARGET_BYTES
-from actors.quic_worker.wire.connect import (
+from actors.exchange.http1 import MAX_TARGET_BYTES
+from actors.wire.connect import (
     ConnectionType,
     ConnectRequest,
     ConnectResponse,

@@ -13,7 +13,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from actors.messages import MAX_MESSAGE_BYTES
+from actors.bus.messages import MAX_MESSAGE_BYTES
 from tests.kit.invariants import trial
 from tests.kit.origins import uvicorn_origin
 from tests.kit.processes import running, supervisor

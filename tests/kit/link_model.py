@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from actors import trust
+from actors.bus.messages import CongestionControl, QuicEngine, Transport
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.engines import edge_engines
-from actors.messages import CongestionControl, QuicEngine, Transport
 from actors.quic_worker.connection import Connection, Stream
 from actors.quic_worker.engine import Address, Closed, Datagram
 from actors.quic_worker.engines import client_engine

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
-from actors.messages import QuicEngine
+from actors.bus.messages import QuicEngine
 from tests.kit.processes import PATIENCE, Process, local_edge, python, supervisor
 from tests.kit.udp_proxy import UdpProxy, address_of, joined
 

@@ -2,12 +2,12 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.bus.messages import LifecycleReport, StreamDelta
+from actors.bus.tally import Connected, Gauges, LifecycleCounts, Totals
 from actors.errors import START_FAILURE_REASONS
-from actors.messages import LifecycleReport, StreamDelta
+from actors.exchange.ledger import Ledger
 from actors.metrics.exposition import MAX_REASONS, cap_reasons, exposition, snapshot
 from actors.metrics.registry import CounterRegistry
-from actors.quic_worker.ledger import Ledger
-from actors.tally import Connected, Gauges, LifecycleCounts, Totals
 
 NAMES = {
     "tunnel_starts",

@@ -2,10 +2,10 @@
 
 import random
 
-from actors.messages import GenerationTally, Know, LifecycleReport, StreamDelta, TunnelTally
+from actors.bus.messages import GenerationTally, Know, LifecycleReport, StreamDelta, TunnelTally
+from actors.bus.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
+from actors.exchange.ledger import Ledger
 from actors.metrics.registry import KEPT_GENERATIONS, KEPT_TUNNELS, CounterRegistry
-from actors.quic_worker.ledger import Ledger
-from actors.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 
 
 def report(slot: int, generation: int, sequence: int, totals: Totals) -> StreamDelta:

@@ -12,9 +12,9 @@ from aioquic._buffer import Buffer
 from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
 from actors import trust
+from actors.bus.messages import QuicEngine, Transport
 from actors.local_edge.certificates import Certificates, make_certificates
 from actors.local_edge.engines import edge_engines
-from actors.messages import QuicEngine, Transport
 from actors.quic_worker.connection import HIGH_WATER, Connection, Stream
 from actors.quic_worker.engine import Address, Closed, Datagram, Engine
 from actors.quic_worker.engines import aioquic_credit, aioquic_engine, client_engine, qh3_engine

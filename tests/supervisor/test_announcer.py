@@ -6,7 +6,7 @@ import structlog
 import zmq
 from structlog.testing import LogCapture
 
-from actors import bus, events
+from actors.bus import events, sockets
 from actors.supervisor.announcer import Announcer
 from actors.supervisor.output import OutputWriter
 from actors.supervisor.publisher import Publisher
@@ -23,8 +23,8 @@ async def test_listener_that_fails_ends_nothing_and_is_said_once(tmp_path: Path)
 
     capture = LogCapture()
     log = structlog.wrap_logger(structlog.PrintLogger(), processors=[capture], wrapper_class=structlog.BoundLogger)
-    context = bus.make_context()
-    socket = bus.make_socket(context, zmq.SocketType.PUB)
+    context = sockets.make_context()
+    socket = sockets.make_socket(context, zmq.SocketType.PUB)
     folder = StateFolder(tmp_path / "state")
     folder.acquire()
     about = TunnelState(

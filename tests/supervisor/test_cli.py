@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.bus.messages import HostPort, Origin, Transport
 from actors.errors import ExitCode, UsageError
-from actors.messages import HostPort, Origin, Transport
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
 from actors.supervisor.settings import Settings

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from actors import events
+from actors.bus import events
+from actors.bus.tally import Connected, Tally, Totals
 from actors.metrics.registry import CounterRegistry
 from actors.supervisor.counts import KEPT_TUNNELS, Counts
-from actors.tally import Connected, Tally, Totals
 
 
 def test_generations_add_up_and_late_words_change_nothing() -> None:

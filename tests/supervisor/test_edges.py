@@ -2,7 +2,7 @@
 
 import random
 
-from actors.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress
 from actors.supervisor.edges import IPV6_PENALTY, EdgeAddresses
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from actors.bus.messages import Origin
 from actors.errors import UsageError
-from actors.messages import Origin
 from actors.supervisor import habits
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import make_parser

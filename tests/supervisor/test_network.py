@@ -10,7 +10,7 @@ import dns.name
 import dns.resolver
 import pytest
 
-from actors.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress
 from actors.supervisor import network
 
 resolver: Any = dns.resolver

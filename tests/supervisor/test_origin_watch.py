@@ -8,8 +8,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from actors import events
-from actors.messages import Origin
+from actors.bus import events
+from actors.bus.messages import Origin
 from actors.supervisor import origin_watch
 from actors.supervisor.origin_watch import OriginWatch
 from tests.kit.origins import free_port

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors import events
+from actors.bus import events
+from actors.bus.messages import OTHER_VERSION_STATUS, EdgeAddress
 from actors.errors import (
     ApiRefused,
     ApiServerError,
@@ -20,7 +21,6 @@ from actors.errors import (
     TunnelError,
 )
 from actors.errors import RegistrationFailed as NotRegistered
-from actors.messages import OTHER_VERSION_STATUS, EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import renewal
 from actors.supervisor.edges import EdgeAddresses

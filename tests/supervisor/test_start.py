@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from actors import events, log
+from actors.bus import events
 from actors.errors import ApiRejected, ApiServerError, RateLimited
+from actors.processes import log
+from actors.processes.tasks import Tasks
 from actors.supervisor.rate_limit import MIN_WAIT, RateLimitMemory
 from actors.supervisor.start import API_TRIES, RATE_LIMIT_TRIES, ask_ahead, find_edges, obtain_credentials
-from actors.tasks import Tasks
 from tests.kit.origins import answer, read_head, scripted
 from tests.supervisor.test_provisioning import body
 

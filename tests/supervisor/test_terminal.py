@@ -9,9 +9,9 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from actors import events
+from actors.bus import events
+from actors.bus.tally import Totals
 from actors.supervisor.terminal import box, in_units, live_line, qr_code, stop_words
-from actors.tally import Totals
 from tests.kit.processes import running
 from tests.kit.terminal import Screen, at_terminal
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from actors import events
+from actors.bus import events
 from actors.tools.catalogue import kinds, markdown, schema, topic
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress
 from actors.supervisor.visibility import probe
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict

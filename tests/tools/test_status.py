@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from actors.bus.tally import Totals
 from actors.supervisor.state_folder import StateFolder
-from actors.tally import Totals
 from actors.tools.running import Status, state_folder
 from actors.tools.status import Look, Stats, as_json, in_words, look, parser
 from tests.supervisor.test_state_folder import STATE

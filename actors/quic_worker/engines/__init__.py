@@ -18,7 +18,7 @@ Each is loaded only where it is asked for.
 import importlib
 from typing import Any
 
-from actors.messages import QuicEngine, Transport
+from actors.bus.messages import QuicEngine, Transport
 from actors.quic_worker.engine import Engine
 
 

@@ -11,7 +11,7 @@ from aioquic.quic.congestion.reno import RenoCongestionControl
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicSentPacket
 
-from actors.messages import CongestionControl
+from actors.bus.messages import CongestionControl
 from actors.quic_worker.engine import Address, Datagram, EngineListener
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl
 from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW, STREAM_WINDOW, CreditedConnection, closed

@@ -1,0 +1,354 @@
+"""A tunnel that a program has: its supervisor process, what that tells on a pipe, and its end."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from actors import DEFAULT_GRACE_PERIOD
+from actors.api.program_log import relay
+from actors.api.tether import Tether
+from actors.bus import events as facts
+from actors.bus.messages import DECODE_ERRORS, Drain, Recount
+from actors.bus.tally import Totals
+from actors.errors import BY_REASON, ExitCode, LocalSetupError, PermanentFailure, RateLimited, TunnelError, of_exit_code
+from actors.metrics import process_wide
+from actors.processes.tasks import Tasks
+from actors.supervisor.flags import ENVIRONMENT_PREFIX
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds for the supervisor to say what was counted: it gives its workers one (`supervisor/recount.py`)."""
+
+END_MARGIN: Final = 10.0
+"""Seconds beyond the grace period after which a supervisor that should have ended is killed."""
+
+MAX_EVENT_LINE: Final = 1024 * 1024
+"""Bytes of an event as a line of JSON; the largest is a few kilobytes."""
+
+MAX_WAITING_EVENTS: Final = 1000
+"""Events that wait for a reader of `events()`; the oldest are dropped for one that does not read."""
+
+Seconds = float | timedelta
+
+
+class TunnelMetrics(msgspec.Struct, frozen=True):
+    """What passed on a tunnel since it began."""
+
+    streams_total: int = 0
+    """Requests."""
+    bytes_in: int = 0
+    """Edge → local, of bodies and raw tunnels."""
+    bytes_out: int = 0
+    """Local → edge."""
+    reconnects: int = 0
+    """Connections that replaced a lost one."""
+
+
+class TunnelHandle:
+    """A tunnel that serves, and its end."""
+
+    def __init__(self) -> None:
+        self._tasks = Tasks(self._fault)
+        self._process: asyncio.subprocess.Process | None = None
+        self._tether: Tether | None = None
+        self._state = facts.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
+        self._tunnel_id = self._location = self._local_url = self._local_ca = ""
+        self._stopped: facts.Stopped | None = None
+        self._error: TunnelError | None = None
+        self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()
+        self._listeners: list[asyncio.Queue[facts.AnyEvent | None]] = []
+        self._recounts: dict[int, asyncio.Future[TunnelMetrics | None]] = {}
+        """Number → who waits for that recount; None: it will not come."""
+        self._recounts_asked = 0
+        self._shut_down = False
+
+    def __repr__(self) -> str:
+        return f"<TunnelHandle {self.url or 'without a URL'} ({self.state})>"
+
+    # --- what it is ---
+
+    @property
+    def url(self) -> str:
+        """The public address."""
+        return self._state.url
+
+    @property
+    def local_url(self) -> str:
+        """With `with_local_edge`: the same by its number, `http://127.0.0.1:PORT`, since not every resolver knows
+        `*.localhost`. Else empty."""
+        return self._local_url
+
+    @property
+    def local_ca(self) -> str:
+        """Path of the PEM file to trust with `with_local_edge_tls`; else empty."""
+        return self._local_ca
+
+    @property
+    def location(self) -> str:
+        """The edge's point of presence of the connection that was registered first."""
+        return self._location
+
+    @property
+    def tunnel_id(self) -> str:
+        """The tunnel's id, a UUID."""
+        return self._tunnel_id
+
+    @property
+    def state(self) -> str:
+        """`registered`, `visible`, `degraded`, `down`, …: see the README."""
+        return self._state.state
+
+    @property
+    def serves(self) -> bool:
+        """Whether a visitor who opens the URL now gets an answer."""
+        return self._state.serves and not self._over.is_set()
+
+    async def metrics(self) -> TunnelMetrics:
+        """What passed by now, a request that was answered just before included; after the end, what passed in all.
+
+        Raises:
+            PermanentFailure: the supervisor has given up. TunnelError: it ended for another reason of its own, or does
+                not answer within `ANSWER_TIMEOUT`.
+        """
+        told = await self._recount() if not self._over.is_set() and self._error is None else None
+        return self.last_metrics() if told is None else told
+
+    def last_metrics(self) -> TunnelMetrics:
+        """What passed in all, once it has ended.
+
+        Raises:
+            PermanentFailure: the supervisor had given up. TunnelError: it ended for another reason of its own.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._stopped is None:
+            return TunnelMetrics()
+        return metrics_of(self._stopped.totals, self._stopped.reconnects)
+
+    async def _recount(self) -> TunnelMetrics | None:
+        """What the workers have counted by now; None if the tunnel ends meanwhile."""
+        self._recounts_asked += 1
+        number = self._recounts_asked
+        answer: asyncio.Future[TunnelMetrics | None] = asyncio.get_running_loop().create_future()
+        self._recounts[number] = answer
+        self._tell(Recount(number))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await answer
+        except TimeoutError:
+            assert self._process is not None
+            raise TunnelError(
+                f"the supervisor of {self.url} (process {self._process.pid}) does not answer: it is stopped, or stuck"
+            ) from None
+        finally:
+            del self._recounts[number]
+
+    def _recounted(self, number: int, told: TunnelMetrics | None) -> None:
+        """Whoever waits for a recount up to this one has it."""
+        for asked, answer in self._recounts.items():
+            if asked <= number and not answer.done():
+                answer.set_result(told)
+
+    async def events(self) -> AsyncIterator[facts.AnyEvent]:
+        """What happens from now on, until the end."""
+        queue: asyncio.Queue[facts.AnyEvent | None] = asyncio.Queue(MAX_WAITING_EVENTS)
+        if self._over.is_set():
+            return
+        self._listeners.append(queue)
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._listeners.remove(queue)
+
+    # --- its end ---
+
+    async def shutdown(self) -> None:
+        """Stop in order, within `DEFAULT_GRACE_PERIOD`; clean also when it has ended by itself."""
+        await self.shutdown_with(DEFAULT_GRACE_PERIOD)
+
+    async def shutdown_with(self, grace: Seconds) -> None:
+        """Stop in order: no new requests, and `grace` for those in flight. Returns when all has ended."""
+        if self._process is None:
+            return
+        if not self._shut_down:
+            self._shut_down = True
+            process_wide.stopped()
+        seconds = grace.total_seconds() if isinstance(grace, timedelta) else float(grace)
+        self._tell(Drain(seconds))
+        try:
+            async with asyncio.timeout(seconds + END_MARGIN):
+                await self._over.wait()
+        except TimeoutError:
+            self._kill()
+            await self._over.wait()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its start is over, well or not.
+
+        Raises:
+            TunnelError: it did not come up.
+        """
+        if self._up.done():
+            self._up.result()
+        return self._up.done()
+
+    @property
+    def error(self) -> TunnelError | None:
+        """Why it ended by itself, or did not come up."""
+        return self._error
+
+    def let_go(self) -> None:
+        """End it at once, and wait for nothing. Any thread may call."""
+        if self._tether is not None:
+            self._tether.cut()
+
+    def _tell(self, order: Drain | Recount) -> None:
+        if self._tether is not None:
+            self._tether.say(msgspec.json.encode(order) + b"\n")
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    # --- the process ---
+
+    async def start(self, arguments: list[str]) -> None:
+        """Start a supervisor with these flags; return once it serves.
+
+        Raises:
+            TunnelError: of the kind that says why it did not come up.
+        """
+        try:
+            self._tether = Tether()
+            with self._tether.far_end() as stdin:
+                self._process = await asyncio.create_subprocess_exec(
+                    *command("--lifeline", f"--owner={os.getpid()}", *arguments),
+                    stdin=stdin,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    start_new_session=True,
+                    limit=MAX_EVENT_LINE,
+                    env=environment(),
+                )
+        except OSError as error:
+            raise LocalSetupError(
+                f"cannot start the supervisor process: {error.strerror}. Has this program too many open files, or this "
+                "user too many processes?"
+            ) from error
+        assert self._process.stderr is not None
+        self._tasks.start(relay(self._process.stderr), name="tunnel log")
+        self._tasks.start(self._listen(self._process, self._tether), name="tunnel events")
+        try:
+            await asyncio.shield(self._up)
+        except BaseException:
+            self._tell(Drain(0.0))
+            try:
+                async with asyncio.timeout(END_MARGIN):
+                    await self._over.wait()
+            except (TimeoutError, asyncio.CancelledError):  # it is stuck; or whoever waits has no more patience
+                self._kill()
+                await self._over.wait()
+            raise
+
+    async def _listen(self, process: asyncio.subprocess.Process, tether: Tether) -> None:
+        assert process.stdout is not None
+        try:
+            async for line in process.stdout:
+                try:
+                    self.take(msgspec.json.decode(line, type=facts.AnyEvent))
+                except DECODE_ERRORS:
+                    continue  # of a newer version than this one
+        finally:  # cancelled: the event loop ends, and the tunnel with it
+            tether.cut()
+            try:
+                async with asyncio.timeout(END_MARGIN):
+                    status = await process.wait()
+            except TimeoutError:
+                self._kill()
+                status = await process.wait()
+            self._ended(status)
+
+    def take(self, event: facts.AnyEvent) -> None:
+        """The supervisor told something."""
+        match event:
+            case facts.Starting():
+                self._local_url, self._local_ca = event.local_url, event.local_ca
+            case facts.RateLimited() if not self._up.done():
+                message = f"the tunnel API refuses new tunnels for now; try again in {event.retry_after:.0f} s or later"
+                self._up.set_exception(RateLimited(message, retry_after=event.retry_after))
+            case facts.Assigned():
+                self._tunnel_id = event.tunnel_id
+            case facts.Registered():
+                self._location = self._location or event.location
+                self._come_up()
+            case facts.UrlChanged():
+                self._tunnel_id, self._location = event.tunnel_id, ""
+            case facts.StateChanged():
+                self._state = event
+                self._come_up()
+            case facts.Stats():
+                self._recounted(event.recount, metrics_of(event.totals, event.reconnects))
+            case facts.StartFailed():
+                self._error = BY_REASON.get(event.reason, TunnelError)(event.message)
+            case facts.GaveUp():
+                self._error = (
+                    PermanentFailure(event.attempts, event.message)
+                    if event.reason == PermanentFailure.reason
+                    else BY_REASON.get(event.reason, TunnelError)(event.message)
+                )
+                self._recounted(self._recounts_asked, None)
+            case facts.Stopped():
+                self._stopped = event
+        self._pass_on(event)
+
+    def _pass_on(self, event: facts.AnyEvent | None) -> None:
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    def _come_up(self) -> None:
+        if self._state.serves and self._location and not self._up.done():
+            self._up.set_result(None)
+
+    def _ended(self, status: int) -> None:
+        if self._error is None and status != ExitCode.STOPPED:
+            self._error = of_exit_code(status)
+        if not self._up.done():
+            self._up.set_exception(self._error or TunnelError("the tunnel was stopped while it started"))
+        self._up.exception()  # seen here, in case nobody waits for it
+        self._state = msgspec.structs.replace(self._state, state="stopped", serves=False, connections=0)
+        self._over.set()
+        self._recounted(self._recounts_asked, None)
+        self._pass_on(None)
+
+    def _fault(self, error: BaseException) -> None:
+        if not self._up.done():
+            self._up.set_exception(error)
+
+
+def command(*arguments: str) -> list[str]:
+    """What starts a supervisor that a program listens to."""
+    return [sys.executable, "-P", "-m", "actors.supervisor", "--json", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Its environment: without the command line's variables, and with the way by which this program found `actors`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    places = [str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+def metrics_of(totals: Totals, reconnects: int) -> TunnelMetrics:
+    """Counts, as this API names them."""
+    return TunnelMetrics(totals.streams, totals.bytes_in, totals.bytes_out, reconnects)

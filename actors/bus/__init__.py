@@ -1,0 +1,9 @@
+"""How the actors talk: one schema, and ZeroMQ sockets that are made in one place.
+
+messages.py    the schema of everything that passes between processes
+events.py      what the supervisor tells the world
+tally.py       what is counted
+sockets.py     endpoints, and the one place where sockets are made
+curve.py       keys for sockets that are offered to the network
+run_folder.py  the private place for an instance's sockets
+"""

@@ -1,0 +1,361 @@
+"""THE schema of the bus: everything that passes between two processes of this project.
+
+    orders   parent → child, once, on the child's stdin
+    Up       child → supervisor, and
+    Down     supervisor → child, on the control socket (DEALER ↔ ROUTER)
+    Report   workers and supervisor → metrics actor, on the delta socket (PUSH → PULL)
+    Event    supervisor → anybody, on the event socket (PUB): see `events.py`
+
+All are msgspec structs, told apart by a tag, sent as msgpack. Counts are checked when they are decoded: a negative
+or oversized one is refused.
+
+The two ends can be of two versions: where children are executed, they run the files as they are now, and an upgrade
+may have changed them. So a field that the reader does not know is passed over, a new field gets a default, and
+what no default can explain gets a new `SCHEMA_VERSION`.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from actors.bus.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a message changes so that an older reader would misread it. It comes before the orders (`lifeline.py`):
+a child that knows another one says so, and ends."""
+
+OTHER_VERSION_STATUS: Final = 64
+"""The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+"""The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
+
+DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
+"""Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
+nothing on one machine, and costs small origins the thread or the socket that somebody else waits for."""
+
+
+class GenerationTally(Message, frozen=True):
+    """The last known tally of one worker. Slot and generation name it for ever."""
+
+    slot: Count
+    generation: Count
+    tally: Tally
+
+
+class TunnelTally(Message, frozen=True):
+    """What passed on one tunnel."""
+
+    tunnel_id: Label
+    ended: Tally
+    """The sum of all generations before those in `current`."""
+    current: list[GenerationTally]
+    """The newest generation of each slot."""
+
+
+# --- orders: parent → child, on stdin ------------------------------------------------------------------------------
+
+
+class Credentials(Message, frozen=True):
+    """A tunnel, and what proves to the edge that it is ours. The secret shows in no repr."""
+
+    tunnel_id: str
+    """A UUID."""
+    url: str
+    """The public address, without a slash at its end."""
+    account_tag: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Credentials(tunnel_id={self.tunnel_id!r}, url={self.url!r}, secret=…)"
+
+
+class EdgeAddress(Message, frozen=True):
+    """One address of the edge: an IP literal and a UDP port, with the region it belongs to."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    region: str = ""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Origin(Message, frozen=True):
+    """Where requests are forwarded to, and how."""
+
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    scheme: Literal["http", "https", "unix"] = "http"
+    path: str = ""
+    """Of the socket, with `unix`."""
+    host_header: str | None = None
+    """What the origin gets as Host; None: what the visitor sent."""
+    forwarded_host: bool = False
+    """Whether it is told the public name as well, with `host_header`; else it is led to believe that it is at home."""
+    refuse_twins: bool = False
+    """Whether it takes X_A for X-A, so that a request with both must not reach it."""
+    verify: bool = True
+    """Whether its certificate is checked, with `https`."""
+    ca_file: str | None = None
+    """Whom to trust, instead of the system's roots."""
+    server_name: str | None = None
+    """The name in its certificate, where that is not `host`."""
+    response_timeout: Seconds = 0.0
+    """Seconds for the head of a response; 0: as long as it takes."""
+    keep_alive: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE
+    """Seconds for which a connection to it may be idle; 0: each serves one request."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What to connect to, one after the other.
+
+        A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
+        """
+        return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as they stand in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        return f"https://{self.authority}" if self.scheme == "https" else self.authority
+
+    @property
+    def url(self) -> str:
+        """As a URL."""
+        return f"http://{self.authority}" if self.scheme == "http" else str(self)
+
+
+class HostPort(Message, frozen=True):
+    """A TCP address to bind."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+QuicEngine = Literal["aioquic", "qh3"]
+CongestionControl = Literal["bbr", "cubic", "reno"]
+
+
+class Transport(Message, frozen=True):
+    """How a worker speaks QUIC to the edge."""
+
+    engine: QuicEngine = "aioquic"
+    congestion_control: CongestionControl = "bbr"
+    """qh3 knows CUBIC only."""
+    post_quantum: bool = False
+    """Whether to accept no other key exchange."""
+
+
+class Curve(Message, frozen=True):
+    """What guards sockets that are offered to the network: see `curve.py`. The secret shows in no repr."""
+
+    public: bytes
+    secret: bytes
+    clients: list[bytes]
+    """The public keys of those who may come in."""
+
+    def __repr__(self) -> str:
+        return f"Curve(public={self.public!r}, secret=…, clients={self.clients!r})"
+
+
+class ChildOrders(Message, frozen=True):
+    """What every child needs to know."""
+
+    identity: str
+    """Its name on the control socket: `actor-slot.generation`."""
+    control_endpoint: str
+    log_level: str
+    log_json: bool
+
+
+class WorkerOrders(ChildOrders, frozen=True):
+    """One connection to make: where to, for which tunnel, as which slot and generation."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    generation: Count
+    credentials: Credentials
+    edge: EdgeAddress
+    edge_ca_file: str | None
+    """Replaces the trust roots."""
+    client_id: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    """One per supervisor: the edge tells connectors apart by it."""
+    previous_attempts: Count
+    replace_existing: bool
+    origin: Origin
+    max_streams: Annotated[int, msgspec.Meta(ge=1)]
+    deltas_endpoint: str
+    log_requests: bool
+    transport: Transport
+
+
+class SpareOrders(ChildOrders, frozen=True):
+    """A worker that does its imports and then waits for its `WorkerOrders`, on stdin like these."""
+
+    engine: QuicEngine
+
+
+class MetricsOrders(ChildOrders, frozen=True):
+    """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
+
+    metrics_endpoint: str
+    guarded_endpoint: str | None
+    """Where to serve besides, for clients with a key of `curve`."""
+    curve: Curve | None
+    deltas_endpoint: str
+    events_endpoint: str
+    """Where the supervisor says whether the tunnel serves."""
+    http: HostPort | None
+    """Where to answer over HTTP as well."""
+    connector_id: str
+    """A UUID: what the edge tells connectors apart by."""
+
+
+class LocalEdgeOrders(ChildOrders, frozen=True):
+    """The local edge as a child of the supervisor; its ports are its own choice."""
+
+    run_folder: str
+    """Where its certificate goes."""
+    tls: bool
+    """Whether visitors speak TLS to it."""
+    as_cloudflare: bool
+    """Whether it imitates the service's limits."""
+
+
+class HelloWorldOrders(ChildOrders, frozen=True):
+    """The page of `--hello-world`."""
+
+
+# --- control: child → supervisor -----------------------------------------------------------------------------------
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    """The child is up. `endpoints` names what it bound, by purpose."""
+
+    endpoints: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Registered(Message, frozen=True, tag="registered"):
+    """The edge took the registration: requests may come."""
+
+    location: str
+    connection_id: str
+    """A UUID of the edge's."""
+    key_exchange: str
+    """The TLS group that was agreed, by its registered name."""
+
+
+HEARTBEAT_INTERVAL: Final = 1.0
+"""Seconds between two heartbeats of a child."""
+
+
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
+    """Every second. The tally is that of the delta that was sent in the same tick."""
+
+    tally: Tally = Tally()
+    gauges: Gauges = Gauges()
+    origin_failures: Count = 0
+    """Requests of this worker so far for which the origin could not be reached."""
+    recount: Count = 0
+    """The number of the latest `Recount` that was asked of this worker: all that passed before it is in the tally."""
+
+
+class Unregistered(Message, frozen=True, tag="unregistered"):
+    """The edge knows that it shall send no new request on this connection."""
+
+    acknowledged: bool
+    """Whether the edge answered."""
+
+
+class Stopped(Message, frozen=True, tag="stopped"):
+    """The child's last word."""
+
+    reason: Label
+    """A `WorkerEnd` of `actors.quic_worker.ends`, or `stopped`."""
+    message: str = ""
+    tally: Tally = Tally()
+    """A worker's own; the metrics actor's: of the present tunnel."""
+    retry_after: Seconds = 0.0
+    """Seconds that the edge asked to wait before another try."""
+
+
+Up = Ready | Registered | Heartbeat | Unregistered | Stopped
+
+# --- control: supervisor → child -----------------------------------------------------------------------------------
+
+
+class Drain(Message, frozen=True, tag="drain"):
+    """End in order. A worker unregisters first and lets streams in flight finish for up to `grace` seconds."""
+
+    grace: Seconds
+
+
+class Know(Message, frozen=True, tag="know"):
+    """To the metrics actor, when it is up and once more at the end: all that the supervisor knows.
+
+    Before the first one the actor answers no query: it would show counters that went backwards.
+    """
+
+    tunnels: list[TunnelTally]
+    """The present one last."""
+    lifecycle: LifecycleCounts
+    lifecycle_sequence: Count
+
+
+class Recount(Message, frozen=True, tag="recount"):
+    """To a worker: report at once, and say so by a heartbeat with this number. To the supervisor: ask all workers."""
+
+    number: Count
+
+
+Down = Drain | Know | Recount
+
+# --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
+
+
+class StreamDelta(Message, frozen=True, tag="stream_delta"):
+    """What passed since the last delta of this worker, and the running totals of its generation.
+
+    The totals make a lost predecessor harmless, the sequence number a repeated one.
+    """
+
+    tunnel_id: Label
+    slot: Count
+    generation: Count
+    sequence: Count
+    delta: Totals
+    totals: Totals
+    details: Details = Details()
+    gauges: Gauges = Gauges()
+
+    @property
+    def tally(self) -> Tally:
+        """All running totals of the generation."""
+        return Tally(self.totals, self.details)
+
+
+class LifecycleReport(Message, frozen=True, tag="lifecycle"):
+    """The supervisor's own counts, as totals; a higher sequence number replaces a lower one."""
+
+    sequence: Count
+    counts: LifecycleCounts
+
+
+Report = StreamDelta | LifecycleReport
+
+# --- codecs: one typed decoder per direction, made once ------------------------------------------------------------
+
+encode = msgspec.msgpack.Encoder().encode
+decode_up = msgspec.msgpack.Decoder(Up).decode
+decode_down = msgspec.msgpack.Decoder(Down).decode
+decode_report = msgspec.msgpack.Decoder(Report).decode
+
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that decoding hostile bytes can raise: msgspec skips unknown nested values by recursion."""

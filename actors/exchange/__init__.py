@@ -1,0 +1,15 @@
+"""What happens to a request, whatever brought it.
+
+exchange.py     one request and its response: a stream on one side, a connection to the origin on the other
+http1.py        the head of a request to the origin, and of its answer to the edge (pure)
+rewrite.py      an origin that is asked for by its own name (pure)
+origin.py       a connection to the origin
+response.py     reads an origin's response, as loose as it may be (pure)
+reuse.py        whether a connection may serve somebody else (pure)
+origin_pool.py  connections that are kept between exchanges
+reach.py        the origin's addresses, of which any may be deaf
+origin_tls.py   TLS towards an origin (pure)
+ledger.py       what passed, and how much of it is reported (pure)
+journal.py      the log of requests
+reasons.py      why a visitor did not get the origin's answer (pure)
+"""

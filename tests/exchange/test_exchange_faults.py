@@ -1,0 +1,199 @@
+"""A fault in an exchange costs that exchange, from whichever side it comes. Faults are put in; the rest is real."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from actors.bus.messages import Origin
+from actors.exchange import exchange
+from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.journal import Journal
+from actors.exchange.ledger import Ledger
+from actors.exchange.origin import OriginConnection
+from actors.exchange.origin_pool import OriginPool
+from actors.exchange.response import ResponseReader
+from actors.processes.tasks import Tasks
+from actors.quic_worker.connection import Stream
+from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader
+from tests.kit.origins import answer, read_head, scripted
+from tests.kit.processes import PATIENCE
+
+
+class Visitor(Stream):
+    """A stream whose other end is this test."""
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.handler: Any = None
+        self.sending = True
+        self.received = b""
+        self.was_reset = False
+        self.fails = False
+
+    def write(self, data: bytes, *, fin: bool = False) -> None:
+        if self.fails:
+            raise RuntimeError("in the stream")
+        self.received += data
+        self.sending = not fin
+
+    def reset(self, error_code: int = 0) -> None:
+        self.was_reset = self.was_reset or self.sending
+        self.sending = False
+
+    def stop(self, error_code: int = 0) -> None: ...
+
+    def consumed(self, count: int) -> None: ...
+
+    @property
+    def status(self) -> int | None:
+        response = HeadReader().feed_response(self.received)
+        return None if response is None else int(dict(response.metadata)["HttpStatus"])
+
+
+class Worker:
+    """What a worker has around its exchanges."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.faults: list[BaseException] = []
+        self.fatal: list[BaseException] = []
+        self.ended: list[Exchange] = []
+        self.over = asyncio.Event()
+        self.tasks = Tasks(self.fatal.append)
+        self.pool = OriginPool(origin)
+        self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
+        journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
+        self.surroundings = Surroundings(
+            pool=self.pool,
+            ledger=self.ledger,
+            tasks=self.tasks,
+            is_full=lambda: False,
+            ended=self._ended,
+            journal=journal,
+        )
+
+    def _ended(self, exchange: Exchange) -> None:
+        self.ended.append(exchange)
+        self.over.set()
+
+    async def ask(self, method: str = "GET", *fields: tuple[str, bytes], body: bytes = b"") -> Visitor:
+        visitor = Visitor()
+        metadata = (("HttpMethod", method.encode()), ("HttpHost", b"x"), *fields)
+        exchange = Exchange(visitor, ConnectRequest("https://x/", ConnectionType.HTTP, metadata), self.surroundings)
+        self.over.clear()
+        exchange.start(body)
+        async with asyncio.timeout(PATIENCE):
+            await self.over.wait()
+        return visitor
+
+
+@contextlib.asynccontextmanager
+async def worker(**details: Any) -> AsyncIterator[Worker]:
+    open_ = set[asyncio.Task[Any]]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_.add(task)
+        while await read_head(reader):
+            writer.write(answer(b"ok"))
+
+    async with scripted(serve) as port:
+        made = Worker(Origin(host="127.0.0.1", port=port, **details))
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: made.faults.append(context["exception"]))
+        try:
+            yield made
+        finally:
+            await made.tasks.cancel()
+            made.pool.close()
+            if open_:
+                await asyncio.wait(open_)
+                await asyncio.sleep(0)
+
+
+def raises(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("put in")
+
+
+@contextlib.contextmanager
+def fault_in(owner: Any, name: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(owner, name, raises)
+        yield
+
+
+async def healthy(made: Worker) -> None:
+    """The next exchange is as if nothing had been."""
+    assert (await made.ask()).status == 200
+    assert made.fatal == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (OriginPool, "reuse"),
+        (OriginPool, "connect"),
+        (OriginConnection, "begin"),
+        (exchange, "build_request_head"),
+        (ResponseReader, "feed"),
+        (exchange, "response_metadata"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_fault_before_the_answer_gives_502(owner: Any, name: str) -> None:
+    async with worker() as made:
+        with fault_in(owner, name):
+            visitor = await made.ask()
+        assert visitor.was_reset or visitor.status == 502
+        assert name == "response_metadata" or not visitor.was_reset
+        assert len(made.faults) == len(made.ended) == 1
+        await healthy(made)
+
+
+@pytest.mark.parametrize("name", ["sent", "answered", "request_ended"])
+async def test_fault_in_the_ledger_leaves_nothing(name: str) -> None:
+    async with worker() as made:
+        with fault_in(made.ledger, name):
+            await made.ask()
+        assert len(made.ended) == 1
+        assert made.faults != []
+        await healthy(made)
+
+
+async def test_fault_in_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with worker(response_timeout=0.01) as made:
+        answered: Callable[..., Any] = Exchange._answer
+        calls = 0
+
+        def once(self: Exchange, *arguments: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise RuntimeError("put in")
+            answered(self, *arguments)
+
+        monkeypatch.setattr(Exchange, "_answer", once)
+        with fault_in(OriginConnection, "_received"):  # so that no answer ever comes
+            visitor = await made.ask()
+        assert visitor.was_reset or visitor.status == 502
+        monkeypatch.undo()
+        made.pool._origin = Origin(host="127.0.0.1", port=made.pool.origin.port)
+        await healthy(made)
+
+
+async def test_stream_that_fails_itself() -> None:
+    async with worker() as made:
+        visitor = Visitor()
+        visitor.fails = True
+        metadata = (("HttpMethod", b"GET"), ("HttpHost", b"x"))
+        request = ConnectRequest("https://x/", ConnectionType.HTTP, metadata)
+        Exchange(visitor, request, made.surroundings).start(b"")
+        async with asyncio.timeout(PATIENCE):
+            await made.over.wait()
+        assert visitor.was_reset
+        assert len(made.ended) == 1
+        await healthy(made)
