@@ -140,7 +140,7 @@ class HostPort(Message, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-QuicEngine = Literal["aioquic", "qh3"]
+QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
 
 
@@ -149,7 +149,6 @@ class Transport(Message, frozen=True):
 
     engine: QuicEngine = "aioquic"
     congestion_control: CongestionControl = "bbr"
-    """qh3 knows CUBIC only."""
     post_quantum: bool = False
     """Whether to accept no other key exchange."""
 

@@ -90,7 +90,7 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
                     "frozen": entry.session.connection.frozen,
                     "client_id": entry.client.get("clientId", b"").hex(),
                     "version": entry.client.get("version", ""),
-                    "rtt": entry.session.connection.engine.round_trip_time(),
+                    "rtt": entry.session.connection.engine.path().round_trip_time,
                 }
                 for entry in registry.connections()
             ]

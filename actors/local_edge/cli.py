@@ -40,9 +40,6 @@ def make_parser() -> argparse.ArgumentParser:
         ("admin", "the endpoints for tests"),
     ):
         parser.add_argument(f"--{name}", type=_host_port, default=ANY_PORT, metavar="HOST:PORT", help=what)
-    parser.add_argument(
-        "--quic-engine", choices=("aioquic", "qh3"), default="aioquic", help="what speaks QUIC (default: aioquic)"
-    )
     add_front_flags(parser)
     parser.add_argument("--log-level", choices=log.LEVELS, default="warning", help="on stderr (default: warning)")
     return parser
@@ -63,7 +60,6 @@ async def _run(arguments: argparse.Namespace) -> None:
             quic=arguments.quic,
             http=arguments.http,
             admin=arguments.admin,
-            quic_engine=arguments.quic_engine,
             tls=bool(arguments.local_edge_tls),
             limits=CLOUDFLARE if arguments.as_cloudflare else UNLIMITED,
         ) as endpoints:

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from actors.quic_worker.engine import Engine
+from actors.quic_worker.engine import PacketEngine
 
 
-class EdgeEngine(Engine, Protocol):
+class EdgeEngine(PacketEngine, Protocol):
     """A server's engine."""
 
     @property

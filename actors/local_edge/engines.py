@@ -1,7 +1,6 @@
 """The server's end of a QUIC connection, by engine."""
 
 from actors import trust
-from actors.bus.messages import QuicEngine
 from actors.local_edge.certificates import Certificates
 from actors.local_edge.edge_engine import EdgeEngine, MakeEngine
 from actors.local_edge.tls import EdgeConnection
@@ -28,12 +27,8 @@ class AioquicEdgeEngine(AioquicEngine):
         return self._quic.has_begun
 
 
-def edge_engines(kind: QuicEngine, certificates: Certificates, server_names: tuple[str, ...]) -> MakeEngine:
+def edge_engines(certificates: Certificates, server_names: tuple[str, ...]) -> MakeEngine:
     """For servers with these certificates, for clients that ask for one of `server_names`."""
-    if kind == "qh3":
-        from actors.local_edge.qh3_edge import qh3_edge_engines  # here, since it is not always installed
-
-        return qh3_edge_engines(certificates, server_names)
     configuration = server_configuration(
         alpn=trust.ALPN, certificate=certificates.certificate, private_key=certificates.private_key
     )

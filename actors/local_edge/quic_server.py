@@ -9,7 +9,8 @@ from aioquic.quic.packet import QuicProtocolVersion, encode_quic_version_negotia
 
 from actors.local_edge.edge_engine import EdgeEngine, MakeEngine
 from actors.local_edge.tls import UnknownServerName
-from actors.quic_worker.connection import Connection, Stream
+from actors.quic_worker.connection import Owner, Stream
+from actors.quic_worker.datagrams import DatagramConnection
 from actors.quic_worker.engine import Address, Closed, Datagram
 from actors.quic_worker.udp import UdpSocket
 
@@ -22,7 +23,7 @@ _PACKET_TYPE: Final = 0x30
 _VERSION_1: Final = int(QuicProtocolVersion.VERSION_1)
 
 
-class ServerConnection(Connection):
+class ServerConnection(DatagramConnection):
     """A connection that its server finds by its connection ids."""
 
     def __init__(self, server: "QuicServer", engine: EdgeEngine) -> None:
@@ -32,14 +33,8 @@ class ServerConnection(Connection):
         """For tests: what comes is not read and nothing is sent, as if the network had died."""
         self._server = server
         self.session = server.make_session(self)
-        super().__init__(
-            engine,
-            self._send_if_served,
-            accept=self.session.accept,
-            on_handshake=self.session.handshake_completed,
-            on_closed=self._forget,
-            on_fault=self._failed,
-        )
+        owner = Owner(self.session.accept, self.session.handshake_completed, self._forget, self._failed)
+        super().__init__(engine, self._send_if_served, owner)
 
     def _send_if_served(self, datagrams: list[Datagram]) -> None:
         """Nothing leaves before the client has asked for a name that is served: a wrong one is met with silence."""

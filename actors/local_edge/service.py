@@ -8,7 +8,6 @@ from typing import Final, NamedTuple, TypeVar
 
 from aiohttp import web
 
-from actors.bus.messages import QuicEngine
 from actors.errors import LocalSetupError
 from actors.local_edge.admin import make_admin
 from actors.local_edge.api import make_api
@@ -53,7 +52,6 @@ async def local_edge(
     quic: HostPort = ANY_PORT,
     http: HostPort = ANY_PORT,
     admin: HostPort = ANY_PORT,
-    quic_engine: QuicEngine = "aioquic",
     tls: bool = False,
     limits: Limits = UNLIMITED,
 ) -> AsyncIterator[Endpoints]:
@@ -81,7 +79,7 @@ async def local_edge(
         try:
             server = QuicServer(
                 quic,
-                edge_engines(quic_engine, certificates, (SERVER_NAME, PROBE_NAME)),
+                edge_engines(certificates, (SERVER_NAME, PROBE_NAME)),
                 make_session=lambda connection: EdgeSession(connection, registry, log),
             )
         except OSError as error:

@@ -1,14 +1,16 @@
-"""One QUIC connection on an event loop: its timer, its streams, and their back-pressure.
+"""The streams of one connection to the edge, and their back-pressure, whatever carries them.
 
-Between the engine, which knows packets, and the handlers, which know what a stream is for. Handlers are told of bytes
-as asyncio's protocols are; a batch of datagrams is dealt with as a whole before anything is sent.
+Between the engine, which carries bytes, and the handlers, which know what a stream is for. Handlers are told of bytes
+as asyncio's protocols are. How an engine is driven is said by the two subclasses: `DatagramConnection` (`datagrams.py`)
+and `PicoquicConnection` (`picoquic.py`).
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from actors.quic_worker.engine import Address, Closed, Datagram, Engine
+from actors.quic_worker.engine import Address, Closed, StreamEngine
 
 HIGH_WATER: Final = 256 * 1024
 """Unsent bytes of one stream at which its source is paused."""
@@ -143,60 +145,58 @@ class Stream:
                 self.handler.stop_received()
 
 
-class Connection:
-    """One QUIC connection. `accept` is called with every stream that the peer opens, and sets its handler.
+class Owner(NamedTuple):
+    """Whom a connection tells what."""
+
+    accept: Callable[[Stream], None]
+    """With every stream that the peer opens; sets its handler."""
+    on_handshake: Callable[[], None]
+    on_closed: Callable[[Closed], None]
+    on_fault: Callable[[BaseException], None]
+    """The engine failed."""
+
+
+class Connection(ABC):
+    """One connection to the edge, as a table of streams.
 
     A fault in the engine leaves a connection that nobody can trust. Whichever callback it comes out of, the connection
     is closed, as far as its handlers are concerned, and `on_fault` is told.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        send: Callable[[list[Datagram]], None],
-        *,
-        accept: Callable[[Stream], None],
-        on_handshake: Callable[[], None],
-        on_closed: Callable[[Closed], None],
-        on_fault: Callable[[BaseException], None],
-    ) -> None:
-        self.engine = engine
+    engine: StreamEngine
+
+    def __init__(self, owner: Owner) -> None:
         self._loop = asyncio.get_running_loop()
-        self._send = send
-        self._accept = accept
-        self._on_handshake = on_handshake
-        self._on_closed = on_closed
-        self._on_fault = on_fault
+        self._owner = owner
         self._streams: dict[int, Stream] = {}
         self._watched: dict[int, Stream] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._transmit_scheduled = False
         self._flushed: asyncio.Future[None] | None = None
         self._has_failed = False
         self.is_closed = False
 
-    # --- for the owner ---
+    # --- how the engine is driven ---
 
+    @abstractmethod
     def connect(self, address: Address) -> None:
         """Begin the handshake (client)."""
-        self.enter(self._connect, address)
 
-    def _connect(self, address: Address) -> None:
-        self.engine.connect(address, self._loop.time())
-        self.transmit()
+    @abstractmethod
+    def transmit_soon(self) -> None:
+        """Send what is due once the present callback is over: many small writes make one batch."""
 
-    def receive(self, datagrams: list[Datagram]) -> None:
-        """Take a batch of datagrams: all are read before anything is delivered, and that before anything is sent."""
-        self.enter(self._received, datagrams)
+    @abstractmethod
+    def close(self, error_code: int = 0, reason: str = "") -> None:
+        """Close the connection, and tell the peer so at once; after a fault too, if the engine still can."""
 
-    def _received(self, datagrams: list[Datagram]) -> None:
-        self.engine.receive(datagrams, self._loop.time())
-        self.engine.deliver(self)
-        self.transmit()
+    @property
+    def last_error(self) -> OSError | None:
+        """What the last failed send said: the reason to give when nothing is ever answered."""
+        return None
+
+    # --- for the owner ---
 
     def enter(self, act: Callable[..., object], *arguments: object) -> None:
-        """Let the engine work: the way in for datagrams, for the timer, and for what streams send."""
+        """Let the engine work: the way in for what comes, for timers, and for what streams send."""
         if not self._has_failed:
             self._attempt(act, *arguments)
 
@@ -205,14 +205,14 @@ class Connection:
             act(*arguments)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a panic of qh3's native part is no Exception
+        except BaseException as error:  # a panic of a native part need be no Exception
             if self._has_failed:
                 return  # it is no news
             self._has_failed = True
             try:
                 self._end_streams()
             finally:
-                self._on_fault(error)
+                self._owner.on_fault(error)
 
     def open_stream(self, make_handler: Callable[[Stream], StreamHandler]) -> Stream:
         """Open a stream of ours."""
@@ -226,75 +226,27 @@ class Connection:
         self.enter(self.engine.ping)
         self.transmit_soon()
 
-    def close(self, error_code: int = 0, reason: str = "") -> None:
-        """Close the connection, and tell the peer so at once; after a fault too, if the engine still can."""
-        self._attempt(self._close, error_code, reason)
-
-    def _close(self, error_code: int, reason: str) -> None:
-        self.engine.close(error_code, reason)
-        self.transmit()
-
-    # --- sending ---
-
-    def transmit_soon(self) -> None:
-        """Send what is due once the present callback is over: many small writes make one batch."""
-        if not self._transmit_scheduled:
-            self._transmit_scheduled = True
-            self._loop.call_soon(self.enter, self._scheduled_transmit)
-
-    def _scheduled_transmit(self) -> None:
-        if self._transmit_scheduled:
-            self.engine.deliver(self)  # what waited for its consumer
-            self.transmit()
-
-    def transmit(self) -> None:
-        """Send what is due now, wake the writers that have room again, and set the timer."""
-        self._transmit_scheduled = False
-        self._send(self.engine.datagrams(self._loop.time()))
-        for stream in list(self._watched.values()):
-            if stream.check_writable():
-                self._watched.pop(stream.id, None)
-        self._set_timer()
-        if self._flushed is not None and not self._flushed.done() and not self.engine.is_undelivered():
-            self._flushed.set_result(None)
-
     async def flushed(self) -> None:
         """Wait until all that was sent on streams (but the first) has been acknowledged, or the connection is gone."""
         if self.is_closed:
             return
         self._flushed = self._loop.create_future()
-        self.enter(self.transmit)
+        self.enter(self.progressed)
         await self._flushed
-
-    def _set_timer(self) -> None:
-        due = self.engine.timer()
-        if self._timer is not None:
-            # A timer that comes early costs less than a new one after each batch.
-            if due is not None and self._timer_at <= due:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            self._timer = self._loop.call_at(due, self.enter, self._expired)
-            self._timer_at = due  # not every loop's handles say so
-
-    def _expired(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        due = self.engine.timer()
-        if due is not None and due <= now:
-            self.engine.expire(now)
-            self.engine.deliver(self)
-            self.transmit()
-        else:
-            # Came early, or only the pacer waited.
-            self.transmit()
 
     # --- for the streams ---
 
     def watch(self, stream: Stream) -> None:
         """Tell `stream` when it has room again."""
         self._watched[stream.id] = stream
+
+    def progressed(self) -> None:
+        """Something may have left, or been acknowledged: wake the writers that have room again."""
+        for stream in list(self._watched.values()):
+            if stream.check_writable():
+                self._watched.pop(stream.id, None)
+        if self._flushed is not None and not self._flushed.done() and not self.engine.is_undelivered():
+            self._flushed.set_result(None)
 
     def release(self, stream: Stream) -> None:
         """Forget a stream of which both directions have ended."""
@@ -306,13 +258,13 @@ class Connection:
         stream = self._streams.get(stream_id)
         if stream is None:
             stream = self._streams[stream_id] = Stream(self, stream_id)
-            self._guarded(stream, self._accept, stream)
+            self._guarded(stream, self._owner.accept, stream)
         return stream
 
-    # --- for the engine (EngineListener) ---
+    # --- for the engine (StreamListener) ---
 
     def handshake_completed(self) -> None:
-        self._on_handshake()
+        self._owner.on_handshake()
 
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
         if stream_id & _UNIDIRECTIONAL:
@@ -358,21 +310,13 @@ class Connection:
         try:
             self._end_streams()
         finally:
-            self._on_closed(why)
+            self._owner.on_closed(why)
 
     def _end_streams(self) -> None:
         """The connection is gone: nobody need wait for it any more."""
         self.is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
         if self._flushed is not None and not self._flushed.done():
             self._flushed.set_result(None)
         for stream in list(self._streams.values()):
             self._guarded(stream, stream.peer_reset)
             self._guarded(stream, stream.peer_stop)
-
-    def connection_id_issued(self, connection_id: bytes) -> None:
-        """Of interest to a server with many connections on one socket only."""
-
-    def connection_id_retired(self, connection_id: bytes) -> None:
-        """Likewise."""

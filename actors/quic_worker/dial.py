@@ -1,45 +1,57 @@
-"""Begin a QUIC connection to an address of the edge: the socket, whom to trust, the first flight."""
+"""Begin a connection to an address of the edge: the engine, the socket, whom to trust, the first flight."""
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from typing import Final
 
 from actors import trust
 from actors.bus.messages import EdgeAddress, Transport
-from actors.quic_worker.connection import Connection, Stream
-from actors.quic_worker.engine import Address, Closed
-from actors.quic_worker.engines import client_engine
-from actors.quic_worker.udp import ANY_ADDRESS, Receiver, UdpSocket
+from actors.quic_worker.connection import Connection, Owner
+from actors.quic_worker.engine import Address
+
+PICOQUIC_CONTROLLERS: Final = {"bbr": "bbr1", "cubic": "cubic", "reno": "newreno"}
+"""picoquic's names of the congestion controllers. Of its two BBRs the first fills lines that lose packets better."""
 
 
-def open_connection(
-    edge: EdgeAddress,
-    ca_file: str | None,
-    transport: Transport,
-    *,
-    receive: Receiver,
-    accept: Callable[[Stream], None],
-    on_handshake: Callable[[], None],
-    on_closed: Callable[[Closed], None],
-    on_fault: Callable[[BaseException], None],
-) -> tuple[UdpSocket, Connection]:
-    """Make the two; `Connection.connect(address_of(edge))` sends the first flight. `ca_file` replaces the trust roots.
+def open_connection(edge: EdgeAddress, ca_file: str | None, transport: Transport, owner: Owner) -> Connection:
+    """Make a connection; `connect(address_of(edge))` sends its first flight. `ca_file` replaces the trust roots.
+
+    Each engine is imported only where it is asked for.
 
     Raises:
-        OSError: there is no socket to be had.
+        OSError: there is no socket to be had, or no way to the address.
     """
-    udp = UdpSocket(ANY_ADDRESS[_family(edge)], _family(edge), receive)
-    engine = client_engine(
-        transport,
+    if transport.engine == "picoquic":
+        from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
+        from actors.quic_worker.picoquic import PicoquicConnection
+
+        _see_the_way(edge)
+        picoquic = PicoquicEngine(
+            server_name=trust.EDGE_SERVER_NAME,
+            alpn=trust.ALPN,
+            ca_file=ca_file or trust.system_roots(),
+            congestion_control=PICOQUIC_CONTROLLERS[transport.congestion_control],
+            post_quantum=transport.post_quantum,
+        )
+        return PicoquicConnection(picoquic, owner)
+    from actors.quic_worker.datagrams import UdpConnection
+    from actors.quic_worker.engines.aioquic_engine import AioquicEngine, client_configuration
+
+    configuration = client_configuration(
+        congestion_control=transport.congestion_control,
         server_name=trust.EDGE_SERVER_NAME,
         alpn=trust.ALPN,
         ca_file=ca_file or trust.system_roots(),
         ca_data=None if ca_file else trust.edge_roots(),
     )
-    connection = Connection(
-        engine, udp.send, accept=accept, on_handshake=on_handshake, on_closed=on_closed, on_fault=on_fault
-    )
-    return udp, connection
+    engine = AioquicEngine.client(configuration, post_quantum=transport.post_quantum)
+    return UdpConnection(engine, _family(edge), owner)
+
+
+def _see_the_way(edge: EdgeAddress) -> None:
+    """picoquic keeps its socket's errors to itself: ask the kernel for a route first, which sends nothing."""
+    with socket.socket(_family(edge), socket.SOCK_DGRAM) as probe:
+        probe.connect(address_of(edge))
 
 
 def address_of(edge: EdgeAddress) -> Address:

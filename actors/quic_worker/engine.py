@@ -1,6 +1,8 @@
-"""What a QUIC engine offers to the rest of the worker: bytes in, bytes out, no socket and no clock of its own.
+"""What carries streams to the edge and back: the seam between the worker and its ways to the edge.
 
-There are two, in `engines/`; nothing outside that folder knows which one it is.
+`StreamEngine` is what they have in common: streams, bytes and ends pass it; packets, threads and TLS do not. There are
+two, in `engines/`; nothing outside that folder knows which one it is. aioquic is a `PacketEngine` besides: it does no
+I/O of its own, and is driven by `datagrams.py`.
 """
 
 from typing import NamedTuple, Protocol
@@ -20,38 +22,28 @@ class Closed(NamedTuple):
     """Whether the code is the application's (CONNECTION_CLOSE of type 0x1d) or QUIC's own."""
 
 
-class EngineListener(Protocol):
-    """Told what happened on the connection, in order, by `Engine.deliver`."""
+class Path(NamedTuple):
+    """What is known of the path to the peer."""
+
+    round_trip_time: float = 0.0
+    """The smoothed estimate in seconds; 0 before the first sample."""
+    packets_sent: int = 0
+    packets_lost: int = 0
+    """Packets of ours that were declared lost (RFC 9002 section 6)."""
+
+
+class StreamListener(Protocol):
+    """Told what happened on the connection, in order."""
 
     def handshake_completed(self) -> None: ...
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None: ...
     def stream_reset(self, stream_id: int, error_code: int) -> None: ...
     def stop_sending(self, stream_id: int, error_code: int) -> None: ...
     def closed(self, why: Closed) -> None: ...
-    def connection_id_issued(self, connection_id: bytes) -> None: ...
-    def connection_id_retired(self, connection_id: bytes) -> None: ...
 
 
-class Engine(Protocol):
-    """One QUIC connection (RFC 9000), sans I/O. Times are in seconds of one monotonic clock, passed in."""
-
-    def connect(self, address: Address, now: float) -> None:
-        """Begin the handshake (client)."""
-
-    def receive(self, datagrams: list[Datagram], now: float) -> None:
-        """Take datagrams that came together."""
-
-    def deliver(self, listener: EngineListener) -> None:
-        """Tell `listener` what happened since the last call."""
-
-    def datagrams(self, now: float) -> list[Datagram]:
-        """What is to be sent now."""
-
-    def timer(self) -> float | None:
-        """When `expire` wants to be called."""
-
-    def expire(self, now: float) -> None:
-        """The timer has come."""
+class StreamEngine(Protocol):
+    """One connection, as streams."""
 
     def open_stream(self) -> int:
         """The id of a new bidirectional stream of ours."""
@@ -80,17 +72,40 @@ class Engine(Protocol):
     def ping(self) -> None:
         """Send a PING."""
 
-    def round_trip_time(self) -> float:
-        """The smoothed estimate in seconds; 0 before the first sample."""
-
-    def packets_sent(self) -> int:
-        """Packets of ours so far."""
-
-    def packets_lost(self) -> int:
-        """Packets of ours that were declared lost (RFC 9002 section 6)."""
+    def path(self) -> Path:
+        """What is known of the path."""
 
     def key_exchange(self) -> str:
         """The TLS group that was agreed, by its registered name; empty while that is not known."""
 
     def close(self, error_code: int, reason: str) -> None:
         """CONNECTION_CLOSE by the application."""
+
+
+class PacketListener(StreamListener, Protocol):
+    """Told of connection ids too, which only a server with many connections on one socket needs."""
+
+    def connection_id_issued(self, connection_id: bytes) -> None: ...
+    def connection_id_retired(self, connection_id: bytes) -> None: ...
+
+
+class PacketEngine(StreamEngine, Protocol):
+    """A QUIC connection (RFC 9000) sans I/O. Times are in seconds of one monotonic clock, passed in."""
+
+    def connect(self, address: Address, now: float) -> None:
+        """Begin the handshake (client)."""
+
+    def receive(self, datagrams: list[Datagram], now: float) -> None:
+        """Take datagrams that came together."""
+
+    def deliver(self, listener: PacketListener) -> None:
+        """Tell `listener` what happened since the last call."""
+
+    def datagrams(self, now: float) -> list[Datagram]:
+        """What is to be sent now."""
+
+    def timer(self) -> float | None:
+        """When `expire` wants to be called."""
+
+    def expire(self, now: float) -> None:
+        """The timer has come."""

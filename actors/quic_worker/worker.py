@@ -19,6 +19,7 @@ from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
+    EdgeAddress,
     Heartbeat,
     Ready,
     Recount,
@@ -38,13 +39,12 @@ from actors.exchange.ledger import Ledger
 from actors.exchange.origin_pool import OriginPool
 from actors.processes import event_loop, lifeline, log
 from actors.processes.tasks import Tasks, until_over
-from actors.quic_worker.connection import Connection, Stream
+from actors.quic_worker.connection import Connection, Owner, Stream
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
-from actors.quic_worker.engine import Closed, Datagram
+from actors.quic_worker.engine import Closed
 from actors.quic_worker.streams import IncomingStream
-from actors.quic_worker.udp import UdpSocket
 from actors.wire.registration import Refusal, Registration, local_configuration, read_result
 
 DIAL_TIMEOUT: Final = 5.0
@@ -73,6 +73,11 @@ class _End(Exception):
         super().__init__(message)
         self.end = end
         self.retry_after = retry_after
+
+
+def _cannot_send(edge: EdgeAddress, error: OSError) -> _End:
+    end = WorkerEnd.NO_ROUTE if error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED
+    return _End(end, f"cannot send UDP to {edge}: {error.strerror}")
 
 
 class Worker:
@@ -104,7 +109,6 @@ class Worker:
         self._registered = False
         self._recount = 0
         """The latest that was asked for."""
-        self._udp: UdpSocket | None = None
         self._connection: Connection | None = None
 
     # --- life ---
@@ -128,8 +132,6 @@ class Worker:
         if self._connection is not None:
             # However it ended: an edge that is not told holds the connection index for five more seconds.
             self._connection.close(0, "")
-        if self._udp is not None:
-            self._udp.close()
         self._control_socket.close()
         self._deltas.close()
         return reason
@@ -144,30 +146,21 @@ class Worker:
 
     async def _dial(self) -> Connection:
         edge = self._orders.edge
+        owner = Owner(self._accept, self._handshake.set, self._closed, self._engine_failed)
         try:
-            udp, connection = open_connection(
-                edge,
-                self._orders.edge_ca_file,
-                self._orders.transport,
-                receive=self._receive,
-                accept=self._accept,
-                on_handshake=self._handshake.set,
-                on_closed=self._closed,
-                on_fault=self._engine_failed,
-            )
+            connection = open_connection(edge, self._orders.edge_ca_file, self._orders.transport, owner)
         except OSError as error:
-            raise _End(WorkerEnd.DIAL_FAILED, f"cannot open a UDP socket: {error.strerror}") from error
-        self._udp, self._connection = udp, connection
+            raise _cannot_send(edge, error) from error
+        self._connection = connection
         connection.connect(address_of(edge))
-        if udp.last_error is not None:
-            # No route, or not allowed: there is nothing to wait for.
-            end = WorkerEnd.NO_ROUTE if udp.last_error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED
-            raise _End(end, f"cannot send UDP to {edge}: {udp.last_error.strerror}")
+        if connection.last_error is not None:
+            raise _cannot_send(edge, connection.last_error)  # there is nothing to wait for
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await until_over(self._handshake.wait(), self._over)
         except TimeoutError:
-            hint = f"; sending failed: {udp.last_error.strerror}" if udp.last_error is not None else ""
+            failed = connection.last_error
+            hint = f"; sending failed: {failed.strerror}" if failed is not None else ""
             raise _End(
                 WorkerEnd.DIAL_FAILED,
                 f"no answer from {edge} over UDP within {DIAL_TIMEOUT:.0f} s{hint}. "
@@ -181,11 +174,6 @@ class Worker:
                 hint = ". --post-quantum takes no key exchange but X25519MLKEM768: does the edge know it?"
             raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}{hint}") from None
         return connection
-
-    def _receive(self, batch: list[Datagram]) -> None:
-        """Datagrams of the edge."""
-        assert self._connection is not None
-        self._connection.receive(batch)
 
     def _engine_failed(self, error: BaseException) -> None:
         """A fault in the engine leaves a connection that nobody can trust: the worker ends."""
@@ -327,7 +315,7 @@ class Worker:
         )
 
     def _gauges(self) -> Gauges:
-        rtt = self._connection.engine.round_trip_time() if self._connection is not None else 0.0
+        rtt = self._connection.engine.path().round_trip_time if self._connection is not None else 0.0
         return Gauges(streams_in_flight=len(self._exchanges), rtt=rtt)
 
     async def _keep_alive(self, connection: Connection) -> None:
@@ -338,8 +326,8 @@ class Worker:
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
         if self._connection is not None:
-            engine = self._connection.engine
-            self._ledger.packets_sent, self._ledger.packets_lost = engine.packets_sent(), engine.packets_lost()
+            path = self._connection.engine.path()
+            self._ledger.packets_sent, self._ledger.packets_lost = path.packets_sent, path.packets_lost
         report = self._ledger.draft(self._gauges())
         if sockets.try_send(self._deltas, encode(report)):
             self._ledger.taken(report)

@@ -16,7 +16,7 @@ from zmq import ZMQError
 
 from actors import trust
 from actors.bus import events, sockets
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, CongestionControl, Origin, QuicEngine, Transport
+from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin, Transport
 from actors.errors import LocalSetupError, TunnelError, UsageError
 from actors.processes import lifeline, log, means, text
 from actors.processes.dispositions import take_signals
@@ -109,14 +109,18 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 
 def _transport(given: argparse.Namespace) -> Transport:
-    engine: QuicEngine = given.quic_engine or "aioquic"
-    if engine == "qh3":
-        if importlib.util.find_spec("qh3") is None:
-            raise UsageError("--quic-engine qh3 needs the package qh3: pip install 'tunnel-supervisor[fast]'")
-        if given.congestion_control not in (None, "cubic"):
-            raise UsageError(f"--congestion-control {given.congestion_control} is not for qh3, which knows cubic only")
-    congestion_control: CongestionControl = given.congestion_control or ("cubic" if engine == "qh3" else "bbr")
-    return Transport(engine, congestion_control, bool(given.post_quantum))
+    has_picoquic = importlib.util.find_spec("aiopquic") is not None
+    match given.quic_engine:
+        case "picoquic" if not has_picoquic:
+            raise UsageError(
+                "--quic-engine picoquic needs the package aiopquic, which is there for Python 3.12 and newer: "
+                "pip install 'tunnel-supervisor[fast]'"
+            )
+        case "picoquic" | "aioquic" as engine:
+            pass
+        case _:
+            engine = "picoquic" if has_picoquic else "aioquic"
+    return Transport(engine, given.congestion_control or "bbr", bool(given.post_quantum))
 
 
 def _state_folder(given: argparse.Namespace) -> Path | None:

@@ -356,15 +356,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     edge.add_argument(
         "--quic-engine",
-        choices=("aioquic", "qh3"),
-        help="what speaks QUIC (default: aioquic, best on real lines; qh3 moves more where the line is no limit, and "
-        "comes with tunnel-supervisor[fast])",
+        choices=("auto", "picoquic", "aioquic"),
+        help="what speaks QUIC (default: auto, which is picoquic, the fast one of tunnel-supervisor[fast], where it is "
+        "installed, else aioquic)",
     )
     edge.add_argument(
         "--congestion-control",
         choices=("bbr", "cubic", "reno"),
-        help="what sets the pace towards the edge (default: bbr, which fills lines that lose packets by chance; qh3: "
-        "cubic, its only one)",
+        help="what sets the pace towards the edge (default: bbr, which fills lines that lose packets by chance)",
     )
     edge.add_argument(
         "--post-quantum",

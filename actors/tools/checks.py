@@ -20,8 +20,8 @@ import zmq
 from actors import __version__, trust
 from actors.bus.messages import EdgeAddress, Transport
 from actors.errors import DiscoveryError
+from actors.quic_worker.connection import Owner
 from actors.quic_worker.dial import address_of, open_connection
-from actors.quic_worker.engine import Datagram
 from actors.quic_worker.udp import SOCKET_BUFFER
 from actors.supervisor.discovery import EDGE_SERVICE, IpVersion, lookup
 from actors.supervisor.network import sources
@@ -190,30 +190,27 @@ async def quic(address: EdgeAddress, ca_file: str | None) -> Finding:
         if not over.done():
             over.set_result(why)
 
-    def receive(batch: list[Datagram]) -> None:
-        connection.receive(batch)
-
-    udp, connection = open_connection(
+    connection = open_connection(
         address,
         ca_file,
         Transport(),
-        receive=receive,
-        accept=lambda stream: stream.reset(),
-        on_handshake=lambda: end(""),
-        on_closed=lambda why: end(why.reason or f"error {why.error_code:#x}"),
-        on_fault=lambda error: end(f"internal fault: {error!r}"),
+        Owner(
+            accept=lambda stream: stream.reset(),
+            on_handshake=lambda: end(""),
+            on_closed=lambda why: end(why.reason or f"error {why.error_code:#x}"),
+            on_fault=lambda error: end(f"internal fault: {error!r}"),
+        ),
     )
     try:
         connection.connect(address_of(address))
         async with asyncio.timeout(PATIENCE):
             refused = await over
     except TimeoutError:
-        hint = f" ({udp.last_error.strerror})" if udp.last_error else ""
+        hint = f" ({connection.last_error.strerror})" if connection.last_error else ""
         advice = f"allow UDP to port {address.port} on the way out: firewall, VPN or guest network"
         return Finding(check, Verdict.FAIL, f"no answer within {PATIENCE:.0f} s{hint}", advice)
     finally:
         connection.close(0, "")
-        udp.close()
     if refused:
         advice = "is something between here and the edge opening TLS? Its root would go to --edge-ca"
         return Finding(check, Verdict.FAIL, f"the handshake failed: {refused}", advice)

@@ -12,7 +12,7 @@ from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicSentPacket
 
 from actors.bus.messages import CongestionControl
-from actors.quic_worker.engine import Address, Datagram, EngineListener
+from actors.quic_worker.engine import Address, Datagram, PacketListener, Path
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl
 from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW, STREAM_WINDOW, CreditedConnection, closed
 from actors.quic_worker.engines.path_mtu import BASE_BYTES
@@ -94,7 +94,7 @@ _COMMON: Final[dict[str, Any]] = {
 
 
 class AioquicEngine:
-    """An `Engine` on a `CreditedConnection`."""
+    """A `PacketEngine` on a `CreditedConnection`."""
 
     def __init__(self, connection: CreditedConnection) -> None:
         connection.prepare()
@@ -118,7 +118,7 @@ class AioquicEngine:
         for data, address in datagrams:
             self._connection.receive_datagram(data, address, now)
 
-    def deliver(self, listener: EngineListener) -> None:
+    def deliver(self, listener: PacketListener) -> None:
         pieces = Pieces()  # there is an event a packet
         while (event := self._connection.next_event()) is not None:
             match event:
@@ -144,7 +144,7 @@ class AioquicEngine:
         if (why := self._connection.closed_by_peer()) is not None:
             listener.closed(why)
 
-    def _hand_on(self, pieces: Pieces, listener: EngineListener) -> None:
+    def _hand_on(self, pieces: Pieces, listener: PacketListener) -> None:
         for stream_id, data, fin in pieces.take():
             self._received(stream_id, len(data), fin)
             listener.stream_data(stream_id, data, fin)
@@ -213,14 +213,9 @@ class AioquicEngine:
     def ping(self) -> None:
         self._connection.probe()
 
-    def round_trip_time(self) -> float:
-        return self._connection.smoothed_rtt
-
-    def packets_sent(self) -> int:
-        return self._connection.packets_sent
-
-    def packets_lost(self) -> int:
-        return self._connection.packets_lost
+    def path(self) -> Path:
+        connection = self._connection
+        return Path(connection.smoothed_rtt, connection.packets_sent, connection.packets_lost)
 
     def key_exchange(self) -> str:
         return self._connection.key_exchange

@@ -1,0 +1,280 @@
+"""picoquic, by `aiopquic`, as the engine: its packets are made and read by a thread of its own, without the GIL.
+
+Congestion control, pacing, the path's size, losses and post-quantum keys are its own affair. What is ours: to put its
+errors into words, to wait where its rings are full, and to bound what a stream's consumer has not dealt with. It grants
+a peer new credit for what it has handed over, whatever becomes of that; so what nobody wants yet waits in a `Spool`.
+"""
+
+import os
+import ssl
+from typing import Final
+
+from aiopquic._binding._transport import KEX_SECP256R1, KEX_X25519, KEX_X25519MLKEM768
+from aiopquic.quic import events
+from aiopquic.quic.configuration import QuicConfiguration
+from aiopquic.quic.connection import QuicConnection
+
+from actors.quic_worker.engine import Address, Closed, Path, StreamListener
+from actors.quic_worker.engines.spool import Spool
+
+IDLE_TIMEOUT: Final = 5.0
+"""Seconds without a word until the connection counts as lost; the edge's own value."""
+
+PING_INTERVAL: Final = 1.0
+"""Seconds between PINGs, which picoquic sends itself: four may be lost before the idle timeout."""
+
+STREAM_WINDOW: Final = 1024 * 1024
+"""Bytes that a peer may send on a stream ahead of what was taken from it, 80 Mbit/s at a round trip of 100 ms. The ring
+in which they wait is as large: address space for each stream, memory only as far as it is used."""
+
+CONNECTION_WINDOW: Final = 24 * 1024 * 1024
+"""The same over all streams of a connection."""
+
+MAX_STREAMS: Final = 2048
+"""Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
+answer."""
+
+SEND_RING: Final = 512 * 1024
+"""Bytes that one stream may have waiting for picoquic's thread: `HIGH_WATER` of `connection.py`, and as much again for
+what a source that is paused has under way."""
+
+MAX_HELD: Final = 256 * 1024
+"""Bytes of one stream that are handed on before any are consumed; what comes after waits in its spool."""
+
+MAX_SPOOLED: Final = 1024 * 1024 * 1024
+"""Bytes that all spools of a connection may have on disk. Then nothing more is taken from picoquic, of no stream, until
+some are consumed: its windows fill up, and the peer waits. Better than to lose any."""
+
+SOCKET_BUFFER: Final = 4 * 1024 * 1024
+"""Bytes of the kernel's buffers, as `udp.py` has them for the other engine."""
+
+SECRETS: Final = ("SSLKEYLOGFILE", "AIOPQUIC_QLOG_DIR")
+"""Variables by which the library would write TLS keys, or traces of the traffic, to files: they are not for us."""
+
+WRONG_ALPN: Final = 0x178
+"""RFC 9001 section 4.8: the TLS alert no_application_protocol."""
+
+_CRYPTO_ERROR: Final = range(0x100, 0x200)
+"""RFC 9000 section 20.1: a TLS alert, and its number."""
+
+
+class _Inbox:
+    """What a stream's consumer has not dealt with."""
+
+    __slots__ = ("fin", "held", "spool")
+
+    def __init__(self) -> None:
+        self.held = 0
+        """Bytes handed on and not consumed."""
+        self.spool: Spool | None = None
+        """What waits, if anything does."""
+        self.fin = False
+        """Whether the stream's end has come; it is handed on behind the last byte."""
+
+
+class PicoquicEngine:
+    """A `StreamEngine` on an `aiopquic` connection. Its thread begins with `connect`, never before a fork."""
+
+    def __init__(
+        self, *, server_name: str, alpn: str, ca_file: str, congestion_control: str, post_quantum: bool = False
+    ) -> None:
+        """`ca_file`: one PEM file with all roots; `post_quantum`: offer no other key exchange."""
+        for name in SECRETS:
+            os.environ.pop(name, None)
+        self._post_quantum = post_quantum
+        groups = [KEX_X25519MLKEM768] if post_quantum else [KEX_X25519MLKEM768, KEX_X25519, KEX_SECP256R1]
+        self._quic = QuicConnection(
+            configuration=QuicConfiguration(
+                is_client=True,
+                alpn_protocols=[alpn],
+                server_name=server_name,
+                cafile=ca_file,
+                verify_mode=ssl.CERT_REQUIRED,
+                key_exchange_groups=groups,
+                idle_timeout=IDLE_TIMEOUT,
+                keep_alive_interval=PING_INTERVAL,
+                max_data=CONNECTION_WINDOW,
+                max_stream_data=STREAM_WINDOW,
+                max_streams_bidi=MAX_STREAMS,
+                stream_ring_cap=SEND_RING,
+                socket_buffer_size=SOCKET_BUFFER,
+                congestion_control_algorithm=congestion_control,
+            )
+        )
+        self._inboxes: dict[int, _Inbox] = {}
+        self._ready: dict[int, None] = {}
+        """Streams of whose spool something may be handed on."""
+        self._spooled = 0
+        self._unsent: dict[int, bytearray] = {}
+        """What a full ring did not take."""
+        self._ends: set[int] = set()
+        """Streams of which FIN follows that."""
+        self._is_connected = False
+
+    def connect(self, address: Address) -> int:
+        """Begin the handshake; return the descriptor that is readable when there is something to `deliver`.
+
+        Raises:
+            OSError: there is no socket to be had.
+        """
+        self._quic.connect((address[0], address[1]))
+        return self._quic.eventfd
+
+    def stop(self, stream_id: int, error_code: int) -> None:
+        self._quic.stop_stream(stream_id, error_code)
+
+    # --- in ---
+
+    def deliver(self, listener: StreamListener) -> None:
+        """Tell `listener` what happened since the last call."""
+        while self._ready:
+            stream_id = next(iter(self._ready))
+            del self._ready[stream_id]
+            self._hand_on(stream_id, listener)
+        while self._spooled < MAX_SPOOLED and (event := self._quic.next_event()) is not None:
+            match event:
+                case events.StreamDataReceived():
+                    self._received(event.stream_id, bytes(event.data), event.end_stream, listener)
+                case events.StreamReset():
+                    self.discard(event.stream_id)
+                    listener.stream_reset(event.stream_id, event.error_code)
+                case events.StopSendingReceived():
+                    self._give_up(event.stream_id)
+                    listener.stop_sending(event.stream_id, event.error_code)
+                case events.HandshakeCompleted():
+                    self._is_connected = True
+                    listener.handshake_completed()
+                case events.ConnectionTerminated():
+                    listener.closed(self._closed(event.error_code))
+        for stream_id in list(self._unsent):
+            self._send_rest(stream_id)
+
+    def _closed(self, code: int) -> Closed:
+        """aiopquic tells a code and no words, and not whose code it is."""
+        if code == WRONG_ALPN:
+            reason = "the peer speaks another protocol (no_application_protocol)"
+        elif code in _CRYPTO_ERROR:
+            reason = f"TLS alert {code - _CRYPTO_ERROR.start}"
+        elif self._is_connected:
+            reason = "closed by the peer, or idle for too long"
+        else:
+            reason = "no TLS session: the peer's certificate is not trusted or not its own, or it broke off"
+        return Closed(code, reason, is_application=self._is_connected)
+
+    def _received(self, stream_id: int, data: bytes, fin: bool, listener: StreamListener) -> None:
+        inbox = self._inboxes.get(stream_id)
+        if inbox is None:
+            inbox = self._inboxes[stream_id] = _Inbox()
+        inbox.fin = fin
+        if inbox.held < MAX_HELD and inbox.spool is None:
+            inbox.held += len(data)
+            listener.stream_data(stream_id, data, fin)
+            return
+        if inbox.spool is None:
+            inbox.spool = Spool()
+        before = inbox.spool.on_disk
+        inbox.spool.append(data)
+        self._spooled += inbox.spool.on_disk - before
+
+    def _hand_on(self, stream_id: int, listener: StreamListener) -> None:
+        inbox = self._inboxes.get(stream_id)
+        while inbox is not None and inbox.spool is not None and inbox.held < MAX_HELD:
+            before = inbox.spool.on_disk
+            data = inbox.spool.take()
+            self._spooled -= before - inbox.spool.on_disk
+            if not inbox.spool.size:
+                inbox.spool = None
+            inbox.held += len(data)
+            listener.stream_data(stream_id, data, inbox.fin and inbox.spool is None)
+            inbox = self._inboxes.get(stream_id)  # the listener may have done with it
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether `deliver` has something to hand on, though nothing came."""
+        return bool(self._ready)
+
+    def consumed(self, stream_id: int, count: int) -> None:
+        if (inbox := self._inboxes.get(stream_id)) is not None:
+            inbox.held -= count
+            if inbox.spool is not None and inbox.held < MAX_HELD:
+                self._ready[stream_id] = None
+
+    def discard(self, stream_id: int) -> None:
+        if (inbox := self._inboxes.pop(stream_id, None)) is not None and inbox.spool is not None:
+            self._spooled -= inbox.spool.on_disk
+            inbox.spool.close()
+
+    # --- out ---
+
+    def open_stream(self) -> int:
+        return self._quic.get_next_available_stream_id()
+
+    def send(self, stream_id: int, data: bytes, fin: bool) -> None:
+        if (rest := self._unsent.get(stream_id)) is not None:
+            rest += data
+            if fin:
+                self._ends.add(stream_id)
+            return
+        try:
+            self._quic.send_stream_data(stream_id, data, fin)
+        except (BufferError, ValueError):  # the ring is full, or smaller than `data`
+            self._unsent[stream_id] = bytearray(data)
+            if fin:
+                self._ends.add(stream_id)
+
+    def _send_rest(self, stream_id: int) -> None:
+        """Send as much as the ring takes of what it did not take before."""
+        rest = self._unsent[stream_id]
+        while True:
+            room = SEND_RING - self._quic.tx_data_ring_used(stream_id)
+            piece = bytes(rest[:room])
+            is_last = len(piece) == len(rest)
+            if not piece and rest:
+                return
+            try:
+                self._quic.send_stream_data(stream_id, piece, is_last and stream_id in self._ends)
+            except BufferError:
+                return
+            del rest[: len(piece)]
+            if is_last:
+                self._give_up(stream_id)
+                return
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a ring was full, and `deliver` is to try again."""
+        return bool(self._unsent)
+
+    def unsent(self, stream_id: int) -> int:
+        return self._quic.tx_data_ring_used(stream_id) + len(self._unsent.get(stream_id, b""))
+
+    def _give_up(self, stream_id: int) -> None:
+        self._unsent.pop(stream_id, None)
+        self._ends.discard(stream_id)
+
+    def reset(self, stream_id: int, error_code: int) -> None:
+        self._give_up(stream_id)
+        self._quic.reset_stream(stream_id, error_code)
+
+    def is_undelivered(self) -> bool:
+        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause."""
+        quality = self._quic.path_quality()  # asks for a fresh one
+        return bool(self._unsent) or quality.get("bytes_in_transit", 0) > 0
+
+    def ping(self) -> None:
+        """picoquic sends them itself."""
+
+    def path(self) -> Path:
+        quality = self._quic.path_quality()
+        return Path(quality.get("rtt", 0) / 1e6, quality.get("sent", 0), quality.get("lost", 0))
+
+    def key_exchange(self) -> str:
+        """Which group was agreed is not told, unless only one was offered."""
+        return "X25519MLKEM768" if self._post_quantum and self._is_connected else ""
+
+    def close(self, error_code: int, reason: str) -> None:
+        self._quic.close(error_code)
+
+    def end(self) -> None:
+        """End the thread; what was not sent yet is lost. Nothing may be called after it."""
+        self._quic.stop()

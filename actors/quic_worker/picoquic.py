@@ -1,0 +1,81 @@
+"""A connection whose engine has a thread of its own: we wake when it says so, and look for what it does not say."""
+
+import asyncio
+import time
+from typing import Final
+
+from actors.quic_worker.connection import Connection, Owner, Stream
+from actors.quic_worker.engine import Address
+from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
+
+ROOM_INTERVAL: Final = 0.001
+"""Seconds between looks at whether a paused stream has room again. picoquic would tell of each packet that leaves,
+which costs more; a fast line takes some 200 KB in this time, less than lies between the two water marks."""
+
+FLUSH_INTERVAL: Final = 0.01
+"""Seconds between looks at what is in flight, when the end waits for it: its thread tells that only when asked."""
+
+QUIET_LOOKS: Final = 3
+"""Looks in a row that must find nothing in flight: each sees what was true when the one before it asked."""
+
+CLOSE_TIME: Final = 0.02
+"""Seconds that its thread gets to send CONNECTION_CLOSE, before it is ended."""
+
+
+class PicoquicConnection(Connection):
+    """A connection over picoquic."""
+
+    engine: PicoquicEngine
+
+    def __init__(self, engine: PicoquicEngine, owner: Owner) -> None:
+        super().__init__(owner)
+        self.engine = engine
+        self._eventfd = -1
+        self._scheduled = False
+        self._looking: asyncio.TimerHandle | None = None
+
+    def connect(self, address: Address) -> None:
+        self._eventfd = self.engine.connect(address)
+        self._loop.add_reader(self._eventfd, self.enter, self._deliver)
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        self.engine.deliver(self)
+        self.progressed()
+
+    def transmit_soon(self) -> None:
+        """Its thread sends by itself. What waited for its consumer is handed on."""
+        if self.engine.has_ready and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.enter, self._deliver)
+
+    def progressed(self) -> None:
+        super().progressed()
+        if (self._watched or self.engine.is_waiting) and self._looking is None and not self.is_closed:
+            self._looking = self._loop.call_later(ROOM_INTERVAL, self.enter, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self._deliver()
+
+    def watch(self, stream: Stream) -> None:
+        super().watch(stream)
+        if self._looking is None:
+            self._looking = self._loop.call_later(ROOM_INTERVAL, self.enter, self._look)
+
+    async def flushed(self) -> None:
+        quiet = 0
+        while quiet < QUIET_LOOKS and not self.is_closed:
+            quiet = 0 if self.engine.is_undelivered() else quiet + 1
+            await asyncio.sleep(FLUSH_INTERVAL)
+
+    def close(self, error_code: int = 0, reason: str = "") -> None:
+        if self._eventfd < 0:
+            return
+        self._loop.remove_reader(self._eventfd)
+        self._eventfd = -1
+        if self._looking is not None:
+            self._looking.cancel()
+        self._attempt(self.engine.close, error_code, reason)
+        time.sleep(CLOSE_TIME)  # the last that is done on this loop
+        self._attempt(self.engine.end)
