@@ -16,6 +16,7 @@ from actors.bus.messages import QuicEngine, Transport
 from actors.local_edge.certificates import Certificates, make_certificates
 from actors.local_edge.engines import edge_engines
 from actors.quic_worker.connection import HIGH_WATER, Connection, Stream
+
 from actors.quic_worker.engine import Address, Closed, Datagram, Engine
 from actors.quic_worker.engines import aioquic_credit, aioquic_engine, client_engine, qh3_engine
 from actors.quic_worker.engines.aioquic_credit import MAX_STREAMS, STREAM_WINDOW
@@ -43,37 +44,6 @@ only_aioquic = pytest.mark.parametrize("engines", [("aioquic", "aioquic")], ids=
 def engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each engine against each."""
     monkeypatch.setattr(Pair, "engines", request.param)
-
-
-class Recorder:
-    """A handler that notes what it hears, and consumes when it is told to."""
-
-    def __init__(self, stream: Stream, *, consumes: bool = True) -> None:
-        self.stream = stream
-        self.consumes = consumes
-        self.data = bytearray()
-        self.heard: list[str] = []
-        stream.handler = self
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        if self.consumes:
-            self.stream.consumed(len(data))
-
-    def eof_received(self) -> None:
-        self.heard.append("eof")
-
-    def reset_received(self) -> None:
-        self.heard.append("reset")
-
-    def stop_received(self) -> None:
-        self.heard.append("stop")
-
-    def pause_writing(self) -> None:
-        self.heard.append("pause")
-
-    def resume_writing(self) -> None:
-        self.heard.append("resume")
 
 
 class Clock:

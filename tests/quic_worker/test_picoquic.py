@@ -1,0 +1,279 @@
+"""picoquic as the client, before a server on aioquic, over real UDP."""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from actors import trust
+from actors.bus.messages import EdgeAddress, Transport
+from actors.local_edge.certificates import Certificates, make_certificates
+from actors.local_edge.engines import edge_engines
+from actors.local_edge.quic_server import QuicServer, ServerConnection
+from actors.quic_worker.connection import HIGH_WATER, Connection, Owner, Stream
+from actors.quic_worker.dial import address_of, open_connection
+from actors.quic_worker.engine import Closed
+from tests.kit.processes import PATIENCE
+from tests.kit.recorder import Recorder
+
+pytest.importorskip("aiopquic", reason="picoquic's wheels begin at Python 3.12")
+
+CERTIFICATES: Certificates = make_certificates((trust.EDGE_SERVER_NAME,))
+
+
+class Server:
+    """What the server's end does: it notes what comes, and lets a test open streams."""
+
+    def __init__(self) -> None:
+        self.connection: ServerConnection | None = None
+        self.connected = asyncio.Event()
+        self.ended: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+        self.accepted: list[Recorder] = []
+
+    def make(self, connection: ServerConnection) -> "Server":
+        self.connection = connection
+        return self
+
+    def accept(self, stream: Stream) -> None:
+        self.accepted.append(Recorder(stream))
+
+    def handshake_completed(self) -> None:
+        self.connected.set()
+
+    def closed(self, why: Closed) -> None:
+        if not self.ended.done():
+            self.ended.set_result(why)
+
+
+class Client:
+    """picoquic's end."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.connected = asyncio.Event()
+        self.ended: asyncio.Future[Closed] = loop.create_future()
+        self.failed: asyncio.Future[BaseException] = loop.create_future()
+        self.accepted: list[Recorder] = []
+        self.consumes = True
+        self.connection: Connection
+
+    def owner(self) -> Owner:
+        return Owner(self._accept, self.connected.set, self.ended.set_result, self.failed.set_result)
+
+    def _accept(self, stream: Stream) -> None:
+        self.accepted.append(Recorder(stream, consumes=self.consumes))
+
+
+@contextlib.asynccontextmanager
+async def pair(
+    *, trusts: bytes = CERTIFICATES.authority_pem, transport: Transport | None = None, waits: bool = True
+) -> AsyncIterator[tuple[Client, Server]]:
+    """Both ends, connected."""
+    server_end = Server()
+    server = QuicServer(
+        ("127.0.0.1", 0), edge_engines(CERTIFICATES, (trust.EDGE_SERVER_NAME,)), make_session=server_end.make
+    )
+    client = Client()
+    with tempfile.NamedTemporaryFile(suffix=".pem") as roots:
+        roots.write(trusts)
+        roots.flush()
+        edge = EdgeAddress(host="127.0.0.1", port=server.address[1], region=0)
+        client.connection = open_connection(edge, roots.name, transport or Transport("picoquic"), client.owner())
+        try:
+            client.connection.connect(address_of(edge))
+            if waits:
+                async with asyncio.timeout(PATIENCE):
+                    await client.connected.wait()
+                    await server_end.connected.wait()
+            yield client, server_end
+        finally:
+            client.connection.close()
+            server.close()
+
+
+async def until(what: Callable[[], object]) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not what():
+            await asyncio.sleep(0.005)
+
+
+def opened(server: Server, **how: bool) -> Recorder:
+    assert server.connection is not None
+    recorders: list[Recorder] = []
+
+    def make(stream: Stream) -> Recorder:
+        recorders.append(Recorder(stream, **how))
+        return recorders[0]
+
+    server.connection.open_stream(make)
+    return recorders[0]
+
+
+async def test_streams_carry_bytes_and_ends_both_ways() -> None:
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"question", fin=True)
+        await until(lambda: client.accepted and client.accepted[0].heard == ["eof"])
+        assert bytes(client.accepted[0].data) == b"question"
+        client.accepted[0].stream.write(b"ans")
+        client.accepted[0].stream.write(b"wer", fin=True)
+        await until(lambda: asking.heard == ["eof"])
+        assert bytes(asking.data) == b"answer"
+        assert client.connection.engine.path().round_trip_time > 0
+
+
+async def test_a_large_body_waits_for_the_line_and_arrives_whole() -> None:
+    body = os.urandom(8 * 1024 * 1024)
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted)
+        answering = client.accepted[0]
+        at = 0
+        while at < len(body):
+            await until(lambda: answering.heard.count("pause") == answering.heard.count("resume"))
+            answering.stream.write(body[at : at + 64 * 1024])
+            at += 64 * 1024
+            assert client.connection.engine.unsent(answering.stream.id) <= HIGH_WATER + 64 * 1024
+        answering.stream.write(b"", fin=True)
+        await until(lambda: "eof" in asking.heard)
+        assert bytes(asking.data) == body
+        assert "pause" in answering.heard
+
+
+async def test_more_than_the_ring_takes_at_once_arrives_whole() -> None:
+    body = os.urandom(3 * 1024 * 1024)
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted)
+        client.accepted[0].stream.write(body[:-100_000])
+        client.accepted[0].stream.write(body[-100_000:], fin=True)
+        await until(lambda: "eof" in asking.heard)
+        assert bytes(asking.data) == body
+
+
+async def test_what_nobody_consumes_waits_on_disk_and_holds_up_no_other_stream() -> None:
+    from actors.quic_worker.engines.picoquic_engine import MAX_HELD, STREAM_WINDOW, PicoquicEngine
+
+    body = os.urandom(5 * STREAM_WINDOW)
+    async with pair() as (client, server):
+        client.consumes = False
+        held = opened(server)
+        held.stream.write(body, fin=True)
+        await until(lambda: client.accepted)
+        engine = client.connection.engine
+        assert isinstance(engine, PicoquicEngine)
+        await until(lambda: engine._spooled >= len(body) - 2 * STREAM_WINDOW - MAX_HELD)
+        unread = client.accepted[0]
+        assert len(unread.data) <= MAX_HELD + STREAM_WINDOW, "memory is bounded"
+        client.consumes = True
+        other = opened(server)
+        other.stream.write(b"hello", fin=True)
+        await until(lambda: len(client.accepted) == 2 and client.accepted[1].heard == ["eof"])
+        unread.consumes = True
+        unread.stream.consumed(len(unread.data))
+        await until(lambda: unread.heard == ["eof"])
+        assert bytes(unread.data) == body
+        assert engine._spooled == 0
+
+
+async def test_an_end_that_comes_alone_behind_a_spool_is_told() -> None:
+    from actors.quic_worker.engines.picoquic_engine import MAX_HELD
+
+    async with pair() as (client, server):
+        client.consumes = False
+        held = opened(server)
+        held.stream.write(bytes(MAX_HELD))
+        await until(lambda: client.accepted and len(client.accepted[0].data) == MAX_HELD)
+        held.stream.write(b"", fin=True)
+        client.accepted[0].stream.consumed(MAX_HELD)
+        await until(lambda: client.accepted[0].heard == ["eof"])
+
+
+async def test_resets_and_stops_pass_both_ways() -> None:
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"x")
+        await until(lambda: client.accepted)
+        asking.stream.reset()
+        asking.stream.stop()
+        await until(lambda: sorted(client.accepted[0].heard) == ["reset", "stop"])
+        second = opened(server)
+        second.stream.write(b"x")
+        await until(lambda: len(client.accepted) == 2)
+        client.accepted[1].stream.reset()
+        client.accepted[1].stream.stop()
+        await until(lambda: sorted(second.heard) == ["reset", "stop"])
+
+
+async def test_flushed_returns_when_all_has_arrived() -> None:
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted)
+        client.accepted[0].stream.write(bytes(200_000), fin=True)
+        async with asyncio.timeout(PATIENCE):
+            await client.connection.flushed()
+        await until(lambda: asking.heard == ["eof"])
+
+
+async def test_the_peer_sees_our_close_at_once() -> None:
+    async with pair() as (client, server):
+        client.connection.close(0, "done")
+        async with asyncio.timeout(4):  # less than the idle timeout
+            assert (await server.ended).is_application
+
+
+async def test_a_close_of_the_peer_is_told_with_its_streams() -> None:
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"x")
+        await until(lambda: client.accepted)
+        assert server.connection is not None
+        server.connection.close(0, "the edge stops")
+        async with asyncio.timeout(PATIENCE):
+            await client.ended
+        assert sorted(client.accepted[0].heard) == ["reset", "stop"]
+
+
+async def test_a_wrong_certificate_is_refused_in_words() -> None:
+    other = make_certificates((trust.EDGE_SERVER_NAME,)).authority_pem
+    async with pair(trusts=other, waits=False) as (client, _):
+        async with asyncio.timeout(PATIENCE):
+            why = await client.ended
+        assert "not trusted" in why.reason
+        assert not client.connected.is_set()
+
+
+async def test_post_quantum_is_agreed_when_it_is_insisted_on() -> None:
+    async with pair(transport=Transport("picoquic", post_quantum=True)) as (client, _):
+        assert client.connection.engine.key_exchange() == "X25519MLKEM768"
+
+
+async def test_nothing_of_ours_is_written_for_others_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = tmp_path / "keys"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+    monkeypatch.setenv("AIOPQUIC_QLOG_DIR", str(tmp_path))
+    async with pair():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+async def test_ten_thousand_streams_leave_nothing_behind() -> None:
+    async with pair() as (client, server):
+        for begun in range(0, 10_000, 500):
+            asking = [opened(server) for _ in range(500)]
+            for one in asking:
+                one.stream.write(b"x", fin=True)
+            await until(lambda: len(client.accepted) == begun + 500)  # noqa: B023
+            for one in client.accepted[begun:]:
+                one.stream.write(b"y", fin=True)
+            await until(lambda: all(one.heard == ["eof"] for one in asking))  # noqa: B023
+        assert not client.connection._streams
+        assert not client.connection.engine._inboxes  # type: ignore[attr-defined]
