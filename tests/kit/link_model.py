@@ -11,17 +11,14 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from actors import trust
-from actors.bus.messages import CongestionControl, QuicEngine, Transport
-from actors.local_edge.certificates import make_certificates
-from actors.local_edge.engines import edge_engines
-from actors.quic_worker.connection import Connection, Stream
+from actors.bus.messages import CongestionControl
+from actors.quic_worker.connection import Connection, Owner, Stream
+from actors.quic_worker.datagrams import DatagramConnection
 from actors.quic_worker.engine import Address, Closed, Datagram
-from actors.quic_worker.engines import client_engine
+from tests.kit.engines import make_client_engine, make_edge_engine
 
 CLIENT: Final[Address] = ("192.0.2.1", 1)
 SERVER: Final[Address] = ("192.0.2.2", 2)
-CERTIFICATES: Final = make_certificates((trust.EDGE_SERVER_NAME,))
 
 QUEUE_SECONDS: Final = 0.1
 """What the queue before the line holds, in seconds of its rate."""
@@ -113,7 +110,6 @@ class Line:
         megabits: float = 10.0,
         loss: float = 0.0,
         reorder: float = 0.0,
-        engine: QuicEngine = "aioquic",
         congestion_control: CongestionControl = "bbr",
         answer: int | None = 2,
         seed: int = 1,
@@ -129,17 +125,10 @@ class Line:
         """Called before either end asks its engine for what is to be sent."""
         self._dice = random.Random(seed)
         self._free_at = {CLIENT: 0.0, SERVER: 0.0}
-        client = client_engine(
-            Transport("aioquic", congestion_control=congestion_control),
-            server_name=trust.EDGE_SERVER_NAME,
-            alpn=trust.ALPN,
-            ca_file=None,
-            ca_data=CERTIFICATES.authority_pem,
-        )
-        make = edge_engines(engine, CERTIFICATES, (trust.EDGE_SERVER_NAME,))
-        quic = client._connection  # type: ignore[attr-defined]
+        client = make_client_engine(congestion_control=congestion_control)
+        quic = client._connection
         self.server = self._end(
-            make(quic.original_destination_connection_id), CLIENT, lambda stream: None, lambda why: None
+            make_edge_engine(quic.original_destination_connection_id), CLIENT, lambda stream: None, lambda why: None
         )
         self.client = self._end(
             client, SERVER, lambda stream: self.accepted.append(Far(stream, answer=answer)), self.closed.append
@@ -150,15 +139,9 @@ class Line:
 
     def _end(
         self, engine: Any, peer: Address, accept: Callable[[Stream], None], closed: Callable[[Closed], None]
-    ) -> Connection:
-        connection = Connection(
-            engine,
-            lambda datagrams: self._send(datagrams, peer),
-            accept=accept,
-            on_handshake=lambda: None,
-            on_closed=closed,
-            on_fault=self.faults.append,
-        )
+    ) -> DatagramConnection:
+        owner = Owner(accept, lambda: None, closed, self.faults.append)
+        connection = DatagramConnection(engine, lambda datagrams: self._send(datagrams, peer), owner)
         connection._loop = self.clock  # type: ignore[assignment]
         transmit = connection.transmit
 

@@ -2,48 +2,27 @@
 
 import asyncio
 import functools
-import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from aioquic._buffer import Buffer
 from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
-from actors import trust
-from actors.bus.messages import QuicEngine, Transport
-from actors.local_edge.certificates import Certificates, make_certificates
-from actors.local_edge.engines import edge_engines
-from actors.quic_worker.connection import HIGH_WATER, Connection, Stream
-
-from actors.quic_worker.engine import Address, Closed, Datagram, Engine
-from actors.quic_worker.engines import aioquic_credit, aioquic_engine, client_engine, qh3_engine
+from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
+from actors.quic_worker.datagrams import DatagramConnection
+from actors.quic_worker.engine import Address, Closed, Datagram, PacketEngine
+from actors.quic_worker.engines import aioquic_credit, aioquic_engine
 from actors.quic_worker.engines.aioquic_credit import MAX_STREAMS, STREAM_WINDOW
 from actors.quic_worker.engines.aioquic_engine import AioquicEngine
-from actors.quic_worker.engines.qh3_engine import Qh3Engine
+from tests.kit.engines import make_client_engine, make_edge_engine
+from tests.kit.recorder import Recorder
 
 CLIENT: Address = ("192.0.2.1", 1)
 SERVER: Address = ("192.0.2.2", 2)
 RETRY_ID = b"retried!"
 TOKEN = b"token"
-CERTIFICATES: Certificates = make_certificates((trust.EDGE_SERVER_NAME,))
-
-
-ENGINES: tuple[QuicEngine, ...] = get_args(QuicEngine)
-
-only_aioquic = pytest.mark.parametrize("engines", [("aioquic", "aioquic")], ids="-".join, indirect=True)
-"""For what qh3 does otherwise."""
-
-
-@pytest.fixture(
-    params=itertools.product(ENGINES, ENGINES),
-    ids="-".join,
-    autouse=True,
-)
-def engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each engine against each."""
-    monkeypatch.setattr(Pair, "engines", request.param)
 
 
 class Clock:
@@ -70,32 +49,10 @@ class Clock:
 class Pair:
     """Two connections and the network between them, which delivers when `settle` is called."""
 
-    engines: tuple[QuicEngine, QuicEngine] = ("aioquic", "aioquic")
-    """The client's and the server's."""
-
-    def __init__(
-        self,
-        accept: Callable[[Stream], None],
-        *,
-        engines: tuple[QuicEngine, QuicEngine] | None = None,
-        retry: bool = False,
-        post_quantum: bool = False,
-    ) -> None:
-        """`engines`: the client's and the server's; None: those of the test's round.
-
-        `retry`: the server lets the client come twice, to see that its address is its own (RFC 9000 section 8.1).
-        """
-        engines = engines or Pair.engines
-        engine = client_engine(
-            Transport(engines[0], post_quantum=post_quantum),
-            server_name=trust.EDGE_SERVER_NAME,
-            alpn=trust.ALPN,
-            ca_file=None,
-            ca_data=CERTIFICATES.authority_pem,
-        )
-        assert isinstance(engine, AioquicEngine | Qh3Engine)
-        make = edge_engines(engines[1], CERTIFICATES, (trust.EDGE_SERVER_NAME,))
-        server = make(
+    def __init__(self, accept: Callable[[Stream], None], *, retry: bool = False, post_quantum: bool = False) -> None:
+        """`retry`: the server lets the client come twice, to see that its address is its own (RFC 9000 section 8.1)."""
+        engine = make_client_engine(post_quantum=post_quantum)
+        server = make_edge_engine(
             engine._connection.original_destination_connection_id, retry_source_id=RETRY_ID if retry else None
         )
         self.clock = Clock()
@@ -119,18 +76,18 @@ class Pair:
 
     def _connection(
         self,
-        engine: Engine,
+        engine: PacketEngine,
         queue: deque[bytes],
         accept: Callable[[Stream], None],
         closed: Callable[[Closed], None],
-    ) -> Connection:
+    ) -> DatagramConnection:
         def send(datagrams: list[Datagram]) -> None:
             queue.extend(data for data, _ in datagrams)
 
         def fail(error: BaseException) -> None:
             raise error
 
-        connection = Connection(engine, send, accept=accept, on_handshake=lambda: None, on_closed=closed, on_fault=fail)
+        connection = DatagramConnection(engine, send, Owner(accept, lambda: None, closed, fail))
         connection._loop = self.clock  # type: ignore[assignment]
         return connection
 
@@ -222,7 +179,6 @@ async def test_many_more_streams_than_the_engine_s_own_limit() -> None:
     assert len(accepted) == MAX_STREAMS * 3 // 2, "and at least half of their places are given to new ones"
 
 
-@only_aioquic
 async def test_unread_stream_stops_at_its_window_and_others_go_on() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=not accepted)))
@@ -242,7 +198,6 @@ async def test_unread_stream_stops_at_its_window_and_others_go_on() -> None:
     assert len(stalled.data) == 2 * STREAM_WINDOW
 
 
-@only_aioquic
 async def test_window_grows_while_it_is_too_small_and_never_beyond_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     largest, together = 4 * STREAM_WINDOW, 10 * STREAM_WINDOW
     monkeypatch.setattr(aioquic_credit, "GROWTH_ROUND_TRIPS", 1e9)  # as on a link of any length
@@ -266,7 +221,6 @@ async def test_window_grows_while_it_is_too_small_and_never_beyond_its_bounds(mo
     assert engine._connection._grown == 0
 
 
-@only_aioquic
 async def test_connection_credit_comes_back_from_streams_that_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the connection's window, over streams that are stopped, reset or closed half read."""
     monkeypatch.setitem(aioquic_engine._COMMON, "max_data", 2 * STREAM_WINDOW)
@@ -288,7 +242,6 @@ async def test_connection_credit_comes_back_from_streams_that_are_given_up(monke
         pair.settle()
 
 
-@only_aioquic
 async def test_writer_is_paused_and_resumed() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
@@ -405,7 +358,6 @@ async def test_stop_that_comes_after_our_end_makes_no_new_stream() -> None:
     assert not pair.client.engine.is_undelivered()
 
 
-@only_aioquic
 async def test_write_after_the_peer_s_stop_is_no_fault() -> None:
     """The peer's STOP_SENDING is read in the same batch as the bytes that a handler answers to."""
     accepted: list[Recorder] = []
@@ -448,7 +400,7 @@ async def test_fault_in_a_handler_costs_its_own_stream_alone() -> None:
 
 
 class Panic(BaseException):
-    """As qh3's native part raises it: no Exception."""
+    """As a native part may raise it: no Exception."""
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, Panic])
@@ -460,7 +412,7 @@ async def test_fault_in_the_engine_is_told_once_from_whichever_callback(
     accepted: list[Recorder] = []
     faults: list[BaseException] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
-    pair.client._on_fault = faults.append
+    pair.client._owner = pair.client._owner._replace(on_fault=faults.append)
     pair.server.open_stream(Recorder).write(b"request")
     pair.settle()
 
@@ -526,7 +478,6 @@ async def test_accept_that_raises_costs_its_own_stream_alone() -> None:
     assert len(faults) == 1
 
 
-@pytest.mark.parametrize("engines", [("aioquic", "aioquic"), ("qh3", "aioquic")], ids="-".join, indirect=True)
 @pytest.mark.parametrize("end", ["reset", "fin"])
 async def test_unidirectional_streams_of_the_peer_are_no_fault(end: str) -> None:
     """There are none in the protocol: what they carry is thrown away, and they cost no credit, however they end."""
@@ -546,25 +497,6 @@ async def test_unidirectional_streams_of_the_peer_are_no_fault(end: str) -> None
     pair.settle()
     assert bytes(accepted[0].data) == b"hello"
     assert not pair.closed
-
-
-@pytest.mark.parametrize("held", [qh3_engine.MAX_HELD - 1, qh3_engine.MAX_HELD, qh3_engine.MAX_HELD + 1000])
-async def test_end_that_comes_alone_while_nobody_reads_is_not_lost(held: int) -> None:
-    """An origin that takes its time with the whole of an upload in hand: it must hear that this was all."""
-    accepted: list[Recorder] = []
-    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=False)))
-    opened = pair.server.open_stream(Recorder)
-    opened.write(bytes(held))
-    pair.settle()
-    opened.write(b"", fin=True)
-    pair.settle()
-    consumed = 0
-    while consumed < len(accepted[0].data):
-        more = len(accepted[0].data) - consumed
-        consumed += more
-        accepted[0].stream.consumed(more)
-        pair.settle()
-    assert (len(accepted[0].data), accepted[0].heard) == (held, ["eof"])
 
 
 async def test_idle_streams_of_the_peer_do_not_hold_up_a_flush() -> None:
@@ -626,56 +558,10 @@ async def test_key_exchange_is_post_quantum(post_quantum: bool) -> None:
 
 
 async def test_more_streams_at_once_than_an_engine_has_by_itself() -> None:
-    """aioquic has 128, qh3 has 100."""
+    """aioquic has 128."""
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))
     for _ in range(300):
         pair.server.open_stream(lambda stream: Recorder(stream)).write(b"request")
     pair.settle()
     assert len(accepted) == 300
-
-
-@pytest.mark.parametrize("engines", [("qh3", "aioquic"), ("qh3", "qh3")], ids="-".join, indirect=True)
-async def test_what_nobody_reads_waits_in_a_file_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """qh3 cannot hold a peer back stream by stream: memory is bounded all the same, until the disk's share is used."""
-    accepted: list[Recorder] = []
-    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=len(accepted) > 0)))
-    slow, quick = (pair.server.open_stream(lambda stream: Recorder(stream)) for _ in range(2))
-    size = 3 * qh3_engine.STREAM_WINDOW
-    slow.write(bytes(size), fin=True)
-    pair.settle()
-    quick.write(bytes(size), fin=True)
-    pair.settle()
-    engine = pair.client.engine
-    assert isinstance(engine, Qh3Engine)
-    assert len(accepted[0].data) <= 2 * qh3_engine.MAX_HELD
-    assert engine._on_disk >= size - 4 * qh3_engine.MAX_HELD
-    assert (len(accepted[1].data), accepted[1].heard) == (size, ["eof"])
-    while not accepted[0].heard:
-        taken = len(accepted[0].data)
-        accepted[0].stream.consumed(qh3_engine.MAX_HELD)
-        pair.settle()
-        assert len(accepted[0].data) > taken
-    assert (len(accepted[0].data), engine._on_disk) == (size, 0)
-
-
-@pytest.mark.parametrize("engines", [("qh3", "aioquic"), ("qh3", "qh3")], ids="-".join, indirect=True)
-async def test_disk_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = 4 * qh3_engine.MAX_HELD
-    monkeypatch.setattr(qh3_engine, "MAX_SPOOLED", bound)
-    accepted: list[Recorder] = []
-    pair = Pair(lambda stream: accepted.append(Recorder(stream, consumes=False)))
-    opened = pair.server.open_stream(lambda stream: Recorder(stream))
-    size = 4 * qh3_engine.STREAM_WINDOW
-    opened.write(bytes(size), fin=True)
-    pair.settle()
-    engine = pair.client.engine
-    assert isinstance(engine, Qh3Engine)
-    assert bound <= engine._on_disk < bound + 2 * qh3_engine.STREAM_WINDOW
-    consumed = 0
-    while not accepted[0].heard:
-        more = len(accepted[0].data) - consumed
-        accepted[0].stream.consumed(more)
-        consumed += more
-        pair.settle()
-    assert len(accepted[0].data) == size

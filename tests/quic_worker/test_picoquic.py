@@ -11,18 +11,16 @@ import pytest
 
 from actors import trust
 from actors.bus.messages import EdgeAddress, Transport
-from actors.local_edge.certificates import Certificates, make_certificates
-from actors.local_edge.engines import edge_engines
+from actors.local_edge.certificates import make_certificates
 from actors.local_edge.quic_server import QuicServer, ServerConnection
 from actors.quic_worker.connection import HIGH_WATER, Connection, Owner, Stream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Closed
+from tests.kit.engines import CERTIFICATES, make_edge_engine
 from tests.kit.processes import PATIENCE
 from tests.kit.recorder import Recorder
 
 pytest.importorskip("aiopquic", reason="picoquic's wheels begin at Python 3.12")
-
-CERTIFICATES: Certificates = make_certificates((trust.EDGE_SERVER_NAME,))
 
 
 class Server:
@@ -74,9 +72,7 @@ async def pair(
 ) -> AsyncIterator[tuple[Client, Server]]:
     """Both ends, connected."""
     server_end = Server()
-    server = QuicServer(
-        ("127.0.0.1", 0), edge_engines(CERTIFICATES, (trust.EDGE_SERVER_NAME,)), make_session=server_end.make
-    )
+    server = QuicServer(("127.0.0.1", 0), make_edge_engine, make_session=server_end.make)
     client = Client()
     with tempfile.NamedTemporaryFile(suffix=".pem") as roots:
         roots.write(trusts)
