@@ -35,6 +35,7 @@ and the Python API, whose names are importable from here:
 
     manager.py    TunnelManager: how a tunnel is to be
     handle.py     TunnelHandle: a tunnel that a program has
+    supervisor_process.py  the supervisor process of a program: its start, its output, its end
     tether.py     the pipe that ties its supervisor to the program
     program_log.py  what the supervisor logs, by the program's own `logging`
     shared.py     one tunnel for all processes of a server: reloaders, several workers

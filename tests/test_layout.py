@@ -82,6 +82,7 @@ TESTED_BY_RUNNING = {
 TESTED_WITH = {
     "asgi.py": "test_documents.py",
     "blocking.py": "test_manager.py",
+    "supervisor_process.py": "test_manager.py",
     "tether.py": "test_handle.py",
     "notebook.py": "integration/test_embedded.py",
     "curve.py": "integration/test_curve.py",

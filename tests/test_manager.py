@@ -322,6 +322,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "timeout": (timedelta(seconds=5),),
     "grace_period": (5,),
     "origin_response_timeout": (5.5,),
+    "origin_keep_alive": (1.5,),
     "edge": ("192.0.2.1:1", "192.0.2.2"),
     "edge_ip_version": ("4",),
     "edge_ca": (Path(actors.__file__).parent / "data" / "edge-roots.pem",),
