@@ -31,7 +31,7 @@ class SupervisorProcess:
             OSError: there is no process to be had.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "actors.supervisor", "--json", *arguments],
+            command(*arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -85,6 +85,11 @@ class SupervisorProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+def command(*arguments: str) -> list[str]:
+    """What starts a supervisor that a program listens to."""
+    return [sys.executable, "-P", "-m", "actors.supervisor", "--json", *arguments]
 
 
 def _environment() -> dict[str, str]:
