@@ -34,6 +34,17 @@ def edge_roots() -> bytes:
     return resources.files("actors").joinpath("data/edge-roots.pem").read_bytes()
 
 
+def in_one_file(folder: Path) -> Path:
+    """Write the system's roots and the shipped ones into one file, for an engine that takes no more than one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / "edge-trust.pem"
+    path.write_bytes(Path(system_roots()).read_bytes() + b"\n" + edge_roots())
+    return path
+
+
 def system_roots() -> str:
     """The path of the system's roots; certifi's where the system has none."""
     path = ssl.get_default_verify_paths().cafile

@@ -51,7 +51,7 @@ def signals() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quic_engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The engine of every tunnel that a test starts, and what comes with it: uvloop is of the same extra as qh3."""
+    """The engine of every tunnel that a test starts, and what comes with it: uvloop is of the same extra as picoquic."""
     engine = str(request.config.getoption("--quic-engine"))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TUNNEL_SUPERVISOR_QUIC_ENGINE", engine)
@@ -111,7 +111,9 @@ def nothing_is_left(run_folders: Path) -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `bin/torture` and `.ci/run` ask for."""
-    parser.addoption("--quic-engine", choices=("aioquic", "qh3"), default="aioquic", help="of the tunnels under test")
+    parser.addoption(
+        "--quic-engine", choices=("aioquic", "picoquic"), default="aioquic", help="of the tunnels under test"
+    )
     parser.addoption("--edge", choices=("local", "foreign"), default="local", help="what the tunnels register at")
     parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")
     parser.addoption("--soak", type=float, default=5.0, help="seconds of the soak")

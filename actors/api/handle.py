@@ -1,18 +1,16 @@
 """A tunnel that a program has: its supervisor process, what that tells on a pipe, and its end."""
 
 import asyncio
-import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from actors import DEFAULT_GRACE_PERIOD
 from actors.api.program_log import relay
+from actors.api.supervisor_process import SupervisorProcess
 from actors.api.tether import Tether
 from actors.bus import events as facts
 from actors.bus.messages import DECODE_ERRORS, Drain, Recount
@@ -20,16 +18,12 @@ from actors.bus.tally import Totals
 from actors.errors import BY_REASON, ExitCode, LocalSetupError, PermanentFailure, RateLimited, TunnelError, of_exit_code
 from actors.metrics import process_wide
 from actors.processes.tasks import Tasks
-from actors.supervisor.flags import ENVIRONMENT_PREFIX
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for the supervisor to say what was counted: it gives its workers one (`supervisor/recount.py`)."""
 
 END_MARGIN: Final = 10.0
 """Seconds beyond the grace period after which a supervisor that should have ended is killed."""
-
-MAX_EVENT_LINE: Final = 1024 * 1024
-"""Bytes of an event as a line of JSON; the largest is a few kilobytes."""
 
 MAX_WAITING_EVENTS: Final = 1000
 """Events that wait for a reader of `events()`; the oldest are dropped for one that does not read."""
@@ -55,7 +49,7 @@ class TunnelHandle:
 
     def __init__(self) -> None:
         self._tasks = Tasks(self._fault)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: SupervisorProcess | None = None
         self._tether: Tether | None = None
         self._state = facts.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
         self._tunnel_id = self._location = self._local_url = self._local_ca = ""
@@ -217,8 +211,7 @@ class TunnelHandle:
 
     def _kill(self) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._process.kill()
 
     # --- the process ---
 
@@ -231,23 +224,14 @@ class TunnelHandle:
         try:
             self._tether = Tether()
             with self._tether.far_end() as stdin:
-                self._process = await asyncio.create_subprocess_exec(
-                    *command("--lifeline", f"--owner={os.getpid()}", *arguments),
-                    stdin=stdin,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                    start_new_session=True,
-                    limit=MAX_EVENT_LINE,
-                    env=environment(),
-                )
+                self._process = SupervisorProcess("--lifeline", f"--owner={os.getpid()}", *arguments, stdin=stdin)
         except OSError as error:
             raise LocalSetupError(
                 f"cannot start the supervisor process: {error.strerror}. Has this program too many open files, or this "
                 "user too many processes?"
             ) from error
-        assert self._process.stderr is not None
-        self._tasks.start(relay(self._process.stderr), name="tunnel log")
-        self._tasks.start(self._listen(self._process, self._tether), name="tunnel events")
+        listening = self._tasks.start(self._listen(self._process, self._tether), name="tunnel events")
+        listening.add_done_callback(self._unheard)
         try:
             await asyncio.shield(self._up)
         except BaseException:
@@ -260,10 +244,12 @@ class TunnelHandle:
                 await self._over.wait()
             raise
 
-    async def _listen(self, process: asyncio.subprocess.Process, tether: Tether) -> None:
-        assert process.stdout is not None
+    async def _listen(self, process: SupervisorProcess, tether: Tether) -> None:
         try:
-            async for line in process.stdout:
+            stdout, stderr = await process.connect()
+            assert stderr is not None
+            self._tasks.start(relay(stderr), name="tunnel log")
+            async for line in stdout:
                 try:
                     self.take(msgspec.json.decode(line, type=facts.AnyEvent))
                 except DECODE_ERRORS:
@@ -274,9 +260,14 @@ class TunnelHandle:
                 async with asyncio.timeout(END_MARGIN):
                     status = await process.wait()
             except TimeoutError:
-                self._kill()
-                status = await process.wait()
+                status = process.reap()
             self._ended(status)
+
+    def _unheard(self, listening: asyncio.Task[None]) -> None:
+        """Nobody listens any more: an event loop that ends cancels a task that has not begun, and none of it runs."""
+        if not self._over.is_set():
+            assert self._process is not None
+            self._ended(self._process.reap())
 
     def take(self, event: facts.AnyEvent) -> None:
         """The supervisor told something."""
@@ -335,18 +326,6 @@ class TunnelHandle:
     def _fault(self, error: BaseException) -> None:
         if not self._up.done():
             self._up.set_exception(error)
-
-
-def command(*arguments: str) -> list[str]:
-    """What starts a supervisor that a program listens to."""
-    return [sys.executable, "-P", "-m", "actors.supervisor", "--json", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """Its environment: without the command line's variables, and with the way by which this program found `actors`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
-    places = [str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")]
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def metrics_of(totals: Totals, reconnects: int) -> TunnelMetrics:

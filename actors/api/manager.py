@@ -130,11 +130,11 @@ class TunnelManager:
         return self._with(probe=on)
 
     def with_quic_engine(self, engine: str) -> Self:
-        """`aioquic` (default) or `qh3`, which moves more where the line is no limit (`tunnel-supervisor[fast]`)."""
+        """`picoquic` or `aioquic`; `auto` (default) is picoquic where `tunnel-supervisor[fast]` is installed."""
         return self._with(quic_engine=engine)
 
     def with_congestion_control(self, name: str) -> Self:
-        """`bbr` (default), `cubic` or `reno`: what sets the pace towards the edge. qh3 knows `cubic` only."""
+        """`bbr` (default), `cubic` or `reno`: what sets the pace towards the edge."""
         return self._with(congestion_control=name)
 
     def with_post_quantum(self, on: bool = True) -> Self:

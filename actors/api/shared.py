@@ -19,8 +19,9 @@ import msgspec
 import zmq
 
 from actors.api import handle as handles
-from actors.api.handle import Seconds, TunnelHandle, TunnelMetrics, command, environment
+from actors.api.handle import Seconds, TunnelHandle, TunnelMetrics
 from actors.api.program_log import LOGGER
+from actors.api.supervisor_process import SupervisorProcess
 from actors.bus import events, run_folder, sockets
 from actors.bus.events import read_payload
 from actors.bus.messages import DECODE_ERRORS
@@ -37,7 +38,7 @@ POLL_INTERVAL: Final = 0.05
 LOCK_MARGIN: Final = 20.0
 """Seconds beyond `--timeout` for that: the tunnel API is asked before it begins to count."""
 
-_launched: Final[list[subprocess.Popen[bytes]]] = []
+_launched: Final[list[SupervisorProcess]] = []
 """Supervisors that outlive this process. They are held, since `Popen` complains of one that is dropped."""
 
 
@@ -122,32 +123,22 @@ def _find(settings: Settings, pid: int) -> tuple[Path, TunnelState] | None:
 
 async def _launch(arguments: list[str], pid: int) -> None:
     """Start a supervisor that ends with process `pid`, and wait until it serves."""
-    process = subprocess.Popen(  # noqa: ASYNC220 - asyncio kills its own at the end of the event loop
-        command(f"--owner={pid}", *arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=environment(),
-    )
+    process = SupervisorProcess(f"--owner={pid}", *arguments, log=subprocess.DEVNULL)
     _launched.append(process)
-    reader = asyncio.StreamReader(limit=handles.MAX_EVENT_LINE)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), process.stdout
-    )
     told = TunnelHandle()
     try:
-        async for line in reader:
+        stdout, _ = await process.connect()
+        async for line in stdout:
             with contextlib.suppress(*DECODE_ERRORS):
                 told.take(msgspec.json.decode(line, type=events.AnyEvent))
             if told.is_up:
                 return
-        raise told.error or of_exit_code(await asyncio.to_thread(process.wait))
+        raise told.error or of_exit_code(await process.wait())
     except BaseException:
         process.terminate()
         raise
     finally:
-        transport.close()
+        process.close()
 
 
 class SharedHandle(TunnelHandle):

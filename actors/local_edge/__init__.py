@@ -5,7 +5,7 @@
     api.py                 POST /tunnel: credentials for a new tunnel
     registry.py            tunnels, connections, rules for registrations (pure)
     quic_server.py         one UDP socket, many QUIC connections
-    edge_engine.py         what it asks of a QUIC engine; engines.py has aioquic's, qh3_edge.py qh3's
+    edge_engine.py         what it asks of a QUIC engine; engines.py has aioquic's
     tls.py                 TLS 1.3 of the server: the post-quantum key exchange, SNI
     certificates.py        a certificate authority that lives as long as the process
     front_tls.py           the public front's certificates, with --local-edge-tls

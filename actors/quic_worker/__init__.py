@@ -4,13 +4,15 @@
     spare.py       a worker that has done its imports and waits for its orders
     dial.py        begins a connection: socket, trust, engine
     udp.py         the UDP socket: batches of datagrams in and out
-    connection.py  one QUIC connection on an event loop: timer, streams, back-pressure
-    engine.py      what a QUIC engine must offer
-    engines/       the two that there are: aioquic and qh3
+    connection.py  the streams of one connection and their back-pressure, whatever carries them
+    datagrams.py   a connection whose datagrams we drive ourselves (aioquic)
+    picoquic.py    a connection whose engine has a thread of its own
+    engine.py      what an engine must offer (pure)
+    engines/       the two that there are: aioquic and picoquic
     bbr/           a congestion controller that models the path (pure); aioquic's
     control.py     the control stream: RPC to the edge
     streams.py     what to do with a stream that the edge opens
     ends.py        the ways in which a worker's life can end (pure)
 
-A request's way: udp → engine → connection → streams → `actors.wire` → `actors.exchange`, and back the same way.
+A request's way: udp → engines → connection → streams → `actors.wire` → `actors.exchange`, and back the same way.
 """

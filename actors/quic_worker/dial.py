@@ -16,7 +16,7 @@ PICOQUIC_CONTROLLERS: Final = {"bbr": "bbr1", "cubic": "cubic", "reno": "newreno
 def open_connection(edge: EdgeAddress, ca_file: str | None, transport: Transport, owner: Owner) -> Connection:
     """Make a connection; `connect(address_of(edge))` sends its first flight. `ca_file` replaces the trust roots.
 
-    Each engine is imported only where it is asked for.
+    Each engine is imported only where it is asked for. picoquic takes one file: the supervisor has made one.
 
     Raises:
         OSError: there is no socket to be had, or no way to the address.

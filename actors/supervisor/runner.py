@@ -241,7 +241,7 @@ class Supervisor:
             transport=settings.transport,
             log_level=settings.log_level,
             log_json=settings.log_json,
-            edge_ca=str(settings.edge_ca) if settings.edge_ca else None,
+            edge_ca=self._edge_ca(),
             local_edge_tls=settings.local_edge_tls,
             as_cloudflare=settings.as_cloudflare,
         )
@@ -349,6 +349,12 @@ class Supervisor:
         await self._obtain_tunnel()
         if settings.probe:
             self._look_out("probe", lambda: self._lookout.keep_probing(orders.edge_ca))
+
+    def _edge_ca(self) -> str | None:
+        """The file with all whom workers trust, if it is not what they find themselves."""
+        if self._settings.edge_ca is not None:
+            return str(self._settings.edge_ca)
+        return str(trust.in_one_file(self._run_folder)) if self._settings.transport.engine == "picoquic" else None
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
         if self._settings.origin is not None:

@@ -77,7 +77,7 @@ def engine() -> Finding:
             except OSError:
                 continue
             offloads.append(name)
-    fast = [name for name in ("qh3", "uvloop") if importlib.util.find_spec(name) is not None]
+    fast = [name for name in ("aiopquic", "uvloop") if importlib.util.find_spec(name) is not None]
     engines = f"aioquic, and with [fast] {' and '.join(fast)}" if fast else "aioquic"
     found = f"{engines}; {' and '.join(offloads) or 'no offloads'}"
     if len(offloads) == 2:

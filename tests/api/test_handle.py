@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from actors.api import handle as handles
+from actors.api import supervisor_process
 from actors.api.blocking import Tunnel
 from actors.api.handle import TunnelHandle, TunnelMetrics
 from actors.api.tether import Tether
@@ -53,7 +54,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def started(program: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TunnelHandle]:
     """A handle of a supervisor that is this program."""
-    monkeypatch.setattr(handles, "command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(supervisor_process, "command", lambda *_: [sys.executable, "-c", program])
     handle = TunnelHandle()
     await handle.start([])
     try:
@@ -143,7 +144,7 @@ async def test_cancelled_start_ends_though_the_supervisor_does_not(monkeypatch: 
 @pytest.mark.slow
 async def test_start_may_be_cancelled_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """At each turn of the event loop until it serves, once and then once more while it cleans up."""
-    monkeypatch.setattr(handles, "command", lambda *_: [sys.executable, "-c", SERVES + STUCK])
+    monkeypatch.setattr(supervisor_process, "command", lambda *_: [sys.executable, "-c", SERVES + STUCK])
     before = await others()
     steps = 0
     while True:
@@ -176,7 +177,7 @@ async def test_shutdown_of_a_stuck_supervisor_kills_it(monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("short")
 def test_end_of_the_event_loop_does_not_wait_for_a_stuck_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handles, "command", lambda *_: [sys.executable, "-c", SERVES + STUCK])
+    monkeypatch.setattr(supervisor_process, "command", lambda *_: [sys.executable, "-c", SERVES + STUCK])
 
     async def start() -> None:
         await TunnelHandle().start([])

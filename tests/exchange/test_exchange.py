@@ -19,7 +19,8 @@ from actors.quic_worker.connection import Stream
 from actors.quic_worker.streams import IncomingStream
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
 from tests.kit.origins import answer, scripted
-from tests.quic_worker.test_connection import Pair, Recorder
+from tests.kit.recorder import Recorder
+from tests.quic_worker.test_connection import Pair
 
 
 class Bench:

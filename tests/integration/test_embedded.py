@@ -115,7 +115,7 @@ async def test_both_ways_in_a_notebook(notebook: Notebook) -> None:
 @pytest.mark.parametrize("how", ["killed", "shut-down"])
 async def test_kernel_that_ends_takes_its_tunnels_with_it(how: str, notebook: Notebook) -> None:
     await notebook.run(BLOCKING)
-    await notebook.run(AWAITED)
+    await notebook.run(AWAITED.replace("local.", "TunnelManager(9).with_local_edge()."))
     kernel = psutil.Process(int(await notebook.run("import os; print(os.getpid())")))
     descendants = kernel.children(recursive=True)
     # Its own children: one of a supervisor has its parent's command line for a moment, before it is another program.

@@ -106,7 +106,7 @@ async def test_slow_visitor_of_a_huge_response(state: Path) -> None:
 async def test_huge_upload_to_an_origin_that_reads_nothing(state: Path, quic_engine: str) -> None:
     """Row O2: the visitor is held back, memory is not filled, another request is served; then all of it arrives.
 
-    qh3 holds nobody back before its spool is full: what the origin does not read waits on disk.
+    picoquic holds nobody back before its spool is full: what the origin does not read waits on disk.
     """
     go_on = asyncio.Event()
     digest = hashlib.sha256()
@@ -142,7 +142,7 @@ async def test_huge_upload_to_an_origin_that_reads_nothing(state: Path, quic_eng
             for _ in range(10):
                 await another_second(made)
                 assert memory.growth < MEMORY_ALLOWED
-            assert sent < size / 10 or quic_engine == "qh3"
+            assert sent < size / 10 or quic_engine == "picoquic"
             assert (await made.visitor.get("/")).text == "ok"
             go_on.set()
         assert upload.result().text == "ok"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.quic_worker.connection import Connection
+from actors.quic_worker.datagrams import DatagramConnection
 from tests.kit.link_model import Far, Line
 
 RTTS = (0.01, 0.04, 0.1, 0.25)
@@ -94,16 +94,16 @@ async def test_end_that_is_acknowledged_before_the_last_data_does_not_keep_a_str
     assert credit.value - granted == 100
 
 
-def quic(connection: Connection) -> Any:
+def quic(connection: DatagramConnection) -> Any:
     """aioquic's own."""
     return connection.engine._connection  # type: ignore[attr-defined]
 
 
-def change_ids(line: Line) -> dict[Connection, int]:
+def change_ids(line: Line) -> dict[DatagramConnection, int]:
     """From now on both ends take another of the other's ids for each batch, and retire the last; how often they did."""
     changes = dict.fromkeys((line.client, line.server), 0)
 
-    def change(connection: Connection) -> None:
+    def change(connection: DatagramConnection) -> None:
         engine = quic(connection)
         if engine._handshake_confirmed:
             changes[connection] += bool(engine._peer_cid_available)

@@ -77,7 +77,7 @@ async def pair(
     with tempfile.NamedTemporaryFile(suffix=".pem") as roots:
         roots.write(trusts)
         roots.flush()
-        edge = EdgeAddress(host="127.0.0.1", port=server.address[1], region=0)
+        edge = EdgeAddress(host="127.0.0.1", port=server.address[1], region="")
         client.connection = open_connection(edge, roots.name, transport or Transport("picoquic"), client.owner())
         try:
             client.connection.connect(address_of(edge))

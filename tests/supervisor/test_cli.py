@@ -69,7 +69,7 @@ def test_every_flag_has_its_variable() -> None:
         "curve_key": "",
         "curve_clients": "",
         "congestion_control": "cubic",
-        "quic_engine": "qh3",
+        "quic_engine": "aioquic",
         "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
@@ -109,7 +109,7 @@ def test_every_flag_has_its_variable() -> None:
         metrics_endpoint="tcp://127.0.0.1:55",
         metrics_http=HostPort("::1", 9090),
         events_format="json",
-        transport=Transport("qh3", "cubic", post_quantum=True),
+        transport=Transport("aioquic", "cubic", post_quantum=True),
         json=True,
         qr=True,
         log_requests=True,
@@ -207,7 +207,6 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--hello-world", "--refuse-underscore-twins"], "needs --port"),
         (["--port", "1", "--max-streams", "0"], "at least 1"),
         (["--por", "1"], "unrecognized"),
-        (["--port", "1", "--quic-engine", "qh3", "--congestion-control", "bbr"], "qh3, which knows cubic only"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str) -> None:
@@ -217,9 +216,16 @@ def test_mistakes(arguments: list[str], message: str) -> None:
 
 
 def test_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "qh3", None)
+    monkeypatch.setitem(sys.modules, "aiopquic", None)
     with pytest.raises(UsageError, match=r"pip install 'tunnel-supervisor\[fast\]'"):
-        settings("--port", "1", "--quic-engine", "qh3")
+        settings("--port", "1", "--quic-engine", "picoquic")
+    assert settings("--port", "1").transport.engine == "aioquic"
+
+
+def test_engine_is_the_fast_one_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert settings("--port", "1").transport.engine == "picoquic"
+    assert settings("--port", "1", "--quic-engine", "aioquic").transport.engine == "aioquic"
 
 
 @pytest.mark.parametrize(
