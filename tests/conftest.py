@@ -51,7 +51,7 @@ def signals() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quic_engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The engine of every tunnel that a test starts, and what comes with it: uvloop is of the same extra as picoquic."""
+    """The engine of every tunnel that a test starts, and what comes with it: uvloop is of the same extra."""
     engine = str(request.config.getoption("--quic-engine"))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TUNNEL_SUPERVISOR_QUIC_ENGINE", engine)

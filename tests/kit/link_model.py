@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from actors.bus.messages import CongestionControl
-from actors.quic_worker.connection import Connection, Owner, Stream
+from actors.quic_worker.connection import Owner, Stream
 from actors.quic_worker.datagrams import DatagramConnection
 from actors.quic_worker.engine import Address, Closed, Datagram
 from tests.kit.engines import make_client_engine, make_edge_engine
@@ -121,7 +121,7 @@ class Line:
         self.closed: list[Closed] = []
         self.faults: list[BaseException] = []
         self.accepted: list[Far] = []
-        self.before_sending: Callable[[Connection], None] = lambda connection: None
+        self.before_sending: Callable[[DatagramConnection], None] = lambda connection: None
         """Called before either end asks its engine for what is to be sent."""
         self._dice = random.Random(seed)
         self._free_at = {CLIENT: 0.0, SERVER: 0.0}

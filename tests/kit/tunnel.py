@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
-from actors.bus.messages import QuicEngine
 from tests.kit.processes import PATIENCE, Process, local_edge, python, supervisor
 from tests.kit.udp_proxy import UdpProxy, address_of, joined
 
@@ -76,15 +75,13 @@ async def tunnel(
     url: str | None = None,
     env: Mapping[str, str] | None = None,
     link: UdpProxy | None = None,
-    edge_engine: QuicEngine = "aioquic",
 ) -> AsyncIterator[Tunnel]:
     """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered.
 
     `link` is what lies between the workers and the edge.
     """
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
-    engine = () if edge_engine == "aioquic" else ("--quic-engine", edge_engine)
-    async with local_edge(*engine) as edge, _between(link, edge["edge"]) as dialled:
+    async with local_edge() as edge, _between(link, edge["edge"]) as dialled:
         reach = ["--service-url", edge["api"], "--edge", dialled, "--edge-ca", edge["ca"]]
         async with supervisor(
             *what, *reach, "--connections", connections, "--json", *arguments, state=state, env=env

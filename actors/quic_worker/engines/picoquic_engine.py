@@ -118,7 +118,8 @@ class PicoquicEngine:
             OSError: there is no socket to be had.
         """
         self._quic.connect((address[0], address[1]))
-        return self._quic.eventfd
+        descriptor: int = self._quic.eventfd
+        return descriptor
 
     def stop(self, stream_id: int, error_code: int) -> None:
         self._quic.stop_stream(stream_id, error_code)
@@ -207,7 +208,8 @@ class PicoquicEngine:
     # --- out ---
 
     def open_stream(self) -> int:
-        return self._quic.get_next_available_stream_id()
+        stream_id: int = self._quic.get_next_available_stream_id()
+        return stream_id
 
     def send(self, stream_id: int, data: bytes, fin: bool) -> None:
         if (rest := self._unsent.get(stream_id)) is not None:
@@ -246,7 +248,8 @@ class PicoquicEngine:
         return bool(self._unsent)
 
     def unsent(self, stream_id: int) -> int:
-        return self._quic.tx_data_ring_used(stream_id) + len(self._unsent.get(stream_id, b""))
+        in_the_ring: int = self._quic.tx_data_ring_used(stream_id)
+        return in_the_ring + len(self._unsent.get(stream_id, b""))
 
     def _give_up(self, stream_id: int) -> None:
         self._unsent.pop(stream_id, None)
