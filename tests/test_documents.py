@@ -161,3 +161,9 @@ def test_every_program_is_in_the_readme() -> None:
     internal = {"setup-venv", "setup_venv.py"}
     for path in (ROOT / "bin").iterdir():
         assert path.name in internal or f"bin/{path.name}" in readme, path.name
+
+
+def test_every_application_tried_is_in_its_table() -> None:
+    table = (ROOT / "docs" / "applications.md").read_text()
+    for path in (ROOT / "tests" / "applications").glob("test_*.py"):
+        assert f"](../tests/applications/{path.name})" in table, path.name

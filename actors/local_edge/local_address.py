@@ -2,7 +2,8 @@
 
 Many resolvers do not know `*.localhost` (RFC 6761 section 6.3): some of glibc's, and so Python's and pip's, and Go's.
 The origin is to see what it would see of a visitor of the public name. So the visitor's own mentions of the local
-address (Host, Origin, Referer) are told to it as that name, and a redirect to that name leads back here. Pure.
+address (Host, Origin, Referer, Destination) are told to it as that name, and a redirect to that name leads back here.
+Pure.
 """
 
 import ipaddress
@@ -40,7 +41,7 @@ class Alias(NamedTuple):
             match name.lower():
                 case b"host":
                     translated.append((name, host))
-                case b"origin" | b"referer":
+                case b"origin" | b"referer" | b"destination":  # the last of WebDAV's COPY and MOVE
                     translated.append((name, _moved(value, self.local, self.public)))
                 case _:
                     translated.append((name, value))

@@ -24,6 +24,7 @@ def test_not_local(host: bytes) -> None:
         (b"host", b"127.0.0.1:80", b"a-b.localhost:80"),
         (b"Origin", LOCAL, PUBLIC),
         (b"Referer", LOCAL + b"/page?q#f", PUBLIC + b"/page?q#f"),
+        (b"Destination", LOCAL + b"/to", PUBLIC + b"/to"),
         (b"Origin", b"http://foreign.example", b"http://foreign.example"),
         (b"Origin", b"http://127.0.0.1:8080", b"http://127.0.0.1:8080"),
         (b"Origin", b"null", b"null"),
