@@ -19,12 +19,12 @@ from benchmarks.clients import Client
 from benchmarks.tables import Row
 
 CLIENTS: Final = {
-    "loopback": (clients.AIOQUIC, clients.AIOQUIC_UVLOOP, clients.QH3, clients.STOCK),
+    "loopback": (clients.AIOQUIC, clients.AIOQUIC_UVLOOP, clients.PICOQUIC, clients.STOCK),
     "links": (clients.AIOQUIC, clients.CUBIC),
     "mixed": (clients.AIOQUIC, clients.CUBIC),
-    "start": (clients.AIOQUIC, clients.SPARE, clients.QH3, clients.SPARE_QH3),
-    "scaling": (clients.AIOQUIC, clients.QH3),
-    "sockets": (clients.AIOQUIC, clients.QH3),
+    "start": (clients.AIOQUIC, clients.SPARE, clients.PICOQUIC, clients.SPARE_PICOQUIC),
+    "scaling": (clients.AIOQUIC, clients.PICOQUIC),
+    "sockets": (clients.AIOQUIC, clients.PICOQUIC),
 }
 """Which of ours take part in which table; others take part in the first four."""
 
@@ -35,7 +35,7 @@ def _client(text: str) -> Client:
     name, equals, template = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=COMMAND")
-    return Client(name, template, "aioquic")
+    return Client(name, template)
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,8 +87,8 @@ async def _main(arguments: argparse.Namespace) -> None:
         for table in arguments.tables:
             others = [] if table in ("scaling", "sockets") else arguments.others
             who = [*(client.run_by(arguments.python) for client in CLIENTS[table]), *others]
-            if arguments.edge == "foreign":
-                who = [client._replace(edge_engine=clients.FOREIGN) for client in who]
+            if arguments.edge == "local":
+                who = [client._replace(foreign_edge=False) for client in who]
             for number in range(arguments.rounds):
                 print(f"{table}, round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
                 async for row in _rows(table, number, port, who):

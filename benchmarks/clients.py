@@ -33,34 +33,27 @@ PLAIN: Final = f"env PYTHONPATH={ROOT}/tests/data/without_fast:{ROOT} {FAST}"
 """As it is where the extra [fast] was not installed: without uvloop."""
 
 
-FOREIGN: Final = "foreign"
-"""As the engine of an edge: the one that others wrote."""
-
-
 class Client(NamedTuple):
     """A client, and the command line that starts it."""
 
     name: str
     template: str
     """With {python}, {origin}, {port}, {api}, {edge}, {ca}, {folder} (empty, its own) and {connections}."""
-    edge_engine: str = "qh3"
-    """What its edge speaks QUIC with: the cheaper engine, so that the edge is not the brake. As a server it does not
-    come to terms with clients whose hello fits into one datagram, or whose connection id is empty."""
+    foreign_edge: bool = True
+    """Whether it registers at the edge that others wrote; else at our own."""
 
     def run_by(self, python: str) -> "Client":
         """The same, with another Python."""
         return self._replace(template=self.template.replace("{python}", shlex.quote(python)))
 
 
-AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare")
-AIOQUIC_UVLOOP: Final = Client("aioquic, uvloop", f"{FAST} --no-spare")
-QH3: Final = Client("qh3", f"{FAST} --no-spare --quic-engine qh3")
-CUBIC: Final = Client("aioquic, CUBIC", f"{PLAIN} --no-spare --congestion-control cubic")
-STOCK: Final = Client(
-    "aioquic's own client", "{python} -P -m benchmarks.stock_client {port} {api} {edge} {ca}", edge_engine="aioquic"
-)
-SPARE: Final = Client("aioquic, with a spare", PLAIN)
-SPARE_QH3: Final = Client("qh3, with a spare", f"{FAST} --quic-engine qh3")
+AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare --quic-engine aioquic")
+AIOQUIC_UVLOOP: Final = Client("aioquic, uvloop", f"{FAST} --no-spare --quic-engine aioquic")
+PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --quic-engine picoquic")
+CUBIC: Final = Client("aioquic, CUBIC", f"{PLAIN} --no-spare --quic-engine aioquic --congestion-control cubic")
+STOCK: Final = Client("aioquic's own client", "{python} -P -m benchmarks.stock_client {port} {api} {edge} {ca}")
+SPARE: Final = Client("aioquic, with a spare", f"{PLAIN} --quic-engine aioquic")
+SPARE_PICOQUIC: Final = Client("picoquic, with a spare", f"{FAST} --quic-engine picoquic")
 
 
 class Child:
@@ -151,11 +144,11 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-client-"))
         edge: Child | ForeignEdge
-        if client.edge_engine == FOREIGN:
+        if client.foreign_edge:
             edge = await stack.enter_async_context(foreign.edge(api_delay))
             endpoints = edge.endpoints
         else:
-            edge = await stack.enter_async_context(child("benchmarks.edge", client.edge_engine, api_delay))
+            edge = await stack.enter_async_context(child("benchmarks.edge", api_delay))
             endpoints = json.loads(await edge.line())
         address = endpoints["edge"]
         if link is not None:

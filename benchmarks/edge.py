@@ -12,11 +12,10 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
-from actors.bus.messages import QuicEngine
 from actors.local_edge.api import make_api
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.edge import PROBE_NAME, SERVER_NAME, EdgeRegistry, EdgeSession
@@ -81,7 +80,7 @@ async def _delay(request: web.Request, handler: Callable[[web.Request], Awaitabl
 _API_DELAY = web.AppKey("api_delay", float)
 
 
-async def main(engine: QuicEngine, api_delay: float) -> None:
+async def main(api_delay: float) -> None:
     logger = log.configure(level="error", as_json=True, actor="edge")
     registry: EdgeRegistry = Registry()
     certificates = make_certificates((SERVER_NAME, PROBE_NAME))
@@ -91,7 +90,7 @@ async def main(engine: QuicEngine, api_delay: float) -> None:
         authority.write_bytes(certificates.authority_pem)
         server = QuicServer(
             ("127.0.0.1", 0),
-            edge_engines(engine, certificates, (SERVER_NAME, PROBE_NAME)),
+            edge_engines(certificates, (SERVER_NAME, PROBE_NAME)),
             make_session=lambda connection: EdgeSession(connection, registry, logger),
         )
         api = make_api(registry, "localhost:1")
@@ -124,4 +123,4 @@ async def main(engine: QuicEngine, api_delay: float) -> None:
 
 
 if __name__ == "__main__":
-    event_loop.run(main(cast(QuicEngine, sys.argv[1]), float(sys.argv[2])))
+    event_loop.run(main(float(sys.argv[1])))

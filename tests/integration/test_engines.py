@@ -45,9 +45,12 @@ async def test_requests_pass_and_the_keys_are_post_quantum(engine: QuicEngine, s
             assert f'key_exchange="{HYBRID}"' in told[0]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_edge_without_post_quantum_keys(engine: QuicEngine, state: Path, tmp_path: Path) -> None:
-    """It is served all the same; and refused, if the user insists."""
+async def test_edge_without_post_quantum_keys(state: Path, tmp_path: Path) -> None:
+    """It is served all the same; and refused, if the user insists.
+
+    With aioquic: its first flight has a share of X25519 too. picoquic's has one share only, like the Go client's,
+    and asks for another round trip (HelloRetryRequest), which the edge of this test does not know.
+    """
     certificates = make_certificates((trust.EDGE_SERVER_NAME,))
     authority = tmp_path / "ca.pem"
     authority.write_bytes(certificates.authority_pem)
@@ -65,7 +68,7 @@ async def test_edge_without_post_quantum_keys(engine: QuicEngine, state: Path, t
         port = plain_edge._transport.get_extra_info("sockname")[1]
         async with local_edge() as edge:
             reach = ("--service-url", edge["api"], "--edge", f"127.0.0.1:{port}", "--edge-ca", authority)
-            asked = ("--hello-world", *reach, "--connections", 1, "--quic-engine", engine)
+            asked = ("--hello-world", *reach, "--connections", 1, "--quic-engine", "aioquic")
             async with supervisor(*asked, "--post-quantum", state=state) as process:
                 ended = await process.logged("connection ended")
                 assert "--post-quantum takes no key exchange but X25519MLKEM768" in ended["message"]

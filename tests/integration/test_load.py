@@ -19,7 +19,8 @@ from tests.kit.tunnel import Tunnel, tunnel
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LOAD_SECONDS = 60.0
-HUGE = 1000 * 1000 * 1000
+HUGE = 400 * 1000 * 1000
+"""Bytes: more than ten times all that windows, rings and buffers of a connection may hold together."""
 MEMORY_ALLOWED = 32 * 2**20 + CONNECTION_WINDOW
 
 
