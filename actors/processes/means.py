@@ -16,6 +16,8 @@ from typing import Final
 
 from zmq import ZMQError
 
+from actors.errors import TunnelError
+
 _ADVICE: Final = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the whole machine has no more open files to give: end what has too many",
@@ -78,7 +80,8 @@ def say_refusals(name: str) -> None:
     """Let a refusal that ends this process be one line on stderr, and not a traceback."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if (line := refusal(error)) is None:
+        line = str(error) if isinstance(error, TunnelError) else refusal(error)
+        if line is None:
             sys.__excepthook__(kind, error, trace)
             return
         quiet_end()
