@@ -72,6 +72,7 @@ def test_neither_it_nor_a_cubic_flow_starves(queue: int) -> None:
     assert all(flow.throughput(2.0, 60.0) >= 0.25 * RATE for flow in flows)
 
 
+@pytest.mark.timeout(400)  # a minute of a line in virtual time, packet by packet, of two flows
 @pytest.mark.parametrize("queue", [1, 2])
 @pytest.mark.parametrize(("megabits", "rtt", "late"), [(10, 0.1, 3.0), (20, 0.04, 8.0), (50, 0.02, 3.0)])
 def test_two_of_it_share(megabits: float, rtt: float, late: float, queue: int) -> None:
