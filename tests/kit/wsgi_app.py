@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-VOLATILE = ("HTTP_CF_", "HTTP_CDN_", "HTTP_X_FORWARDED_", "HTTP_CONNECTION")
+VOLATILE = ("HTTP_CF_", "HTTP_CDN_", "HTTP_X_FORWARDED_", "HTTP_CONNECTION", "HTTP_UPGRADE")
+"""What an edge adds, and what is of one hop."""
 
 
 def app(environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]) -> Iterable[bytes]:
