@@ -21,6 +21,17 @@ POLL_INTERVAL: Final = 0.02
 """Seconds between looks at whether it has ended. Its end is looked at only once it has closed its output."""
 
 
+class _Output(asyncio.StreamReaderProtocol):
+    """Holds its reader, as asyncio's own does not: what waits for it must not be gone before the event loop is.
+
+    At the end of a program whose tunnel is in a thread, Python drops one thing after the other.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self.reader = reader
+
+
 class SupervisorProcess:
     """A supervisor that runs, with its output as streams once `connect` has returned."""
 
@@ -49,9 +60,7 @@ class SupervisorProcess:
 
     async def _reader(self, pipe: IO[bytes]) -> asyncio.StreamReader:
         reader = asyncio.StreamReader(limit=MAX_LINE)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: _Output(reader), pipe)
         self._transports.append(transport)
         return reader
 
