@@ -126,7 +126,9 @@ async def test_tunnel_outlives_an_upgrade_of_its_package(
         (metrics,) = made.process.actors("metrics")
         metrics.kill()
         await made.process.event("actor_restarted", actor="metrics")
-        assert (await snapshot(state))["totals"]["streams"]
+        async with asyncio.timeout(PATIENCE):  # a worker reports four times a second
+            while not (await snapshot(state))["totals"]["streams"]:
+                continue
         line = await made.process.logged("this tunnel goes on with version")
         assert said in line["event"]
         ends = [event["reason"] for event in made.process.events() if event["type"] == "connection_ended"]
