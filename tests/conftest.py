@@ -42,9 +42,10 @@ def run_folders() -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def signals() -> None:
-    """Under nohup, or in a script's background, children would inherit that SIGHUP or SIGINT is ignored, and tests of a
-    hang-up or of Ctrl-C would wait for nothing."""
+    """Under nohup, or in a script's background, children would inherit that SIGHUP, SIGINT or SIGQUIT is ignored, and
+    tests of a hang-up or of Ctrl-C would wait for nothing."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -148,7 +148,7 @@ async def test_kernel_without_ipv6(command: list[str], state: Path) -> None:
 # read everything: the interpreter can be in somebody's home.)
 READ_ONLY = """
 mount --make-rprivate / && mount -t tmpfs -o mode=1777 tmpfs /dev/shm || exit 99
-for folder in /tmp /var/tmp /run; do mount -t tmpfs -o ro tmpfs $folder; done
+for folder in /tmp /var/tmp /run; do mount --bind $folder $folder && mount -o remount,bind,ro $folder || exit 99; done
 mount -o remount,bind,ro / || exit 99
 reader="--inh-caps=+dac_read_search --ambient-caps=+dac_read_search"
 exec env -u HOME setpriv --reuid 54321 --regid 54321 --clear-groups $reader "$@"
