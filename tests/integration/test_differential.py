@@ -130,7 +130,15 @@ async def compare(port: int, state: Path, *, bodies: bool) -> None:
                 return case, await outcome(direct, case), await outcome(made.visitor, case)
 
         compared = await asyncio.gather(*(one(case) for case in made_cases))
-    assert [entry for entry in compared if entry[1] != entry[2]] == []
+    assert [entry for entry in compared if entry[1] != without_added_length(entry[2], entry[1])] == []
+
+
+def without_added_length(through: Outcome | str, direct: Outcome | str) -> Outcome | str:
+    """An edge that has the whole of an answer that came in chunks may say its length (RFC 9110 section 8.6)."""
+    if isinstance(through, str) or isinstance(direct, str) or any(name == "content-length" for name, _ in direct[1]):
+        return through
+    status, fields, digest = through
+    return status, [field for field in fields if field[0] != "content-length"], digest
 
 
 @contextlib.asynccontextmanager
