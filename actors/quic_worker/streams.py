@@ -47,11 +47,7 @@ class IncomingStream:
         if isinstance(head, ConnectRequest):
             exchange = Exchange(self._stream, head, self._surroundings)
             self._begun(exchange)
-            try:
-                exchange.start(rest)
-            except Exception:
-                exchange.abandon()  # or it would count as running for ever
-                raise
+            exchange.start(rest)  # a fault in it is its own affair
         else:
             handler = RpcStreamHandler(self._stream, self._log)
             self._stream.handler = handler
