@@ -51,7 +51,11 @@ class PicoquicConnection(Connection):
 
     def progressed(self) -> None:
         super().progressed()
-        if (self._watched or self.engine.is_waiting) and self._looking is None and not self.is_closed:
+        if (self._watched or self.engine.is_waiting) and not self.is_closed:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._looking is None:
             self._looking = self._loop.call_later(ROOM_INTERVAL, self.enter, self._look)
 
     def _look(self) -> None:
@@ -60,8 +64,7 @@ class PicoquicConnection(Connection):
 
     def watch(self, stream: Stream) -> None:
         super().watch(stream)
-        if self._looking is None:
-            self._looking = self._loop.call_later(ROOM_INTERVAL, self.enter, self._look)
+        self._look_soon()
 
     async def flushed(self) -> None:
         quiet = 0

@@ -121,9 +121,6 @@ class PicoquicEngine:
         descriptor: int = self._quic.eventfd
         return descriptor
 
-    def stop(self, stream_id: int, error_code: int) -> None:
-        self._quic.stop_stream(stream_id, error_code)
-
     # --- in ---
 
     def deliver(self, listener: StreamListener) -> None:
@@ -258,6 +255,9 @@ class PicoquicEngine:
     def reset(self, stream_id: int, error_code: int) -> None:
         self._give_up(stream_id)
         self._quic.reset_stream(stream_id, error_code)
+
+    def stop(self, stream_id: int, error_code: int) -> None:
+        self._quic.stop_stream(stream_id, error_code)
 
     def is_undelivered(self) -> bool:
         """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause."""
