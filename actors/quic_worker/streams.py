@@ -1,11 +1,11 @@
 """What to do with a stream that the edge opens: read its head, then hand it to a request or to RPC."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from actors.errors import EdgeProtocolError
-from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.exchanges import Exchanges
 from actors.exchange.request import Field
 from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream
@@ -20,14 +20,10 @@ HEAD_TIMEOUT: Final = 5.0
 class IncomingStream:
     """A stream whose head is still being read."""
 
-    def __init__(
-        self, stream: Stream, surroundings: Surroundings, log: Logger, begun: Callable[[Exchange], None]
-    ) -> None:
-        """`begun` is called with the exchange, if that is what the stream turns out to carry."""
+    def __init__(self, stream: Stream, exchanges: Exchanges, log: Logger) -> None:
         self._stream = stream
-        self._surroundings = surroundings
+        self._exchanges = exchanges
         self._log = log
-        self._begun = begun
         self._reader = HeadReader()
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -47,9 +43,8 @@ class IncomingStream:
         rest = self._reader.rest
         self._stream.consumed(len(data) - len(rest))
         if isinstance(head, ConnectRequest):
-            exchange = Exchange(StreamResponder(self._stream), request_of(head), self._surroundings)
+            exchange = self._exchanges.open(StreamResponder(self._stream), request_of(head))
             self._stream.handler = exchange
-            self._begun(exchange)
             exchange.start(rest)  # a fault in it is its own affair
         else:
             handler = RpcStreamHandler(self._stream, self._log)
