@@ -44,6 +44,7 @@ PURE = [
     "wire/connect.py",
     "wire/framing.py",
     "wire/heads.py",
+    "wire/offsets.py",
     "wire/registration.py",
     "wire/rpc.py",
     "wire/schema.py",
