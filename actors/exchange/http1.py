@@ -267,7 +267,10 @@ def is_host(value: bytes) -> bool:
 
 def response_fields(fields: list[Field], *, upgraded: bool) -> list[Field]:
     """The fields of an origin's response that are not of its hop, in their order."""
-    if not any(_IS_OF_HOP[name] for name, _ in fields):
+    for name, _ in fields:
+        if _IS_OF_HOP[name]:
+            break
+    else:
         return fields
     nominated: set[bytes] = set()
     for name, value in fields:
