@@ -5,7 +5,13 @@ two, in `engines/`; nothing outside that folder knows which one it is. aioquic i
 I/O of its own, and is driven by `datagrams.py`.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+IDLE_TIMEOUT: Final = 5.0
+"""Seconds without a word until a QUIC connection counts as lost; the edge's own value."""
+
+PING_INTERVAL: Final = 1.0
+"""Seconds between PINGs over QUIC: four may be lost before the idle timeout."""
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module gives it: IPv4, or IPv6 with flow and scope."""

@@ -43,15 +43,12 @@ from actors.quic_worker.connection import Connection, Owner, Stream
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
-from actors.quic_worker.engine import Closed
+from actors.quic_worker.engine import PING_INTERVAL, Closed
 from actors.quic_worker.streams import IncomingStream
 from actors.wire.registration import Refusal, Registration, local_configuration, read_result
 
 DIAL_TIMEOUT: Final = 5.0
 """Seconds for the QUIC handshake; the Go client's own."""
-
-PING_INTERVAL: Final = 1.0
-"""Seconds between PINGs: four may be lost before the idle timeout of 5 s."""
 
 NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
 """What the kernel says to a datagram for which it knows no way. (EPERM, a firewall's, is not among them.)"""
