@@ -95,6 +95,7 @@ TESTED_WITH = {
     "metrics/process_wide.py": "api/test_manager.py",
     "metrics/prometheus.py": "metrics/test_exposition.py",
     "quic_worker/datagrams.py": "quic_worker/test_connection.py",
+    "quic_worker/quic.py": "quic_worker/test_connection.py",
     "quic_worker/engines/picoquic_engine.py": "quic_worker/test_picoquic.py",
     "quic_worker/engines/aioquic_credit.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_engine.py": "quic_worker/test_connection.py",

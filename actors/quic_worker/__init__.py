@@ -5,6 +5,7 @@
     dial.py        begins a connection: socket, trust, engine
     udp.py         the UDP socket: batches of datagrams in and out
     connection.py  the streams of one connection and their back-pressure, whatever carries them
+    quic.py        what all QUIC connections have in common
     datagrams.py   a connection whose datagrams we drive ourselves (aioquic)
     picoquic.py    a connection whose engine has a thread of its own
     engine.py      what an engine must offer (pure)

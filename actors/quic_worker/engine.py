@@ -72,8 +72,8 @@ class StreamEngine(Protocol):
     def discard(self, stream_id: int) -> None:
         """Nothing more of this stream will be consumed: what it holds of the connection's credit is given back."""
 
-    def is_undelivered(self) -> bool:
-        """Whether a stream, besides the first, still has something to send or to be acknowledged."""
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether a stream other than `besides` still has something to send or to be acknowledged."""
 
     def ping(self) -> None:
         """Send a PING."""

@@ -244,7 +244,7 @@ class Worker:
                 if self._exchanges:
                     self._idle.clear()
                     await until_over(self._idle.wait(), self._over)
-                await connection.flushed()
+                await connection.flushed(besides=control.stream)
 
     async def _unregister(self, control: ControlStream) -> bool:
         """Ask the edge for no more requests; return whether it answered."""

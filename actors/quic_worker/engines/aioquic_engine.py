@@ -204,8 +204,8 @@ class AioquicEngine:
         if held := self._held.pop(stream_id, 0):
             self._connection.grant(stream_id, held)
 
-    def is_undelivered(self) -> bool:
-        return self._connection.has_unfinished_streams()
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        return self._connection.has_unfinished_streams(besides)
 
     def ping(self) -> None:
         self._connection.probe()

@@ -253,8 +253,9 @@ class PicoquicEngine:
     def stop(self, stream_id: int, error_code: int) -> None:
         self._quic.stop_stream(stream_id, error_code)
 
-    def is_undelivered(self) -> bool:
-        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause."""
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause. It does not
+        tell of which stream; what is said on the control stream is answered, and so has arrived."""
         quality = self._quic.path_quality()  # asks for a fresh one
         return bool(self._unsent) or quality.get("bytes_in_transit", 0) > 0
 
