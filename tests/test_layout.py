@@ -105,6 +105,7 @@ TESTED_WITH = {
     "quic_worker/bbr/model.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/parameters.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/rate_sample.py": "quic_worker/test_bbr.py",
+    "quic_worker/edge_connection.py": "quic_worker/test_quic_edge.py",
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
