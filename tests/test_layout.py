@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 ACTORS = ROOT / "actors"
 
 PURE = [
+    "bus/addresses.py",
     "bus/events.py",
     "errors.py",
     "bus/messages.py",
@@ -71,10 +72,14 @@ TESTED_BY_RUNNING = {
     "quic_worker/spare.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",
+    "supervisor/bus_sockets.py",
     "supervisor/children.py",
+    "supervisor/compose.py",
+    "supervisor/ending.py",
     "supervisor/lookout.py",
     "supervisor/output.py",
     "supervisor/runner.py",
+    "supervisor/statistics.py",
     "tools/events.py",
     "tools/metrics.py",
     "tools/running.py",
@@ -159,6 +164,7 @@ READS_THE_CLOCK = {
     "bus/run_folder.py",  # the age of a folder
     "supervisor/publisher.py",  # stamps of events
     "supervisor/runner.py",  # started_at
+    "supervisor/compose.py",  # the same, in tunnel.json
     "supervisor/cli.py",  # the stamp of an event
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.bus.addresses import HostPort, Port, joined
 from actors.bus.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
 
 SCHEMA_VERSION: Final = 1
@@ -78,14 +79,14 @@ class EdgeAddress(Message, frozen=True):
     region: str = ""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
 
 class Origin(Message, frozen=True):
     """Where requests are forwarded to, and how."""
 
     host: str = ""
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    port: Port = 0
     scheme: Literal["http", "https", "unix"] = "http"
     path: str = ""
     """Of the socket, with `unix`."""
@@ -117,7 +118,7 @@ class Origin(Message, frozen=True):
     @property
     def authority(self) -> str:
         """Host and port, as they stand in a URL."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -128,16 +129,6 @@ class Origin(Message, frozen=True):
     def url(self) -> str:
         """As a URL."""
         return f"http://{self.authority}" if self.scheme == "http" else str(self)
-
-
-class HostPort(Message, frozen=True):
-    """A TCP address to bind."""
-
-    host: str
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 Protocol = Literal["quic", "http2"]
@@ -167,7 +158,7 @@ class Proxy(Message, frozen=True):
     """The value of Proxy-Authorization; empty: none."""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     def __repr__(self) -> str:
         return f"Proxy({self}, tls={self.tls}{', authorization=…' if self.authorization else ''})"

@@ -14,12 +14,12 @@ import msgspec
 import zmq
 
 from actors.bus import sockets
+from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
-    HostPort,
     Know,
     MetricsOrders,
     Ready,

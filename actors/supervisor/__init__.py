@@ -5,7 +5,11 @@ flags.py         the flags, and what makes sense for each
 habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
-runner.py        the process: children, sockets, signals (the only I/O on the bus)
+compose.py       what a supervisor is made of, put together
+bus_sockets.py   its own sockets and endpoints
+runner.py        the process at work: children, what they say, what is done about it
+statistics.py    how the tunnel is doing, in numbers
+ending.py        who may ask for the end
 policy.py        its judgement: events in, commands out (pure)
 vocabulary.py    those events and commands (pure)
 failures.py      what the end of a worker means (pure)

@@ -1,12 +1,13 @@
 """What the supervisor sees of the world outside: the ways to the edge, and the public name. It tells the policy."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from actors.bus.messages import EdgeAddress
 from actors.processes.log import Logger
+from actors.processes.tasks import Tasks, kept
 from actors.supervisor import network, visibility
 from actors.supervisor.package import Package
 from actors.supervisor.policy import Policy
@@ -20,10 +21,23 @@ PACKAGE_INTERVAL: Final = 5.0
 class Lookout:
     """Looks, and hands what it sees to `handle`. The policy is only read."""
 
-    def __init__(self, policy: Policy, handle: Callable[[PolicyEvent], None], log: Logger) -> None:
+    def __init__(self, policy: Policy, handle: Callable[[PolicyEvent], None], tasks: Tasks, log: Logger) -> None:
         self._policy = policy
         self._handle = handle
+        self._tasks = tasks
         self._log = log
+        self._failed: set[str] = set()
+        """Looks in which there was a fault: said once."""
+
+    def keep(self, name: str, look: Callable[[], Awaitable[None]]) -> None:
+        """Look at something beside the tunnel, which does not depend on it: after a fault it begins again."""
+
+        def failed(error: Exception) -> None:
+            if name not in self._failed:
+                self._failed.add(name)
+                self._log.error("internal fault in a look-out; the tunnel goes on", what=name, exc_info=error)
+
+        self._tasks.replace(kept(look, failed), name=name)
 
     async def watch_network(self, addresses: Sequence[EdgeAddress], *, resolver_knows: str | None) -> None:
         """Tell of the ways to the edge when they change.

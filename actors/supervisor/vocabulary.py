@@ -6,7 +6,7 @@ Counterparts: `policy.py` judges them, `runner.py` makes the events of what happ
 import msgspec
 
 from actors.bus import events
-from actors.bus.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress, Heartbeat, Ready, Registered, Stopped, Up
 from actors.errors import TunnelError
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.readiness import Visibility
@@ -146,6 +146,22 @@ PolicyEvent = (
     | StopAsked
     | Over
 )
+
+
+def said(worker: tuple[int, int], message: Up) -> PolicyEvent | None:
+    """What the message of a worker (its slot and generation) is to the policy; None: nothing."""
+    match message:
+        case Ready():
+            return WorkerReady(*worker)
+        case Registered():
+            return WorkerRegistered(*worker, message.location, message.connection_id, message.key_exchange)
+        case Heartbeat():
+            return WorkerBeat(*worker)
+        case Stopped():
+            end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
+            return WorkerStopped(*worker, end, message.message, message.retry_after)
+    return None
+
 
 # --- commands ------------------------------------------------------------------------------------------------------
 
