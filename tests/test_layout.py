@@ -47,6 +47,7 @@ PURE = [
     "supervisor/edges.py",
     "supervisor/failures.py",
     "supervisor/habits.py",
+    "supervisor/history.py",
     "supervisor/outside.py",
     "supervisor/policy.py",
     "supervisor/readiness.py",

@@ -11,6 +11,7 @@ runner.py        the process at work: children, what they say, what is done abou
 statistics.py    how the tunnel is doing, in numbers
 ending.py        who may ask for the end
 policy.py        its judgement: events in, commands out (pure)
+history.py       what it was told lately, for a fault to be played again (pure)
 vocabulary.py    those events and commands (pure)
 failures.py      what the end of a worker means (pure)
 outside.py       what is known of the network and of the public URL (pure)

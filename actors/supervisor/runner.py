@@ -21,7 +21,7 @@ from actors.bus.messages import (
     Up,
 )
 from actors.bus.tally import Totals
-from actors.errors import ExitCode, LocalSetupError, TunnelError
+from actors.errors import ExitCode, LocalSetupError, PermanentFailure, TunnelError
 from actors.processes import log, means
 from actors.processes.forked import Forked
 from actors.processes.log import Logger
@@ -35,6 +35,7 @@ from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.discovery import EDGE_SERVICE
 from actors.supervisor.ending import EndRequests
+from actors.supervisor.history import History
 from actors.supervisor.lookout import Lookout
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
@@ -55,10 +56,6 @@ class _Ended(Exception):
     def __init__(self, error: TunnelError | None) -> None:
         super().__init__()
         self.error = error
-
-
-class _Internal(TunnelError):
-    """A fault of this program's own."""
 
 
 class Supervisor:
@@ -101,16 +98,14 @@ class Supervisor:
             ),
             Dice(random.getrandbits(32)),
         )
+        self._history = History(self._policy)
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._ask_for_counts)
         self._lookout = Lookout(self._policy, self._handle, self._tasks, logger)
         self._origin_watch: OriginWatch | None = None
         self._helpers: dict[str, Name] = {}
         """The present generation of each actor that is no worker."""
         self._requests = EndRequests(
-            settings,
-            stop=self._stop,
-            end_at_once=self._end_at_once,
-            recount=self._statistics.recount,
+            settings, stop=self._stop, end_at_once=self._end_at_once, recount=self._statistics.recount
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._final_totals = Totals()
@@ -231,8 +226,11 @@ class Supervisor:
 
     def _handle(self, event: vocabulary.PolicyEvent) -> None:
         reconnects = self._policy.reconnects
-        for command in self._policy.handle(event, asyncio.get_running_loop().time()):
-            self._execute(command)
+        try:
+            for command in self._history.handle(event, asyncio.get_running_loop().time()):
+                self._execute(command)
+        except Exception as fault:  # whoever called, a signal perhaps: a tunnel that nobody judges must end
+            self._fault(fault)
         if self._policy.reconnects != reconnects:
             self._counts.reconnected(self._policy.reconnects)
 
@@ -265,9 +263,10 @@ class Supervisor:
         self._announce(fact)
 
     def _finish(self, error: TunnelError | None) -> None:
-        if not self._over.done():
-            self._over.set_exception(_Ended(error))
-            self._over.exception()  # seen here, in case nobody waits for it
+        if self._over.done():
+            return
+        self._over.set_exception(_Ended(error))
+        self._over.exception()  # seen here, in case nobody waits for it
         self._handle(vocabulary.Over())
 
     def _registered(self, fact: events.Registered) -> None:
@@ -379,6 +378,8 @@ class Supervisor:
         return code
 
     def _failed(self, error: TunnelError) -> None:
+        if isinstance(error, PermanentFailure):
+            self._log.debug("what the policy was told before it", history=self._history.text())
         self._log.error(str(error), reason=error.reason)
         if self._counts.lifecycle.starts:
             attempts = getattr(error, "attempts", 0)
@@ -396,4 +397,5 @@ class Supervisor:
         if (line := means.refusal(fault)) is not None:
             return LocalSetupError(line)
         self._log.error("internal fault", exc_info=fault)
-        return _Internal("an internal fault ended the tunnel; the log has the traceback")
+        self._log.error("what the policy was told before it", history=self._history.text())
+        return TunnelError("an internal fault ended the tunnel; the log has the traceback")
