@@ -196,6 +196,8 @@ class LifecycleCounts(Message, frozen=True):
     serves: bool = False
     """Whether a visitor gets an answer now, if only that the origin is down."""
     origin_reachable: bool = True
+    quic_engine: Label = ""
+    """What connections that are made from now on use."""
     started_at: Seconds = 0.0
     """When the supervisor started: Unix time."""
 

@@ -21,6 +21,7 @@ restart.py       restart rules, and the judgement of the other actors (pure)
 renewal.py       when another tunnel is asked for (pure)
 readiness.py     the states of the tunnel (pure)
 edges.py         which address of the edge a slot dials next (pure)
+engines.py       which QUIC engine workers run (pure)
 counts.py        what was counted, for a metrics actor that begins anew (pure)
 recount.py       what has passed by now: all workers are asked
 orders.py        what each child is told at its start

@@ -180,6 +180,10 @@ class Announcer:
                 log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
             case events.ActorRestarted():
                 log.error("an actor ended and is started again", actor_name=fact.actor, status=fact.exit_status)
+            case events.EngineChanged():
+                log.error(
+                    "the QUIC engine is changed for good", to=fact.engine, previous=fact.previous, cause=fact.cause
+                )
             case events.StateChanged() if self._is_news(fact):
                 log.info("state", state=fact.state, serves=fact.serves, connections=f"{fact.connections}/{fact.slots}")
             case events.UrlChanged():

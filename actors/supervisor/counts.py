@@ -12,6 +12,7 @@ from actors.bus.events import (
     Connecting,
     ConnectionEnded,
     ConnectionRefused,
+    EngineChanged,
     Event,
     OriginReachable,
     OriginUnreachable,
@@ -61,9 +62,9 @@ class TunnelCounts:
 class Counts:
     """The counts of one supervisor."""
 
-    def __init__(self, started_at: float = 0.0) -> None:
-        """`started_at`: Unix time of the supervisor's start."""
-        self.lifecycle = LifecycleCounts(started_at=started_at)
+    def __init__(self, started_at: float = 0.0, quic_engine: str = "") -> None:
+        """`started_at`: Unix time of the supervisor's start. `quic_engine`: what workers run at first."""
+        self.lifecycle = LifecycleCounts(started_at=started_at, quic_engine=quic_engine)
         self._tunnels: list[TunnelCounts] = []
         self._sequence = 0
         self._reported = 0
@@ -115,6 +116,8 @@ class Counts:
                 self._change(slots=slots, serves=serves)
             case OriginUnreachable() | OriginReachable():
                 self._change(origin_reachable=isinstance(fact, OriginReachable))
+            case EngineChanged(engine=engine):
+                self._change(quic_engine=engine)
             case ActorRestarted(actor=actor):
                 self._change(actor_restarts=add(before.actor_restarts, {actor: 1}))
 

@@ -1,8 +1,8 @@
 """What the policy was told lately: a fault in it can be played again. Pure.
 
-The policy's state and its events are plain data. After a fault the log gets a `Recording` of it (at level debug also
-when a tunnel is given up): the state as it was some events ago, and each event since, with its time. Read back, it leads
-to the same end; `tests/supervisor/test_history.py` shows how. There are no secrets in it: the policy knows none.
+The policy's state and its events are plain data. After a fault the log gets a `Recording` of them: the state as it was
+some events ago, and each event since, with its time. (At level debug, also when a tunnel is given up.) Read back, it
+leads to the same end; `tests/supervisor/test_history.py` shows how. There are no secrets in it: the policy knows none.
 """
 
 from collections.abc import Iterator, Sequence

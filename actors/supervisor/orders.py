@@ -4,6 +4,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     ChildOrders,
@@ -13,6 +15,7 @@ from actors.bus.messages import (
     LocalEdgeOrders,
     MetricsOrders,
     Origin,
+    QuicEngine,
     SpareOrders,
     Transport,
     WorkerOrders,
@@ -59,6 +62,10 @@ class OrderBook:
             self.origin = Origin(host=address.host, port=address.port)
         if (edge := endpoints.get("local_edge")) is not None:
             self.edge_ca = edge["ca"]
+
+    def use_engine(self, engine: QuicEngine) -> None:
+        """Whoever is started from now on runs this QUIC engine."""
+        self.transport = msgspec.structs.replace(self.transport, engine=engine)
 
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
         """For a worker. There are credentials and an origin by then."""

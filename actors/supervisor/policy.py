@@ -15,12 +15,13 @@ import msgspec
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus import events
-from actors.bus.messages import HEARTBEAT_INTERVAL
+from actors.bus.messages import HEARTBEAT_INTERVAL, QuicEngine
 from actors.errors import RefusedByEdge
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import failures
 from actors.supervisor.dice import Dice
 from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.engines import EngineChoice
 from actors.supervisor.outside import Outside
 from actors.supervisor.readiness import State, Visibility, serves
 from actors.supervisor.renewal import Renewal
@@ -68,6 +69,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_attempts: int = MAX_RECONNECT_ATTEMPTS
     renew: bool = False
     spare: bool = False
+    engine: QuicEngine = "aioquic"
 
 
 class Policy(msgspec.Struct):
@@ -85,6 +87,7 @@ class Policy(msgspec.Struct):
     stop_deadline: float | None = None
     finished: bool = False
     _edges: EdgeAddresses = msgspec.field(default_factory=lambda: EdgeAddresses([]))
+    _engines: EngineChoice = msgspec.field(default_factory=EngineChoice)
     _outside: Outside = msgspec.field(default_factory=Outside)
     _helpers: Helpers = msgspec.field(default_factory=Helpers)
     _has_spare: bool = True
@@ -99,6 +102,7 @@ class Policy(msgspec.Struct):
     def __post_init__(self) -> None:
         if not self.slots:  # else it was read from a log
             self.slots = [Slot(index) for index in range(self.limits.connections)]
+            self._engines.engine = self.limits.engine
 
     # --- what is true now ---
 
@@ -151,7 +155,7 @@ class Policy(msgspec.Struct):
         if self._last_tick is None:
             self._last_tick = now  # from here on a tick is due
             self._helpers.order(SPARE, now)  # it was started together with the metrics actor
-        commands = self._judge_event(event, now)
+        commands = [*self._engines.handle(event, now), *self._judge_event(event, now)]
         self.finished = self.finished or any(isinstance(command, Finish) for command in commands)
         if (now_true := (self.state, self.serves, self.connections)) == self._said:
             return commands

@@ -30,7 +30,7 @@ from actors.processes.tasks import Tasks, until_over
 from actors.supervisor import policy, vocabulary
 from actors.supervisor.announcer import Announcer
 from actors.supervisor.bus_sockets import BusSockets
-from actors.supervisor.children import Children, Name
+from actors.supervisor.children import CRASHES, Children, Name
 from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.discovery import EDGE_SERVICE
@@ -91,13 +91,8 @@ class Supervisor:
             said=self._said,
             exited=self._exited,
         )
-        self._counts = Counts(started_at=time.time())
-        self._policy = Policy(
-            policy.Limits(
-                settings.connections, settings.timeout, settings.max_reconnect_attempts, settings.renew, settings.spare
-            ),
-            Dice(random.getrandbits(32)),
-        )
+        self._counts = Counts(time.time(), settings.transport.engine)
+        self._policy = Policy(settings.limits, Dice(random.getrandbits(32)))
         self._history = History(self._policy)
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._ask_for_counts)
         self._lookout = Lookout(self._policy, self._handle, self._tasks, logger)
@@ -248,6 +243,8 @@ class Supervisor:
             case vocabulary.KillHelper(name):
                 self._log.warning("killing an actor that does not answer", name=name)
                 self._children.kill(self._helpers[name])
+            case vocabulary.UseEngine(engine):
+                self._orders.use_engine(engine)
             case vocabulary.Renew():
                 self._tasks.start(self._renew(), name="renew")
             case vocabulary.Announce(fact):
@@ -296,9 +293,9 @@ class Supervisor:
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
             self._statistics.gone((name.slot, name.generation))
-            self._handle(vocabulary.WorkerExited(name.slot, name.generation, status))
+            self._handle(vocabulary.WorkerExited(name.slot, name.generation, status, status in CRASHES))
         elif not self._over.done():  # else it ended as it was told to
-            self._handle(vocabulary.HelperExited(name.actor, status))
+            self._handle(vocabulary.HelperExited(name.actor, status, status in CRASHES))
 
     def _said(self, name: Name, message: Up) -> None:
         if name.actor == "worker":

@@ -8,6 +8,7 @@ from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNEC
 from actors.bus.addresses import HostPort
 from actors.bus.messages import Origin, Transport
 from actors.supervisor.discovery import IpVersion
+from actors.supervisor.policy import Limits
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
 
@@ -64,6 +65,18 @@ class Settings:
     log_requests: bool = False
     log_level: str = "info"
     log_json: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """What of it the policy keeps to."""
+        return Limits(
+            self.connections,
+            self.timeout,
+            self.max_reconnect_attempts,
+            self.renew,
+            self.spare,
+            self.transport.engine,
+        )
 
     @property
     def helpers(self) -> tuple[str, ...]:

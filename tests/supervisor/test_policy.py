@@ -23,6 +23,7 @@ from actors.errors import (
 from actors.errors import RegistrationFailed as NotRegistered
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import renewal
+from actors.supervisor.engines import WINDOW
 from actors.supervisor.failures import FREE_DUPLICATES, MAX_RETRY_AFTER
 from actors.supervisor.outside import PROBE_FAILURES
 from actors.supervisor.policy import TICK, Policy
@@ -58,6 +59,7 @@ from actors.supervisor.vocabulary import (
     SpawnWorker,
     StopAsked,
     Tick,
+    UseEngine,
     WorkerBeat,
     WorkerExited,
     WorkerReady,
@@ -550,6 +552,60 @@ def test_spare_that_dies_is_replaced_with_backoff_and_harms_nobody() -> None:
     assert SpawnHelper(SPARE) not in play(HelperExited(SPARE, 1))
     play.wait(HELPER_HEALTHY_AFTER + 1)
     assert play.policy.state is State.REGISTERED
+
+
+# --- the engine ---
+
+
+def crash(play: Playbook) -> list[Command]:
+    """The worker of the first slot is ended by a fault in machine code; the next one is registered."""
+    generation = play.policy.slots[0].generation
+    said = [*play(WorkerExited(0, generation, -11, is_crash=True))]
+    play.until_spawn()
+    play.register()
+    return said
+
+
+def test_engine_that_crashes_twice_within_an_hour_is_replaced_for_good() -> None:
+    play = up(engine="picoquic")
+    assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+    play.wait(WINDOW - 60.0)
+    said = crash(play)
+    assert acts(said)[0] == UseEngine("aioquic"), "before the next worker is started"
+    assert (fact := facts(said)[0]) == events.EngineChanged(
+        previous="picoquic",
+        engine="aioquic",
+        cause="2 workers crashed within an hour, the last one by signal 11",
+    ), fact
+    for _ in range(5):
+        assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+
+
+def test_crashes_that_are_far_apart_are_nobody_s_fault() -> None:
+    play = up(engine="picoquic")
+    for _ in range(4):
+        assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+        play.wait(WINDOW)
+
+
+def test_spare_that_crashes_has_the_same_engine() -> None:
+    play = up(engine="picoquic", spare=True)
+    play(HelperReady(SPARE))
+    crash(play)
+    assert UseEngine("aioquic") in play(HelperExited(SPARE, -6, is_crash=True))
+
+
+@pytest.mark.parametrize("engine", ["picoquic", "aioquic"])
+def test_other_ends_say_nothing_of_the_engine_and_aioquic_is_the_last_one(engine: str) -> None:
+    play = up(engine=engine)
+    for _ in range(4):
+        play(WorkerExited(0, play.policy.slots[0].generation, -9))
+        play.until_spawn()
+        play.register()
+    assert play.policy._engines.engine == engine
+    crash(play)
+    crash(play)
+    assert play.policy._engines.engine == "aioquic"
 
 
 # --- the network ---
