@@ -80,7 +80,7 @@ TESTED_BY_RUNNING = {
     "supervisor/children.py",
     "supervisor/compose.py",
     "supervisor/ending.py",
-    "supervisor/lookout.py",
+    "supervisor/watcher.py",
     "supervisor/output.py",
     "supervisor/runner.py",
     "supervisor/statistics.py",

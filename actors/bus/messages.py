@@ -29,7 +29,7 @@ OTHER_VERSION_STATUS: Final = 64
 """The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
+"""The largest message that our sockets take. Our biggest is a `KnownCounts` of 16 tunnels: a test encodes it."""
 
 DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
 """Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
@@ -217,7 +217,7 @@ class SpareOrders(ChildOrders, frozen=True):
 
 
 class MetricsOrders(ChildOrders, frozen=True):
-    """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
+    """The endpoints to serve at. What was counted before comes with `KnownCounts`, once the actor is up."""
 
     metrics_endpoint: str
     guarded_endpoint: str | None
@@ -322,7 +322,7 @@ class Drain(Message, frozen=True, tag="drain"):
     grace: Seconds
 
 
-class Know(Message, frozen=True, tag="know"):
+class KnownCounts(Message, frozen=True, tag="know"):
     """To the metrics actor, when it is up and once more at the end: all that the supervisor knows.
 
     Before the first one the actor answers no query: it would show counters that went backwards.
@@ -340,7 +340,7 @@ class Recount(Message, frozen=True, tag="recount"):
     number: Count
 
 
-Down = Drain | Know | Recount
+Down = Drain | KnownCounts | Recount
 
 # --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
 

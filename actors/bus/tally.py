@@ -97,7 +97,7 @@ class HistogramMeter:
         self._seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One took so long."""
+        """Record one duration."""
         self._buckets[bisect.bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 

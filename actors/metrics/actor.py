@@ -20,7 +20,7 @@ from actors.bus.messages import (
     HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
-    Know,
+    KnownCounts,
     MetricsOrders,
     Ready,
     Stopped,
@@ -130,7 +130,7 @@ class MetricsActor:
                 self._log.warning("order that cannot be read", error=type(error).__name__)
                 continue
             match order:
-                case Know():
+                case KnownCounts():
                     self._registry.know(order)
                     self._knows.set()
                 case Drain():

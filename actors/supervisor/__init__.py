@@ -28,7 +28,7 @@ orders.py        what each child is told at its start
 children.py      the processes, and what they say
 lifeline_input.py  stdin, which ties the tunnel to the program that started it
 announcer.py     what is told to whom: log, files, service manager, events
-lookout.py       what is seen of the world outside: routes, DNS, the public URL
+watcher.py       what is seen of the world outside: routes, DNS, the public URL
 network.py         routes and the resolver
 visibility.py      the public name, by DNS and by HTTP
 package.py       whether the package on disk is still the one that runs

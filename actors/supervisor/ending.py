@@ -62,7 +62,7 @@ class EndRequests:
         self._owner_gone()
 
     def _owner_gone(self) -> None:
-        """Whoever waited for answers of what it served is gone too: there is nothing to wait for, or no longer."""
+        """The owner has ended, and with it everybody who waits for an answer: end without a grace period."""
         if self._asked:
             self._end_at_once(ExitCode.STOPPED)
         self._ask(0.0)

@@ -36,7 +36,6 @@ from actors.supervisor.dice import Dice
 from actors.supervisor.discovery import EDGE_SERVICE
 from actors.supervisor.ending import EndRequests
 from actors.supervisor.history import History
-from actors.supervisor.lookout import Lookout
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
@@ -48,6 +47,7 @@ from actors.supervisor.settings import Settings
 from actors.supervisor.start import TunnelSource
 from actors.supervisor.statistics import Statistics
 from actors.supervisor.terminal import stop_words
+from actors.supervisor.watcher import Watcher
 
 
 class _Ended(Exception):
@@ -95,7 +95,7 @@ class Supervisor:
         self._policy = Policy(settings.limits, Dice(random.getrandbits(32)))
         self._history = History(self._policy)
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._ask_for_counts)
-        self._lookout = Lookout(self._policy, self._handle, self._tasks, logger)
+        self._watcher = Watcher(self._policy, self._handle, self._tasks, logger)
         self._origin_watch: OriginWatch | None = None
         self._helpers: dict[str, Name] = {}
         """The present generation of each actor that is no worker."""
@@ -180,15 +180,15 @@ class Supervisor:
         watch = self._origin_watch = OriginWatch(orders.origin, self._tell, self._log)
         self._statistics.origin = str(orders.origin)
         self._statistics.origin_reachable = lambda: watch.reachable
-        self._lookout.keep("origin", watch.run)
-        self._lookout.keep("package", self._lookout.watch_package)
+        self._watcher.keep("origin", watch.run)
+        self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
             self._log.warning(warning)
-        self._lookout.keep("stats", self._statistics.keep_saying_stats)
+        self._watcher.keep("stats", self._statistics.keep_saying_stats)
         await self._obtain_tunnel()
         if settings.probe:
-            self._lookout.keep("probe", lambda: self._lookout.keep_probing(orders.edge_ca))
+            self._watcher.keep("probe", lambda: self._watcher.keep_probing(orders.edge_ca))
 
     async def _obtain_tunnel(self) -> None:
         """Get a tunnel, and begin with it.
@@ -202,7 +202,7 @@ class Supervisor:
         seen = Visibility.UNSEEN if self._source.names_are_public else Visibility.NOT_ASKED
         self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen))
         asks = EDGE_SERVICE if self._source.asks_dns else None
-        self._lookout.keep("network", lambda: self._lookout.watch_network(addresses, resolver_knows=asks))
+        self._watcher.keep("network", lambda: self._watcher.watch_network(addresses, resolver_knows=asks))
 
     def _assigned(self, credentials: Credentials) -> None:
         self._orders.credentials = credentials
@@ -247,17 +247,17 @@ class Supervisor:
                 self._orders.use_engine(engine)
             case vocabulary.Renew():
                 self._tasks.start(self._renew(), name="renew")
-            case vocabulary.Announce(fact):
-                self._tell(fact)
-                if isinstance(fact, events.Registered):
-                    self._registered(fact)
+            case vocabulary.Announce(event):
+                self._tell(event)
+                if isinstance(event, events.Registered):
+                    self._registered(event)
             case vocabulary.Finish(error):
                 self._finish(error)
 
-    def _tell(self, fact: events.Event) -> None:
+    def _tell(self, event: events.Event) -> None:
         """Count it and pass it on."""
-        self._counts.happened(fact)
-        self._announce(fact)
+        self._counts.happened(event)
+        self._announce(event)
 
     def _finish(self, error: TunnelError | None) -> None:
         if self._over.done():
@@ -266,12 +266,12 @@ class Supervisor:
         self._over.exception()  # seen here, in case nobody waits for it
         self._handle(vocabulary.Over())
 
-    def _registered(self, fact: events.Registered) -> None:
+    def _registered(self, event: events.Registered) -> None:
         if not self._counts.lifecycle.starts:
             self._counts.started()
             self._statistics.report()
-        if fact.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
-            self._lookout.keep("visibility", self._lookout.look_for_name)
+        if event.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
+            self._watcher.keep("visibility", self._watcher.look_for_name)
 
     # --- children ---
 

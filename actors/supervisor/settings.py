@@ -46,7 +46,7 @@ class Settings:
     state_folder: Path | None = None
     """Of the state files; None: a private one, which goes with the run folder."""
     state_folder_is_usual: bool = False
-    """Nobody named it: where another tunnel has it, one beside it will do."""
+    """Whether the user did not name it: if another tunnel holds it, this one takes a folder beside it."""
     user_agent: str = USER_AGENT
     lifeline: bool = False
     """End with stdin: it is held by the program that started this one."""

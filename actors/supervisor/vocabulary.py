@@ -1,4 +1,4 @@
-"""What the policy is told, and what it answers: its events (facts) and its commands (imperatives). Pure.
+"""What the policy is told, and what it answers: its events and its commands. Pure.
 
 Counterparts: `policy.py` judges them, `runner.py` makes the events of what happens and carries the commands out.
 """

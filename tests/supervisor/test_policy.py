@@ -30,8 +30,8 @@ from actors.supervisor.policy import TICK, Policy
 from actors.supervisor.readiness import State, Visibility
 from actors.supervisor.restart import (
     BACKOFF,
-    CHILDREN,
     HELPER_HEALTHY_AFTER,
+    HELPERS,
     MIN_JITTER,
     PATIENCE,
     READY_TIMEOUT,
@@ -413,7 +413,7 @@ def test_helpers_that_end_during_a_stop_are_expected() -> None:
     assert play(HelperExited("metrics", 0)) == []
 
 
-@pytest.mark.parametrize("name", [name for name, spec in CHILDREN.items() if spec.needed and name != "worker"])
+@pytest.mark.parametrize("name", [name for name, spec in HELPERS.items() if spec.needed])
 def test_actor_that_never_was_up_ends_the_start(name: str) -> None:
     play = Playbook()
     play.policy._helpers._were_up.clear()

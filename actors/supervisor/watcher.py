@@ -1,4 +1,4 @@
-"""What the supervisor sees of the world outside: the ways to the edge, and the public name. It tells the policy."""
+"""Watches the world outside, the ways to the edge and the public name, and tells the policy what it sees."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +18,8 @@ PACKAGE_INTERVAL: Final = 5.0
 """Seconds between two looks at the installed package: one system call."""
 
 
-class Lookout:
-    """Looks, and hands what it sees to `handle`. The policy is only read."""
+class Watcher:
+    """Watches, and hands what it sees to `handle`. It reads the policy and never changes it."""
 
     def __init__(self, policy: Policy, handle: Callable[[PolicyEvent], None], tasks: Tasks, log: Logger) -> None:
         self._policy = policy
@@ -27,15 +27,15 @@ class Lookout:
         self._tasks = tasks
         self._log = log
         self._failed: set[str] = set()
-        """Looks in which there was a fault: said once."""
+        """What was being watched when there was a fault: said once."""
 
     def keep(self, name: str, look: Callable[[], Awaitable[None]]) -> None:
-        """Look at something beside the tunnel, which does not depend on it: after a fault it begins again."""
+        """Keep watching something that the tunnel does not depend on: after a fault the watch begins again."""
 
         def failed(error: Exception) -> None:
             if name not in self._failed:
                 self._failed.add(name)
-                self._log.error("internal fault in a look-out; the tunnel goes on", what=name, exc_info=error)
+                self._log.error("internal fault in a watcher; the tunnel goes on", what=name, exc_info=error)
 
         self._tasks.replace(kept(look, failed), name=name)
 
@@ -79,7 +79,7 @@ class Lookout:
         self._handle(NameSeen(url, found))
 
     async def watch_package(self) -> None:
-        """Say so when the package is another one than that which this process runs, or is gone."""
+        """Log it when the installed package is no longer the one that this process runs."""
         package = Package()
         while True:
             await asyncio.sleep(PACKAGE_INTERVAL)
