@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.bus.addresses import HostPort, Port, joined
 from actors.bus.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
 
 SCHEMA_VERSION: Final = 1
@@ -28,7 +29,7 @@ OTHER_VERSION_STATUS: Final = 64
 """The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
+"""The largest message that our sockets take. Our biggest is a `KnownCounts` of 16 tunnels: a test encodes it."""
 
 DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
 """Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
@@ -78,14 +79,14 @@ class EdgeAddress(Message, frozen=True):
     region: str = ""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
 
 class Origin(Message, frozen=True):
     """Where requests are forwarded to, and how."""
 
     host: str = ""
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    port: Port = 0
     scheme: Literal["http", "https", "unix"] = "http"
     path: str = ""
     """Of the socket, with `unix`."""
@@ -117,7 +118,7 @@ class Origin(Message, frozen=True):
     @property
     def authority(self) -> str:
         """Host and port, as they stand in a URL."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -128,16 +129,6 @@ class Origin(Message, frozen=True):
     def url(self) -> str:
         """As a URL."""
         return f"http://{self.authority}" if self.scheme == "http" else str(self)
-
-
-class HostPort(Message, frozen=True):
-    """A TCP address to bind."""
-
-    host: str
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 Protocol = Literal["quic", "http2"]
@@ -167,7 +158,7 @@ class Proxy(Message, frozen=True):
     """The value of Proxy-Authorization; empty: none."""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     def __repr__(self) -> str:
         return f"Proxy({self}, tls={self.tls}{', authorization=…' if self.authorization else ''})"
@@ -226,7 +217,7 @@ class SpareOrders(ChildOrders, frozen=True):
 
 
 class MetricsOrders(ChildOrders, frozen=True):
-    """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
+    """The endpoints to serve at. What was counted before comes with `KnownCounts`, once the actor is up."""
 
     metrics_endpoint: str
     guarded_endpoint: str | None
@@ -331,7 +322,7 @@ class Drain(Message, frozen=True, tag="drain"):
     grace: Seconds
 
 
-class Know(Message, frozen=True, tag="know"):
+class KnownCounts(Message, frozen=True, tag="know"):
     """To the metrics actor, when it is up and once more at the end: all that the supervisor knows.
 
     Before the first one the actor answers no query: it would show counters that went backwards.
@@ -349,7 +340,7 @@ class Recount(Message, frozen=True, tag="recount"):
     number: Count
 
 
-Down = Drain | Know | Recount
+Down = Drain | KnownCounts | Recount
 
 # --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
 

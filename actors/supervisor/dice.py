@@ -1,7 +1,7 @@
 """Chance that can be repeated: its whole state is two numbers. Pure.
 
-The state of the policy is data, and is written to the log after a fault (`history.py`). That of a `random.Random` would be
-600 numbers of it, and waits with another jitter would lead to another end.
+The state of the policy is data, and is written to the log after a fault (`history.py`). A `random.Random` would be 600
+numbers of it, and waits with another jitter would lead to another end.
 """
 
 import random

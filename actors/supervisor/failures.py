@@ -44,7 +44,7 @@ def judge(
         elsewhere = edges.move_on(slot.index, now, unreachable=False)
         return 0.0 if elsewhere and slot.duplicates == 1 else backoff(slot.duplicates, dice)
     if before is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER:
-        slot.hope_again()
+        slot.forget_failures()
         return 0.0  # the first try after a healthy life is made at once, at its own address
     if before is SlotState.STARTING and slot.warm:
         return 0.0  # the spare died before it got its orders: no try was made

@@ -1,7 +1,7 @@
 """The supervisor's judgement. Pure: events and the time come in, commands go out.
 
-A slot is one connection's place; its workers are its generations, one at a time. In OTP's words (`restart.ChildSpec`) a
-worker is `transient`: one that ends as asked is not started again, any other end is a failure, and the slot waits
+A slot is one connection's place; its workers are its generations, one at a time. In OTP's words a worker
+is `transient`: one that ends as asked is not started again, any other end is a failure, and the slot waits
 longer after each (`restart.backoff`).
 
 What one slot is and remembers is in `slots.py`, what its failures mean in `failures.py`, what is known of the network
@@ -15,12 +15,13 @@ import msgspec
 
 from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus import events
-from actors.bus.messages import HEARTBEAT_INTERVAL
+from actors.bus.messages import HEARTBEAT_INTERVAL, QuicEngine
 from actors.errors import RefusedByEdge
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import failures
 from actors.supervisor.dice import Dice
 from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.engines import EngineChoice
 from actors.supervisor.outside import Outside
 from actors.supervisor.readiness import State, Visibility, serves
 from actors.supervisor.renewal import Renewal
@@ -68,6 +69,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_attempts: int = MAX_RECONNECT_ATTEMPTS
     renew: bool = False
     spare: bool = False
+    engine: QuicEngine = "aioquic"
 
 
 class Policy(msgspec.Struct):
@@ -85,6 +87,7 @@ class Policy(msgspec.Struct):
     stop_deadline: float | None = None
     finished: bool = False
     _edges: EdgeAddresses = msgspec.field(default_factory=lambda: EdgeAddresses([]))
+    _engines: EngineChoice = msgspec.field(default_factory=EngineChoice)
     _outside: Outside = msgspec.field(default_factory=Outside)
     _helpers: Helpers = msgspec.field(default_factory=Helpers)
     _has_spare: bool = True
@@ -99,6 +102,7 @@ class Policy(msgspec.Struct):
     def __post_init__(self) -> None:
         if not self.slots:  # else it was read from a log
             self.slots = [Slot(index) for index in range(self.limits.connections)]
+            self._engines.engine = self.limits.engine
 
     # --- what is true now ---
 
@@ -151,15 +155,15 @@ class Policy(msgspec.Struct):
         if self._last_tick is None:
             self._last_tick = now  # from here on a tick is due
             self._helpers.order(SPARE, now)  # it was started together with the metrics actor
-        commands = self._judge_event(event, now)
+        commands = [*self._engines.handle(event, now), *self._judge_event(event, now)]
         self.finished = self.finished or any(isinstance(command, Finish) for command in commands)
         if (now_true := (self.state, self.serves, self.connections)) == self._said:
             return commands
         self._said = now_true
-        fact = events.StateChanged(
+        told = events.StateChanged(
             state=self.state, serves=self.serves, url=self.url, connections=self.connections, slots=len(self.slots)
         )
-        return [Announce(fact), *commands]  # the state comes first: whoever hears the rest finds it said
+        return [Announce(told), *commands]  # the state comes first: whoever hears the rest finds it said
 
     def _judge_event(self, event: PolicyEvent, now: float) -> Sequence[Command]:
         match event:
@@ -192,8 +196,8 @@ class Policy(msgspec.Struct):
         commands: list[Command] = []
         if self._renewal.active:
             cause = self._last_failure.message if self._last_failure is not None else ""
-            fact = events.UrlChanged(url=event.url, tunnel_id=event.tunnel_id, previous_url=self.url, cause=cause)
-            commands.append(Announce(fact))
+            told = events.UrlChanged(url=event.url, tunnel_id=event.tunnel_id, previous_url=self.url, cause=cause)
+            commands.append(Announce(told))
         elif self.stop_deadline is None:
             self._start_deadline = now + self.limits.start_timeout
         self._renewal.begun(now)
@@ -225,7 +229,7 @@ class Policy(msgspec.Struct):
             self.reconnects += 1
         slot.held_before = True
         self.started = True
-        fact = events.Registered(
+        told = events.Registered(
             slot=slot.index,
             generation=slot.generation,
             url=self.url,
@@ -235,7 +239,7 @@ class Policy(msgspec.Struct):
             key_exchange=event.key_exchange,
             connections=self.connections,
         )
-        return [Announce(fact), *self._start_idle(now), *self._order_spare(now)]
+        return [Announce(told), *self._start_idle(now), *self._order_spare(now)]
 
     def _start_idle(self, now: float) -> list[Command]:
         return [command for slot in self.slots if slot.state is SlotState.IDLE for command in self._start(slot, now)]
@@ -284,7 +288,7 @@ class Policy(msgspec.Struct):
         slot.wake_at = now + delay
         # Until the first registration, only the timeout of the start ends it.
         gone = self.started and failures.is_beyond_mending(slot, self.slots, self.limits.max_attempts)
-        fact = events.ConnectionEnded(
+        told = events.ConnectionEnded(
             slot=slot.index,
             generation=slot.generation,
             reason=word.end,
@@ -295,8 +299,8 @@ class Policy(msgspec.Struct):
             connections=self.connections,
         )
         if gone:
-            return [Announce(fact), Finish(failures.giving_up(slot, word))]
-        return [Announce(fact), *self._wake(slot, now)]
+            return [Announce(told), Finish(failures.giving_up(slot, word))]
+        return [Announce(told), *self._wake(slot, now)]
 
     def _wake(self, slot: Slot, now: float) -> list[Command]:
         due = slot.state is SlotState.WAITING and now >= slot.wake_at and self.has_route
@@ -304,7 +308,7 @@ class Policy(msgspec.Struct):
 
     def _refused(self, slot: Slot, word: WorkerStopped, now: float) -> list[Command]:
         slot.state = SlotState.REFUSED
-        fact = Announce(
+        announcement = Announce(
             events.ConnectionRefused(
                 slot=slot.index, generation=slot.generation, cause=word.message, connections=self.connections
             )
@@ -313,12 +317,15 @@ class Policy(msgspec.Struct):
         dropped = any(other.held_before for other in self.slots)
         if not self.connections and (slot.held_before or all(s.state is SlotState.REFUSED for s in self.slots)):
             if dropped and self.limits.renew:
-                return [fact, *self._drop(now)]
+                return [announcement, *self._drop(now)]
             hint = " With --renew, another one is asked for." if dropped else ""
-            return [fact, Finish(RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}"))]
+            return [
+                announcement,
+                Finish(RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}")),
+            ]
         # The others wait for a first registration: it is the next one's turn to try for it.
         waiting = [other for other in self.slots if other.state is SlotState.IDLE]
-        return [fact, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
+        return [announcement, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
 
     def _drop(self, now: float) -> list[Command]:
         """Have done with this tunnel; another one is asked for."""
@@ -333,20 +340,20 @@ class Policy(msgspec.Struct):
     # --- what is seen of the world ---
 
     def _network_seen(self, event: NetworkSeen, now: float) -> list[Command]:
-        fact = self._outside.network_seen(event)
-        if not isinstance(fact, events.Online):
-            return [Announce(fact)] if fact is not None else []
-        commands: list[Command] = [Announce(fact)]
+        told = self._outside.network_seen(event)
+        if not isinstance(told, events.Online):
+            return [Announce(told)] if told is not None else []
+        commands: list[Command] = [Announce(told)]
         for slot in self.slots:
             if slot.state is SlotState.WAITING:
-                slot.hope_again()
+                slot.forget_failures()
                 slot.wake_at = max(now, slot.asked_to_wait_until)
                 commands += self._wake(slot, now)
         return commands
 
     def _url_seen(self, event: NameSeen | ProbeSeen) -> list[Command]:
-        fact = self._outside.url_seen(event, is_connected=self.connections > 0)
-        return [Announce(fact)] if fact is not None else []
+        told = self._outside.url_seen(event, is_connected=self.connections > 0)
+        return [Announce(told)] if told is not None else []
 
     # --- time ---
 
@@ -363,7 +370,7 @@ class Policy(msgspec.Struct):
                 slot.killed = True
                 commands.append(KillWorker(slot.index, slot.generation))
             elif slot.state is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER:
-                slot.hope_again()
+                slot.forget_failures()
             commands += self._wake(slot, now)
         if self.stop_deadline is None:
             commands += [*self._helpers.tick(now), *self._renew_if_due(now)]

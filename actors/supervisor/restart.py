@@ -1,11 +1,11 @@
-"""When a child is started again: restart rules as data, in OTP's words, and the waits between two tries. Pure.
+"""When a child is started again, and the waits between two tries. Pure.
 
-`policy.py` judges the workers by it. The other actors ("helpers") are judged here, all in the same way.
+`policy.py` judges the workers by it. The other actors (the helpers) are judged here, all in the same way.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -51,23 +51,20 @@ SPARE: Final = "spare"
 
 
 @dataclass(frozen=True)
-class ChildSpec:
-    """How a kind of child is treated, in OTP's words."""
+class HelperSpec:
+    """How an actor that is no worker is treated. One that ends is started again, if it is not significant."""
 
-    restart: Literal["permanent", "transient", "temporary"]
-    """Started again always; only if it failed; never."""
     significant: bool = False
-    """Its end is the end of the supervisor."""
+    """Its end is the end of the supervisor (OTP's word)."""
     needed: bool = True
-    """Nothing can begin before it was up."""
+    """The tunnel cannot begin before this actor is up."""
 
 
-CHILDREN: Final = {
-    "worker": ChildSpec("transient"),
-    "metrics": ChildSpec("permanent"),
-    SPARE: ChildSpec("permanent", needed=False),
-    "local_edge": ChildSpec("temporary", significant=True),
-    "hello_world": ChildSpec("temporary", significant=True),
+HELPERS: Final = {
+    "metrics": HelperSpec(),
+    SPARE: HelperSpec(needed=False),
+    "local_edge": HelperSpec(significant=True),
+    "hello_world": HelperSpec(significant=True),
 }
 
 
@@ -77,7 +74,7 @@ def backoff(tries: int, dice: Dice) -> float:
 
 
 class Helpers(msgspec.Struct):
-    """The actors that are no workers, and those of them that are to be started again."""
+    """The actors that are no workers: who is up, who is coming up, and who is due to be started again."""
 
     _seen: dict[str, float] = {}
     """When each that is up was last heard of."""
@@ -105,12 +102,12 @@ class Helpers(msgspec.Struct):
         return any(now - seen > PATIENCE for seen in self._seen.values())
 
     def taken(self, name: str) -> None:
-        """It is a helper no more: its end is no failure."""
+        """Forget a helper that has become a worker: its end is no failure of a helper's."""
         self._seen.pop(name, None)
         self._ordered.pop(name, None)
 
     def slept(self, seconds: float) -> None:
-        """It was this process that heard nothing for so long."""
+        """This process slept for so long: nobody could be heard in that time."""
         self._seen = {name: seen + seconds for name, seen in self._seen.items()}
         self._ordered = {name: since + seconds for name, since in self._ordered.items()}
 
@@ -129,7 +126,7 @@ class Helpers(msgspec.Struct):
         return []
 
     def tick(self, now: float) -> list[Command]:
-        """What is due: hung ones to kill, ended ones to start."""
+        """Return what is due: kill those that hang, start those that have ended."""
         hung = [name for name, seen in self._seen.items() if now - seen > PATIENCE]
         hung += [name for name, since in self._ordered.items() if now - since > READY_TIMEOUT]
         for name in hung:
@@ -143,7 +140,7 @@ class Helpers(msgspec.Struct):
     def _exited(self, name: str, status: int, now: float, dice: Dice) -> Sequence[Command]:
         self._seen.pop(name, None)
         self._ordered.pop(name, None)
-        spec, words = CHILDREN[name], name.replace("_", " ")
+        spec, words = HELPERS[name], name.replace("_", " ")
         if spec.needed and name not in self._were_up:
             return [Finish(LocalSetupError(f"the {words} actor ended with status {status} during the start"))]
         if spec.significant:
@@ -151,8 +148,8 @@ class Helpers(msgspec.Struct):
         failures, last = self._failures.get(name, (0, 0.0))
         failures = failures + 1 if now - last < HELPER_HEALTHY_AFTER else 1
         self._failures[name] = (failures, now)
-        fact = Announce(events.ActorRestarted(actor=name, exit_status=status))
+        announcement = Announce(events.ActorRestarted(actor=name, exit_status=status))
         if failures == 1:
-            return [fact, self.order(name, now)]
+            return [announcement, self.order(name, now)]
         self._due[name] = now + backoff(failures - 1, dice)
-        return [fact]
+        return [announcement]

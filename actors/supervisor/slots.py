@@ -53,7 +53,7 @@ class Slot(msgspec.Struct):
     last_seen: float = 0.0
     registered_at: float = 0.0
     held_before: bool = False
-    """An earlier generation was registered: the edge may still know it."""
+    """Whether an earlier generation was registered: the edge may still know it."""
     warm: bool = False
     """Its worker was the spare: if it ends before it is up, it was the spare that died, and no try was made."""
     last_word: WorkerStopped | None = None
@@ -65,13 +65,13 @@ class Slot(msgspec.Struct):
 
     @property
     def is_missed(self) -> bool:
-        """It was up, or should be: it is not making its first try, and the edge did not refuse it."""
+        """Whether it should be up and is not: neither while it makes its first try, nor if the edge refused it."""
         if self.state in (SlotState.REGISTERED, SlotState.REFUSED):
             return False
         return self.held_before or self.tries > 0
 
     def next_generation(self, now: float, *, warm: bool) -> None:
-        """It gets another worker."""
+        """Start another worker in this slot."""
         self.state = SlotState.STARTING
         self.generation += 1
         self.last_seen = now
@@ -90,6 +90,6 @@ class Slot(msgspec.Struct):
             return WorkerEnd.NEVER_READY, f"the worker ended before it was up ({how})"
         return WorkerEnd.CRASHED, f"the worker ended without a word ({how})"
 
-    def hope_again(self) -> None:
-        """Begin to count anew."""
+    def forget_failures(self) -> None:
+        """Start counting failures from zero."""
         self.failures = self.tries = self.duplicates = 0

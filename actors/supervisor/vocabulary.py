@@ -1,4 +1,4 @@
-"""What the policy is told, and what it answers: its events (facts) and its commands (imperatives). Pure.
+"""What the policy is told, and what it answers: its events and its commands. Pure.
 
 Counterparts: `policy.py` judges them, `runner.py` makes the events of what happens and carries the commands out.
 """
@@ -6,7 +6,7 @@ Counterparts: `policy.py` judges them, `runner.py` makes the events of what happ
 import msgspec
 
 from actors.bus import events
-from actors.bus.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress, Heartbeat, QuicEngine, Ready, Registered, Stopped, Up
 from actors.errors import TunnelError
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.readiness import Visibility
@@ -93,6 +93,8 @@ class WorkerExited(WorkerEvent, frozen=True):
     """The process has ended (negative: the signal that killed it)."""
 
     status: int
+    is_crash: bool = False
+    """The signal is one that only a fault in machine code brings: no Python is to blame."""
 
 
 class HelperExited(_PolicyEvent, frozen=True):
@@ -100,6 +102,8 @@ class HelperExited(_PolicyEvent, frozen=True):
 
     name: str
     status: int
+    is_crash: bool = False
+    """As with a worker."""
 
 
 class HelperReady(_PolicyEvent, frozen=True):
@@ -147,6 +151,22 @@ PolicyEvent = (
     | Over
 )
 
+
+def said(worker: tuple[int, int], message: Up) -> PolicyEvent | None:
+    """What the message of a worker (its slot and generation) is to the policy; None: nothing."""
+    match message:
+        case Ready():
+            return WorkerReady(*worker)
+        case Registered():
+            return WorkerRegistered(*worker, message.location, message.connection_id, message.key_exchange)
+        case Heartbeat():
+            return WorkerBeat(*worker)
+        case Stopped():
+            end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
+            return WorkerStopped(*worker, end, message.message, message.retry_after)
+    return None
+
+
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +209,12 @@ class KillHelper(msgspec.Struct, frozen=True):
     name: str
 
 
+class UseEngine(msgspec.Struct, frozen=True):
+    """Workers and spares that are started from now on run this QUIC engine."""
+
+    engine: QuicEngine
+
+
 class Renew(msgspec.Struct, frozen=True):
     """Ask for another tunnel; `Begin` or `RenewFailed` is the answer."""
 
@@ -205,4 +231,4 @@ class Finish(msgspec.Struct, frozen=True):
     error: TunnelError | None
 
 
-Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | Renew | Announce | Finish
+Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | UseEngine | Renew | Announce | Finish

@@ -12,7 +12,7 @@ from actors.bus.messages import (
     Credentials,
     GenerationTally,
     Heartbeat,
-    Know,
+    KnownCounts,
     Leaving,
     Proxy,
     Ready,
@@ -102,4 +102,4 @@ def test_largest_message_fits() -> None:
         reconnects={f"{number:036}": most for number in range(KEPT_TUNNELS)},
         connection_failures={f"{number:064}": most for number in range(16)},
     )
-    assert len(encode(Know([tunnel] * KEPT_TUNNELS, lifecycle, most))) < MAX_MESSAGE_BYTES
+    assert len(encode(KnownCounts([tunnel] * KEPT_TUNNELS, lifecycle, most))) < MAX_MESSAGE_BYTES

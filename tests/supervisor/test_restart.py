@@ -4,12 +4,12 @@ import msgspec
 
 from actors.supervisor.children import MODULES
 from actors.supervisor.dice import Dice
-from actors.supervisor.restart import BACKOFF, CHILDREN, MIN_JITTER, PATIENCE, Helpers, backoff
+from actors.supervisor.restart import BACKOFF, HELPERS, MIN_JITTER, PATIENCE, Helpers, backoff
 from actors.supervisor.vocabulary import HelperBeat, HelperReady, KillHelper
 
 
 def test_every_kind_of_child_has_a_rule() -> None:
-    assert set(CHILDREN) == set(MODULES)
+    assert {*HELPERS, "worker"} == set(MODULES)
 
 
 def test_waits_grow_to_the_cap_with_jitter() -> None:
