@@ -28,6 +28,7 @@ PURE = [
     "quic_worker/engines/hybrid.py",
     "quic_worker/engines/path_mtu.py",
     "exchange/http1.py",
+    "exchange/request.py",
     "exchange/ledger.py",
     "exchange/origin_tls.py",
     "exchange/reasons.py",
@@ -36,12 +37,16 @@ PURE = [
     "exchange/rewrite.py",
     "wire/connect.py",
     "wire/framing.py",
+    "wire/heads.py",
     "wire/registration.py",
     "wire/rpc.py",
     "wire/schema.py",
     "supervisor/counts.py",
+    "supervisor/dice.py",
     "supervisor/edges.py",
+    "supervisor/failures.py",
     "supervisor/habits.py",
+    "supervisor/outside.py",
     "supervisor/policy.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",
@@ -95,6 +100,7 @@ TESTED_WITH = {
     "metrics/process_wide.py": "api/test_manager.py",
     "metrics/prometheus.py": "metrics/test_exposition.py",
     "quic_worker/datagrams.py": "quic_worker/test_connection.py",
+    "quic_worker/quic.py": "quic_worker/test_connection.py",
     "quic_worker/engines/picoquic_engine.py": "quic_worker/test_picoquic.py",
     "quic_worker/engines/aioquic_credit.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_engine.py": "quic_worker/test_connection.py",
@@ -104,9 +110,11 @@ TESTED_WITH = {
     "quic_worker/bbr/model.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/parameters.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/rate_sample.py": "quic_worker/test_bbr.py",
+    "quic_worker/edge_connection.py": "quic_worker/test_quic_edge.py",
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
+    "exchange/request.py": "exchange/test_exchange_faults.py",
     "wire/schema.py": "wire/test_rpc.py",
     "supervisor/lifeline_input.py": "api/test_manager.py",
     "supervisor/flags.py": "supervisor/test_cli.py",
@@ -117,6 +125,9 @@ TESTED_WITH = {
     "tools/metrics_reference.py": "tools/test_reference.py",
     "tools/programs.py": "tools/test_reference.py",
     "supervisor/orders.py": "integration/test_main_job.py",
+    "supervisor/dice.py": "supervisor/test_restart.py",
+    "supervisor/failures.py": "supervisor/test_policy.py",
+    "supervisor/outside.py": "supervisor/test_policy.py",
     "supervisor/renewal.py": "supervisor/test_policy.py",
     "supervisor/publisher.py": "integration/test_main_job.py",
     "supervisor/rate_limit.py": "supervisor/test_start.py",
@@ -134,6 +145,14 @@ def test_pure_modules_import_nothing_that_acts(name: str) -> None:
         elif isinstance(node, ast.ImportFrom) and node.module:
             imported.add(node.module.split(".")[0])
     assert not imported & IMPURE
+
+
+def test_exchange_knows_no_transport() -> None:
+    """What happens to a request is the same whatever brought it."""
+    for path in (ACTORS / "exchange").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.module.startswith(("actors.wire", "actors.quic_worker")), f"{path.name}: {node.module}"
 
 
 def test_every_module_has_its_test() -> None:

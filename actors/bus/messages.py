@@ -71,7 +71,7 @@ class Credentials(Message, frozen=True):
 
 
 class EdgeAddress(Message, frozen=True):
-    """One address of the edge: an IP literal and a UDP port, with the region it belongs to."""
+    """One address of the edge: an IP literal and a port (of UDP and of TCP alike), with the region it belongs to."""
 
     host: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -140,6 +140,9 @@ class HostPort(Message, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+Protocol = Literal["quic", "http2"]
+"""What carries a connection to the edge: QUIC over UDP, or HTTP/2 over TLS and TCP."""
+
 QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
 
@@ -151,6 +154,23 @@ class Transport(Message, frozen=True):
     congestion_control: CongestionControl = "bbr"
     post_quantum: bool = False
     """Whether to accept no other key exchange."""
+
+
+class Proxy(Message, frozen=True):
+    """An HTTP proxy through which a connection over HTTP/2 leaves (CONNECT). Its credentials show in no repr."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    tls: bool = False
+    """Whether the proxy itself is spoken to over TLS (`https://` in the variable)."""
+    authorization: str = ""
+    """The value of Proxy-Authorization; empty: none."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"Proxy({self}, tls={self.tls}{', authorization=…' if self.authorization else ''})"
 
 
 class Curve(Message, frozen=True):
@@ -193,6 +213,10 @@ class WorkerOrders(ChildOrders, frozen=True):
     deltas_endpoint: str
     log_requests: bool
     transport: Transport
+    protocol: Protocol = "quic"
+    """What this connection speaks: the supervisor's choice for this generation."""
+    proxy: Proxy | None = None
+    """Where it leaves through, with `http2`; None: directly."""
 
 
 class SpareOrders(ChildOrders, frozen=True):
@@ -249,6 +273,17 @@ class Registered(Message, frozen=True, tag="registered"):
     """A UUID of the edge's."""
     key_exchange: str
     """The TLS group that was agreed, by its registered name."""
+    protocol: Protocol = "quic"
+
+
+class Leaving(Message, frozen=True, tag="leaving"):
+    """The edge said that it ends this connection (GOAWAY): what runs may finish, and nothing new comes.
+
+    The supervisor starts a successor at once; this worker gets `Drain` when that one is registered.
+    """
+
+    message: str = ""
+    """In the edge's own words."""
 
 
 HEARTBEAT_INTERVAL: Final = 1.0
@@ -285,7 +320,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """Seconds that the edge asked to wait before another try."""
 
 
-Up = Ready | Registered | Heartbeat | Unregistered | Stopped
+Up = Ready | Registered | Leaving | Heartbeat | Unregistered | Stopped
 
 # --- control: supervisor → child -----------------------------------------------------------------------------------
 

@@ -3,14 +3,16 @@
 `policy.py` judges the workers by it. The other actors ("helpers") are judged here, all in the same way.
 """
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from actors.bus import events
 from actors.bus.messages import HEARTBEAT_INTERVAL
 from actors.errors import LocalSetupError
+from actors.supervisor.dice import Dice
 from actors.supervisor.vocabulary import (
     Announce,
     Command,
@@ -69,22 +71,20 @@ CHILDREN: Final = {
 }
 
 
-def backoff(tries: int, rng: random.Random) -> float:
+def backoff(tries: int, dice: Dice) -> float:
     """Seconds to wait after so many consecutive failures."""
-    return BACKOFF[min(tries, len(BACKOFF)) - 1] * rng.uniform(MIN_JITTER, 1.0)
+    return BACKOFF[min(tries, len(BACKOFF)) - 1] * dice.uniform(MIN_JITTER, 1.0)
 
 
-@dataclass
-class Helpers:
+class Helpers(msgspec.Struct):
     """The actors that are no workers, and those of them that are to be started again."""
 
-    rng: random.Random
-    _seen: dict[str, float] = field(default_factory=dict)
+    _seen: dict[str, float] = {}
     """When each that is up was last heard of."""
-    _were_up: set[str] = field(default_factory=set)
-    _failures: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _due: dict[str, float] = field(default_factory=dict)
-    _ordered: dict[str, float] = field(default_factory=dict)
+    _were_up: set[str] = set()
+    _failures: dict[str, tuple[int, float]] = {}
+    _due: dict[str, float] = {}
+    _ordered: dict[str, float] = {}
     """When each that is not up yet was to be started."""
 
     def is_up(self, name: str) -> bool:
@@ -114,7 +114,7 @@ class Helpers:
         self._seen = {name: seen + seconds for name, seen in self._seen.items()}
         self._ordered = {name: since + seconds for name, since in self._ordered.items()}
 
-    def handle(self, event: HelperReady | HelperBeat | HelperExited, now: float) -> Sequence[Command]:
+    def handle(self, event: HelperReady | HelperBeat | HelperExited, now: float, dice: Dice) -> Sequence[Command]:
         """Take an event; return what is to be done about it."""
         match event:
             case HelperReady(name):
@@ -125,7 +125,7 @@ class Helpers:
                 if name in self._seen:
                     self._seen[name] = now
             case HelperExited(name, status):
-                return self._exited(name, status, now)
+                return self._exited(name, status, now, dice)
         return []
 
     def tick(self, now: float) -> list[Command]:
@@ -140,7 +140,7 @@ class Helpers:
             del self._due[name]
         return [*(KillHelper(name) for name in hung), *(self.order(name, now) for name in due)]
 
-    def _exited(self, name: str, status: int, now: float) -> Sequence[Command]:
+    def _exited(self, name: str, status: int, now: float, dice: Dice) -> Sequence[Command]:
         self._seen.pop(name, None)
         self._ordered.pop(name, None)
         spec, words = CHILDREN[name], name.replace("_", " ")
@@ -154,5 +154,5 @@ class Helpers:
         fact = Announce(events.ActorRestarted(actor=name, exit_status=status))
         if failures == 1:
             return [fact, self.order(name, now)]
-        self._due[name] = now + backoff(failures - 1, self.rng)
+        self._due[name] = now + backoff(failures - 1, dice)
         return [fact]

@@ -40,8 +40,8 @@ from actors.supervisor import policy, vocabulary
 from actors.supervisor.announcer import Announcer
 from actors.supervisor.children import Children, Name
 from actors.supervisor.counts import Counts
+from actors.supervisor.dice import Dice
 from actors.supervisor.discovery import EDGE_SERVICE
-from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.lifeline_input import LifelineInput
 from actors.supervisor.lookout import Lookout
 from actors.supervisor.orders import OrderBook
@@ -97,7 +97,7 @@ class Supervisor:
             policy.Limits(
                 settings.connections, settings.timeout, settings.max_reconnect_attempts, settings.renew, settings.spare
             ),
-            self._rng,
+            Dice(self._rng.getrandbits(32)),
         )
         self._lookout = Lookout(self._policy, self._handle, logger)
         self._helpers: dict[str, Name] = {}
@@ -384,10 +384,9 @@ class Supervisor:
                 self._announce(events.Assigned(url=credentials.url, tunnel_id=credentials.tunnel_id))
             self._counts.assigned(credentials.tunnel_id)
             addresses = await found
-        edges = EdgeAddresses(addresses, self._rng)
         asks_for_name = self._service_url == DEFAULT_SERVICE_URL
         seen = Visibility.UNSEEN if asks_for_name else Visibility.NOT_ASKED
-        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, edges, seen))
+        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen))
         # With addresses that were given no resolver is needed: one that is dead explains nothing.
         asks = None if self._edges else EDGE_SERVICE
         self._look_out("network", lambda: self._lookout.watch_network(addresses, resolver_knows=asks))

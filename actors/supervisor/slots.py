@@ -6,8 +6,9 @@ IDLE ──► STARTING ──► DIALING ──► REGISTERED ──► (ended)
 """
 
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from actors.bus.messages import OTHER_VERSION_STATUS
 from actors.quic_worker.ends import WorkerEnd
@@ -17,7 +18,7 @@ HEALTHY_AFTER: Final = 5.0
 """Seconds that a registration must last to count as a success: one that flaps must not reset the count."""
 
 
-class SlotState(enum.Enum):
+class SlotState(enum.StrEnum):
     """Where a slot is in its life."""
 
     IDLE = enum.auto()
@@ -34,8 +35,7 @@ LIVE: Final = frozenset((SlotState.STARTING, SlotState.DIALING, SlotState.REGIST
 """States in which a slot has a process."""
 
 
-@dataclass
-class Slot:
+class Slot(msgspec.Struct):
     """One connection's place."""
 
     index: int

@@ -23,15 +23,10 @@ from actors.errors import (
 from actors.errors import RegistrationFailed as NotRegistered
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import renewal
-from actors.supervisor.edges import EdgeAddresses
-from actors.supervisor.policy import (
-    FREE_DUPLICATES,
-    MAX_RETRY_AFTER,
-    PROBE_FAILURES,
-    TICK,
-    Limits,
-    Policy,
-)
+from actors.supervisor.dice import Dice
+from actors.supervisor.failures import FREE_DUPLICATES, MAX_RETRY_AFTER
+from actors.supervisor.outside import PROBE_FAILURES
+from actors.supervisor.policy import TICK, Limits, Policy
 from actors.supervisor.readiness import State, Visibility
 from actors.supervisor.restart import (
     BACKOFF,
@@ -88,8 +83,7 @@ class Playbook:
         visibility: Visibility = Visibility.NOT_ASKED,
         **limits: Any,
     ) -> None:
-        self.rng = random.Random(seed)
-        self.policy = Policy(Limits(connections, **limits), self.rng)
+        self.policy = Policy(Limits(connections, **limits), Dice(seed))
         self.visibility = visibility
         self.now = 1000.0
         self(HelperReady("metrics"))
@@ -98,7 +92,7 @@ class Playbook:
         return self.policy.handle(event, self.now)
 
     def begin(self, url: str = URL) -> Sequence[Command]:
-        return self(Begin(url, f"id of {url}", EdgeAddresses(EDGES, self.rng), self.visibility))
+        return self(Begin(url, f"id of {url}", tuple(EDGES), self.visibility))
 
     def edge(self, slot: int = 0) -> EdgeAddress:
         """The address that a slot has."""
