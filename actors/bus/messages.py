@@ -71,7 +71,7 @@ class Credentials(Message, frozen=True):
 
 
 class EdgeAddress(Message, frozen=True):
-    """One address of the edge: an IP literal and a UDP port, with the region it belongs to."""
+    """One address of the edge: an IP literal and a port, UDP and TCP alike, with the region it belongs to."""
 
     host: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -140,17 +140,38 @@ class HostPort(Message, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+Protocol = Literal["quic", "http2"]
+"""What a connection to the edge speaks: QUIC over UDP, or HTTP/2 with TLS over TCP."""
+
 QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
 
 
 class Transport(Message, frozen=True):
-    """How a worker speaks QUIC to the edge."""
+    """How a worker speaks to the edge."""
 
     engine: QuicEngine = "aioquic"
+    """Over QUIC."""
     congestion_control: CongestionControl = "bbr"
+    """Over TCP it is a wish: the kernel may not have it."""
     post_quantum: bool = False
     """Whether to accept no other key exchange."""
+
+
+class Proxy(Message, frozen=True):
+    """An HTTP proxy through which the edge is reached over TCP (CONNECT). The credentials show in no repr."""
+
+    host: str
+    """A name, or an IP literal without brackets."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    authorization: str = ""
+    """The value of Proxy-Authorization; empty: none."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"Proxy({str(self)!r}, authorization=…)"
 
 
 class Curve(Message, frozen=True):
@@ -193,6 +214,10 @@ class WorkerOrders(ChildOrders, frozen=True):
     deltas_endpoint: str
     log_requests: bool
     transport: Transport
+    protocol: Protocol = "quic"
+    """What this connection speaks."""
+    proxy: Proxy | None = None
+    """Where to go through, with `http2`; QUIC passes no proxy."""
 
 
 class SpareOrders(ChildOrders, frozen=True):
@@ -248,7 +273,18 @@ class Registered(Message, frozen=True, tag="registered"):
     connection_id: str
     """A UUID of the edge's."""
     key_exchange: str
-    """The TLS group that was agreed, by its registered name."""
+    """The TLS group that was agreed, by its registered name; empty where that is not told."""
+    protocol: Protocol = "quic"
+
+
+class Leaving(Message, frozen=True, tag="leaving"):
+    """The edge wants to end this connection (GOAWAY): it sends no new requests, and waits for what runs.
+
+    The worker serves what runs to its end. Another connection is wanted in its place at once.
+    """
+
+    reason: str = ""
+    """In the edge's words, or its code's name."""
 
 
 HEARTBEAT_INTERVAL: Final = 1.0
@@ -285,7 +321,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """Seconds that the edge asked to wait before another try."""
 
 
-Up = Ready | Registered | Heartbeat | Unregistered | Stopped
+Up = Ready | Registered | Heartbeat | Leaving | Unregistered | Stopped
 
 # --- control: supervisor → child -----------------------------------------------------------------------------------
 
