@@ -139,10 +139,12 @@ CongestionControl = Literal["bbr", "cubic", "reno"]
 
 
 class Transport(Message, frozen=True):
-    """How a worker speaks QUIC to the edge."""
+    """How a worker speaks to the edge."""
 
     engine: QuicEngine = "aioquic"
+    """Over QUIC."""
     congestion_control: CongestionControl = "bbr"
+    """Over TCP it is a wish: the kernel may not have it."""
     post_quantum: bool = False
     """Whether to accept no other key exchange."""
 
@@ -263,7 +265,7 @@ class Registered(Message, frozen=True, tag="registered"):
     connection_id: str
     """A UUID of the edge's."""
     key_exchange: str
-    """The TLS group that was agreed, by its registered name."""
+    """The TLS group that was agreed, by its registered name; empty where that is not told."""
     protocol: Protocol = "quic"
 
 
