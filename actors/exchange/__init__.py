@@ -1,6 +1,7 @@
 """What happens to a request, whatever brought it.
 
-exchange.py     one request and its response: a stream on one side, a connection to the origin on the other
+request.py      a request, and who answers it, whatever brought it (pure)
+exchange.py     one request and its response: the edge on one side, a connection to the origin on the other
 http1.py        the head of a request to the origin, and of its answer to the edge (pure)
 rewrite.py      an origin that is asked for by its own name (pure)
 origin.py       a connection to the origin

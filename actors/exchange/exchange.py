@@ -1,4 +1,4 @@
-"""One exchange: a stream of the edge on one side, a connection to the origin on the other.
+"""One exchange: a request of the edge on one side, a connection to the origin on the other.
 
 Bytes pass as they come; what one side cannot take yet stops the other side's source: a slow origin keeps the stream's
 flow-control credit, a slow visitor pauses reading from the origin. A response that breaks off ends with RESET_STREAM,
@@ -21,18 +21,17 @@ from actors.exchange.http1 import (
     RequestHead,
     build_request_head,
     chunk,
-    error_metadata,
+    error_fields,
     method_of,
-    response_metadata,
+    response_fields,
 )
 from actors.exchange.journal import Journal, Outcome
 from actors.exchange.ledger import Ledger
 from actors.exchange.origin import OriginConnection, OriginError
 from actors.exchange.origin_pool import OriginPool
+from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.rewrite import Rewrite
 from actors.processes.tasks import Tasks
-from actors.quic_worker.connection import Stream
-from actors.wire.connect import ConnectionType, ConnectRequest, ConnectResponse, encode_response
 
 HALF_CLOSED_TIMEOUT: Final = 5.0
 """Seconds that a raw tunnel lives on after the origin has closed its side."""
@@ -78,8 +77,8 @@ def _contained(act: Callable[Concatenate["Exchange", _P], None]) -> Callable[Con
 class Exchange:
     """One request and its response; or one raw tunnel, after an upgrade or of the TCP type."""
 
-    def __init__(self, stream: Stream, request: ConnectRequest, surroundings: Surroundings) -> None:
-        self._stream = stream
+    def __init__(self, responder: Responder, request: Request, surroundings: Surroundings) -> None:
+        self._responder = responder
         self._request = request
         self._pool, self._ledger, self._tasks, self._is_full, self._on_ended, self._journal = surroundings
         self._origin: OriginConnection | None = None
@@ -111,12 +110,11 @@ class Exchange:
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
         self._ledger.stream_opened()
-        self._stream.handler = self
         if self._is_full():
             self._head = self._refused_head()
             self._fail(OriginError("too many requests at once", status=503), reasons.FULL)
             return
-        if self._request.type is not ConnectionType.TCP:
+        if self._request.kind is not Kind.TCP:
             try:
                 self._head = self._build_head()
             except BadRequest as error:
@@ -151,7 +149,7 @@ class Exchange:
     def _go(self) -> None:
         """The request is known as far as the origin needs to know it."""
         self._left = self._head.length
-        origin = self._pool.reuse(self._head) if self._request.type is not ConnectionType.TCP else None
+        origin = self._pool.reuse(self._head) if self._request.kind is not Kind.TCP else None
         if origin is not None:
             self._begin(origin)
         else:
@@ -169,7 +167,7 @@ class Exchange:
         return build_request_head(request, refuse_twins=origin.refuse_twins)
 
     def _connect_soon(self) -> None:
-        self._tasks.start(self._connect(), name=f"exchange-{self._stream.id}")
+        self._tasks.start(self._connect(), name=f"exchange-{self._responder.id}")
 
     async def _connect(self) -> None:
         try:
@@ -189,10 +187,10 @@ class Exchange:
     @_contained
     def _begin(self, origin: OriginConnection) -> None:
         self._origin = origin
-        self._raw = self._response_begun = self._request.type is ConnectionType.TCP
+        self._raw = self._response_begun = self._request.kind is Kind.TCP
         origin.begin(self, self._head, raw=self._raw)
         if self._raw:
-            self._stream.write(encode_response(ConnectResponse("", ())))
+            self._responder.accept()
         if not self._raw and self._head.body is not Body.CHUNKED and not self._left:
             self._sent_all()
         if not self._head.upgrade:
@@ -210,7 +208,7 @@ class Exchange:
             message = f"{self._pool.origin} did not answer within {seconds:g} s"
             self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, message, reasons.SLOW)
 
-    # --- from the edge (StreamHandler) ---
+    # --- from the edge (RequestHandler) ---
 
     @_contained
     def data_received(self, data: bytes) -> None:
@@ -273,7 +271,7 @@ class Exchange:
                 self._sent_all()
         else:
             # The request has left without a body. Better no answer of the origin than one to a request without it.
-            self._stream.consumed(size)
+            self._responder.consumed(size)
             if not self._response_begun:
                 message = f"the request was refused: the body of a {self._head.method} came without a Content-Length"
                 self._answer(http.HTTPStatus.LENGTH_REQUIRED, message, reasons.NO_LENGTH)
@@ -283,7 +281,7 @@ class Exchange:
         if self._upload_paused:
             self._unconsumed += size
         else:
-            self._stream.consumed(size)
+            self._responder.consumed(size)
 
     def _end_upload(self) -> None:
         assert self._origin is not None
@@ -300,7 +298,7 @@ class Exchange:
     # --- from the origin (ResponseHandler) ---
 
     @_contained
-    def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def head_received(self, status: int, fields: list[Field]) -> None:
         self._response_begun = True
         self._status = status
         self._ledger.answered(monotonic() - self._begun_at)
@@ -312,8 +310,7 @@ class Exchange:
         if self._journal.looks_for_event_streams and self._head.method == "GET":
             self._journal.event_stream(self._request, fields)
         upgraded = status == http.HTTPStatus.SWITCHING_PROTOCOLS
-        metadata = response_metadata(status, fields, upgraded=upgraded)
-        self._stream.write(encode_response(ConnectResponse("", metadata)))
+        self._responder.respond(status, response_fields(fields, upgraded=upgraded))
         if upgraded:
             self._raw = True
             self._journal.upgraded(self._request)
@@ -321,17 +318,17 @@ class Exchange:
 
     @_contained
     def body_received(self, data: bytes) -> None:
-        if not self._stream.sending:
+        if not self._responder.sending:
             return
         size = len(data)
         self._ledger.sent(size)
         self._bytes_out += size
-        self._stream.write(data)
+        self._responder.write(data)
 
     @_contained
     def response_ended(self) -> None:
         self._response_ended = True
-        self._stream.write(b"", fin=True)
+        self._responder.write(b"", fin=True)
         if not self._raw or self._request_ended:
             self._end()
         else:
@@ -364,15 +361,15 @@ class Exchange:
         self._upload_paused = False
         if count := self._unconsumed:
             self._unconsumed = 0
-            self._stream.consumed(count)
+            self._responder.consumed(count)
 
     # --- ends ---
 
     def _fail(self, error: OriginError, reason: reasons.Reason) -> None:
         """There is no answer of the origin."""
-        if self._request.type is ConnectionType.TCP:
+        if self._request.kind is Kind.TCP:
             self._journal.answered_instead(reason, status=None, error=str(error))
-            self._stream.write(encode_response(ConnectResponse(str(error), ())), fin=True)
+            self._responder.refuse(str(error))
             self._end()
         else:
             self._answer(http.HTTPStatus(error.status), str(error), reason)
@@ -385,7 +382,7 @@ class Exchange:
         self._journal.answered_instead(reason, status=status.value, error=message)
         self._ledger.sent(len(body))
         self._bytes_out += len(body)
-        self._stream.write(encode_response(ConnectResponse("", error_metadata(status, len(page)))) + body, fin=True)
+        self._responder.respond(status.value, error_fields(len(page)), body, fin=True)
         self._end()
 
     def _cancel_deadline(self) -> None:
@@ -395,14 +392,14 @@ class Exchange:
 
     def _fault(self, error: Exception) -> None:
         """A fault of this program: it is logged, the visitor gets 502 if that can still be, and else a reset."""
-        context = {"message": f"fault in the exchange of stream {self._stream.id}", "exception": error}
+        context = {"message": f"fault in the exchange of request {self._responder.id}", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
         if self._ended:
             return
         with contextlib.suppress(Exception):
             if self._origin is not None:
                 self._origin.abort()
-            if not self._response_begun and self._request.type is not ConnectionType.TCP:
+            if not self._response_begun and self._request.kind is not Kind.TCP:
                 self._answer(
                     http.HTTPStatus.BAD_GATEWAY, "an internal fault of this program; its log has more", reasons.FAULT
                 )
@@ -413,7 +410,7 @@ class Exchange:
     def abandon(self, reason: reasons.Reason | None = None) -> None:
         """One side broke off: the other is told so at once."""
         self._reason = self._reason or reason
-        self._stream.reset()
+        self._responder.reset()
         if self._origin is not None:
             self._origin.abort()
         self._end()
@@ -429,7 +426,7 @@ class Exchange:
 
     def _account(self) -> None:
         """Count it, and log it."""
-        if self._request.type is not ConnectionType.TCP:
+        if self._request.kind is not Kind.TCP:
             seconds = monotonic() - self._begun_at
             self._ledger.request_ended(self._status, seconds)
             if self._journal.all_requests:
@@ -441,7 +438,7 @@ class Exchange:
     def _let_go(self) -> None:
         """Give back all that it holds."""
         self._early.clear()
-        self._stream.stop()
+        self._responder.stop()
         self._cancel_deadline()
         if self._origin is not None:
             if self._response_ended and self._upload_ended and self._origin.reusable:

@@ -7,12 +7,11 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from actors.exchange import reasons
-from actors.exchange.http1 import HEADER_PREFIX
+from actors.exchange.request import Field, Request
 from actors.processes.log import Logger
-from actors.wire.connect import ConnectRequest
 
 MAX_LOGGED_PATH: Final = 200
-"""Characters of a path in the log."""
+"""Bytes of a path in the log."""
 
 MAX_LOGGED_METHOD: Final = 32
 """Characters of a method there; the longest registered one has 17."""
@@ -50,12 +49,12 @@ class Journal:
 
     # --- requests, one by one ---
 
-    def upgraded(self, request: ConnectRequest) -> None:
+    def upgraded(self, request: Request) -> None:
         """A WebSocket has opened."""
         if self.all_requests:
             self._log.info("websocket opened", path=_path(request), visitor=visitor_of(request))
 
-    def ended(self, request: ConnectRequest, outcome: Outcome) -> None:
+    def ended(self, request: Request, outcome: Outcome) -> None:
         """A request has ended; told only if `all_requests`."""
         why = {"reason": outcome.reason.label} if outcome.reason is not None else {}
         self._log.info(
@@ -76,7 +75,7 @@ class Journal:
         """The visitor got an answer of this program's (None: got the origin's in part only)."""
         self._warn(reason, "the visitor did not get the origin's answer", status=status, error=error)
 
-    def answered(self, request: ConnectRequest, status: int) -> None:
+    def answered(self, request: Request, status: int) -> None:
         """The origin has answered a request for a public name; is it one that it does not know?
 
         An origin that refuses all names but its own has accepted nothing yet; or it takes the visitor's Origin, which
@@ -84,10 +83,10 @@ class Journal:
         """
         if status < 400:
             self._accepted = True
-        elif status in reasons.HOST_REFUSALS and not (self._accepted and not _field(request, "origin")):
+        elif status in reasons.HOST_REFUSALS and not (self._accepted and not _field(request, b"origin")):
             self._warn(reasons.FOREIGN_HOST, f"the origin answered {status}", status=status)
 
-    def event_stream(self, request: ConnectRequest, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    def event_stream(self, request: Request, fields: Iterable[Field]) -> None:
         """Somebody GETs what has these fields. If it is a stream of events, the edge will hold it back: say so once."""
         if any(name.lower() == b"content-type" and _is_event_stream(value) for name, value in fields):
             self.looks_for_event_streams = False
@@ -107,21 +106,20 @@ def _is_event_stream(value: bytes) -> bool:
     return value.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
-def _path(request: ConnectRequest) -> str:
+def _path(request: Request) -> str:
     """The path, without the query: it may hold a secret."""
-    where = request.dest.partition("?")[0]
-    path = "/" + where.partition("://")[2].partition("/")[2] if "://" in where else where
-    return path[:MAX_LOGGED_PATH].encode("utf-8", "backslashreplace").decode()
+    path = request.target.partition(b"?")[0] or b"/"
+    return path[:MAX_LOGGED_PATH].decode("utf-8", "backslashreplace")
 
 
-def visitor_of(request: ConnectRequest) -> str:
+def visitor_of(request: Request) -> str:
     """The visitor's address, as the edge says it; nothing if it says none."""
     try:
-        return str(ipaddress.ip_address(_field(request, "cf-connecting-ip").decode("ascii")))
+        return str(ipaddress.ip_address(_field(request, b"cf-connecting-ip").decode("ascii")))
     except ValueError:
         return ""
 
 
-def _field(request: ConnectRequest, name: str) -> bytes:
-    key = (HEADER_PREFIX + name).lower()
-    return next((value for given, value in request.metadata if given.lower() == key), b"")
+def _field(request: Request, name: bytes) -> bytes:
+    """The value of the field with that name in lower case."""
+    return next((value for given, value in request.fields if given.lower() == name), b"")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.errors import EdgeProtocolError
-from actors.exchange.http1 import HEADER_PREFIX, HOP_BY_HOP, HOST_KEY, METHOD_KEY, STATUS_KEY
+from actors.exchange.http1 import HOP_BY_HOP
 from actors.local_edge.edge import LOCATION, EdgeRegistry
 from actors.local_edge.limits import MAX_HELD_BYTES, UNLIMITED, Limits
 from actors.local_edge.local_address import Alias, Fields, is_local_address
@@ -16,6 +16,7 @@ from actors.local_edge.registry import Tunnel
 from actors.quic_worker.connection import Stream
 from actors.web.http_server import HttpConnection, Request, Responder
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, Metadata
+from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, STATUS_KEY
 
 NO_CONNECTION: Final = 530
 """What the edge answers when no connection of the tunnel is registered."""
@@ -23,7 +24,7 @@ NO_CONNECTION: Final = 530
 TOO_LATE: Final = 524
 """What the service answers when the origin has not, in its time."""
 
-_NEVER_FORWARDED: Final = HOP_BY_HOP - {"transfer-encoding"} | {"host"}
+_NEVER_FORWARDED: Final = HOP_BY_HOP - {b"transfer-encoding"} | {b"host"}
 """Transfer-Encoding goes on: it tells the client that a body follows whose length is not known."""
 
 
@@ -87,11 +88,10 @@ def _connect_request(visitor: HttpConnection, request: Request, host: bytes) -> 
         "X-Forwarded-Proto": visitor.scheme.encode(),
     }
     # What the edge says of the visitor is not the visitor's to say.
-    dropped = _NEVER_FORWARDED | {name.lower() for name in added}
+    dropped = _NEVER_FORWARDED | {name.lower().encode() for name in added}
     for name, value in request.fields:
-        text = name.decode("latin-1")
-        if text.lower() not in dropped:
-            metadata.append((HEADER_PREFIX + text, value))
+        if name.lower() not in dropped:
+            metadata.append((HEADER_PREFIX + name.decode("latin-1"), value))
     metadata += [(HEADER_PREFIX + name, value) for name, value in added.items()]
     kind = ConnectionType.WEBSOCKET if request.upgrade else ConnectionType.HTTP
     target = request.target.decode("latin-1")

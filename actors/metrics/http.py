@@ -16,8 +16,9 @@ import msgspec
 import zmq
 
 from actors.bus import sockets
+from actors.bus.addresses import HostPort
 from actors.bus.events import read_payload
-from actors.bus.messages import DECODE_ERRORS, HostPort
+from actors.bus.messages import DECODE_ERRORS
 from actors.errors import LocalSetupError
 from actors.metrics.prometheus import CONTENT_TYPE
 from actors.web import pages

@@ -1,8 +1,8 @@
 """The streams of one connection to the edge, and their back-pressure, whatever carries them.
 
 Between the engine, which carries bytes, and the handlers, which know what a stream is for. Handlers are told of bytes
-as asyncio's protocols are. How an engine is driven is said by the two subclasses: `DatagramConnection` (`datagrams.py`)
-and `PicoquicConnection` (`picoquic.py`).
+as asyncio's protocols are. How an engine is driven is said by the subclasses: `DatagramConnection` (`datagrams.py`) and
+`PicoquicConnection` (`picoquic.py`), which are both QUIC (`quic.py`).
 """
 
 import asyncio
@@ -14,9 +14,6 @@ from actors.quic_worker.engine import Address, Closed, StreamEngine
 
 HIGH_WATER: Final = 256 * 1024
 """Unsent bytes of one stream at which its source is paused."""
-
-_UNIDIRECTIONAL: Final = 2
-"""The bit of a stream id that says so (RFC 9000 section 2.1)."""
 
 LOW_WATER: Final = 64 * 1024
 """Unsent bytes at which it is resumed: enough to keep a fast path busy while the source wakes up."""
@@ -171,6 +168,8 @@ class Connection(ABC):
         self._streams: dict[int, Stream] = {}
         self._watched: dict[int, Stream] = {}
         self._flushed: asyncio.Future[None] | None = None
+        self._besides: int | None = None
+        """The stream that `flushed` does not wait for."""
         self._has_failed = False
         self.is_closed = False
 
@@ -226,10 +225,11 @@ class Connection(ABC):
         self.enter(self.engine.ping)
         self.transmit_soon()
 
-    async def flushed(self) -> None:
-        """Wait until all that was sent on streams (but the first) has been acknowledged, or the connection is gone."""
+    async def flushed(self, besides: Stream | None = None) -> None:
+        """Wait until all that was sent on streams but `besides` has been acknowledged, or the connection is gone."""
         if self.is_closed:
             return
+        self._besides = None if besides is None else besides.id
         self._flushed = self._loop.create_future()
         self.enter(self.progressed)
         await self._flushed
@@ -245,7 +245,9 @@ class Connection(ABC):
         for stream in list(self._watched.values()):
             if stream.check_writable():
                 self._watched.pop(stream.id, None)
-        if self._flushed is not None and not self._flushed.done() and not self.engine.is_undelivered():
+        if self._flushed is None or self._flushed.done():
+            return
+        if not self.engine.is_undelivered(self._besides):
             self._flushed.set_result(None)
 
     def release(self, stream: Stream) -> None:
@@ -267,23 +269,15 @@ class Connection(ABC):
         self._owner.on_handshake()
 
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
-        if stream_id & _UNIDIRECTIONAL:
-            self.engine.consumed(stream_id, len(data))  # the protocol has none: nobody listens
-            if fin:
-                self.engine.discard(stream_id)
-        else:
-            stream = self._stream(stream_id)
-            self._guarded(stream, stream.deliver, data, fin)
+        stream = self._stream(stream_id)
+        self._guarded(stream, stream.deliver, data, fin)
 
     def stream_reset(self, stream_id: int, error_code: int) -> None:
-        if stream_id & _UNIDIRECTIONAL:
-            self.engine.discard(stream_id)
-        elif (stream := self._known(stream_id)) is not None:
+        if (stream := self._known(stream_id)) is not None:
             self._guarded(stream, stream.peer_reset)
 
     def stop_sending(self, stream_id: int, error_code: int) -> None:
-        # We open no unidirectional stream: there is none that the peer could stop.
-        if not stream_id & _UNIDIRECTIONAL and (stream := self._known(stream_id)) is not None:
+        if (stream := self._known(stream_id)) is not None:
             self._guarded(stream, stream.peer_stop)
 
     def _known(self, stream_id: int) -> Stream | None:

@@ -5,7 +5,13 @@ two, in `engines/`; nothing outside that folder knows which one it is. aioquic i
 I/O of its own, and is driven by `datagrams.py`.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+IDLE_TIMEOUT: Final = 5.0
+"""Seconds without a word until a QUIC connection counts as lost; the edge's own value."""
+
+PING_INTERVAL: Final = 1.0
+"""Seconds between PINGs over QUIC: four may be lost before the idle timeout."""
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module gives it: IPv4, or IPv6 with flow and scope."""
@@ -66,8 +72,8 @@ class StreamEngine(Protocol):
     def discard(self, stream_id: int) -> None:
         """Nothing more of this stream will be consumed: what it holds of the connection's credit is given back."""
 
-    def is_undelivered(self) -> bool:
-        """Whether a stream, besides the first, still has something to send or to be acknowledged."""
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether a stream other than `besides` still has something to send or to be acknowledged."""
 
     def ping(self) -> None:
         """Send a PING."""

@@ -1,15 +1,17 @@
 """What to do with a stream that the edge opens: read its head, then hand it to a request or to RPC."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from actors.errors import EdgeProtocolError
 from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.request import Field
 from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream
 from actors.wire import rpc
-from actors.wire.connect import ConnectRequest, HeadReader
+from actors.wire.connect import ConnectRequest, ConnectResponse, HeadReader, encode_response
+from actors.wire.heads import ACCEPTED, request_of, response_of
 
 HEAD_TIMEOUT: Final = 5.0
 """Seconds for the head of a stream to arrive whole. The edge sends it in one write; slower is an attack or a fault."""
@@ -45,7 +47,8 @@ class IncomingStream:
         rest = self._reader.rest
         self._stream.consumed(len(data) - len(rest))
         if isinstance(head, ConnectRequest):
-            exchange = Exchange(self._stream, head, self._surroundings)
+            exchange = Exchange(StreamResponder(self._stream), request_of(head), self._surroundings)
+            self._stream.handler = exchange
             self._begun(exchange)
             exchange.start(rest)  # a fault in it is its own affair
         else:
@@ -78,6 +81,39 @@ class IncomingStream:
         self._log.debug("stream refused", stream=self._stream.id, reason=reason)
         self._stream.reset()
         self._stream.stop()
+
+
+class StreamResponder:
+    """Takes the response of an exchange (`Responder`), and writes it as QUIC's edge reads it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.id = stream.id
+
+    @property
+    def sending(self) -> bool:
+        return self._stream.sending
+
+    def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
+        self._stream.write(encode_response(response_of(status, fields)) + body, fin=fin)
+
+    def accept(self) -> None:
+        self._stream.write(encode_response(ACCEPTED))
+
+    def refuse(self, message: str) -> None:
+        self._stream.write(encode_response(ConnectResponse(message, ())), fin=True)
+
+    def write(self, data: bytes, *, fin: bool = False) -> None:
+        self._stream.write(data, fin=fin)
+
+    def reset(self) -> None:
+        self._stream.reset()
+
+    def stop(self) -> None:
+        self._stream.stop()
+
+    def consumed(self, count: int) -> None:
+        self._stream.consumed(count)
 
 
 class RpcStreamHandler:

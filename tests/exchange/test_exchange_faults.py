@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,43 +15,45 @@ from actors.exchange.journal import Journal
 from actors.exchange.ledger import Ledger
 from actors.exchange.origin import OriginConnection
 from actors.exchange.origin_pool import OriginPool
+from actors.exchange.request import Field, Kind, Request
 from actors.exchange.response import ResponseReader
 from actors.processes.tasks import Tasks
-from actors.quic_worker.connection import Stream
-from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
 
+REQUEST = Request(Kind.HTTP, b"GET", b"/", b"x", ())
 
-class Visitor(Stream):
-    """A stream whose other end is this test."""
+
+class Visitor:
+    """Takes the response in the place of a transport (Responder)."""
 
     def __init__(self) -> None:
         self.id = 0
-        self.handler: Any = None
         self.sending = True
-        self.received = b""
+        self.status: int | None = None
         self.was_reset = False
         self.fails = False
+
+    def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
+        self.write(body, fin=fin)
+        self.status = status
+
+    def accept(self) -> None: ...
+
+    def refuse(self, message: str) -> None: ...
 
     def write(self, data: bytes, *, fin: bool = False) -> None:
         if self.fails:
             raise RuntimeError("in the stream")
-        self.received += data
         self.sending = not fin
 
-    def reset(self, error_code: int = 0) -> None:
+    def reset(self) -> None:
         self.was_reset = self.was_reset or self.sending
         self.sending = False
 
-    def stop(self, error_code: int = 0) -> None: ...
+    def stop(self) -> None: ...
 
     def consumed(self, count: int) -> None: ...
-
-    @property
-    def status(self) -> int | None:
-        response = HeadReader().feed_response(self.received)
-        return None if response is None else int(dict(response.metadata)["HttpStatus"])
 
 
 class Worker:
@@ -79,12 +81,11 @@ class Worker:
         self.ended.append(exchange)
         self.over.set()
 
-    async def ask(self, method: str = "GET", *fields: tuple[str, bytes], body: bytes = b"") -> Visitor:
+    async def ask(self) -> Visitor:
         visitor = Visitor()
-        metadata = (("HttpMethod", method.encode()), ("HttpHost", b"x"), *fields)
-        exchange = Exchange(visitor, ConnectRequest("https://x/", ConnectionType.HTTP, metadata), self.surroundings)
+        exchange = Exchange(visitor, REQUEST, self.surroundings)
         self.over.clear()
-        exchange.start(body)
+        exchange.start(b"")
         async with asyncio.timeout(PATIENCE):
             await self.over.wait()
         return visitor
@@ -140,7 +141,7 @@ async def healthy(made: Worker) -> None:
         (OriginConnection, "begin"),
         (exchange, "build_request_head"),
         (ResponseReader, "feed"),
-        (exchange, "response_metadata"),
+        (exchange, "response_fields"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -149,7 +150,7 @@ async def test_fault_before_the_answer_gives_502(owner: Any, name: str) -> None:
         with fault_in(owner, name):
             visitor = await made.ask()
         assert visitor.was_reset or visitor.status == 502
-        assert name == "response_metadata" or not visitor.was_reset
+        assert name == "response_fields" or not visitor.was_reset
         assert len(made.faults) == len(made.ended) == 1
         await healthy(made)
 
@@ -189,9 +190,7 @@ async def test_stream_that_fails_itself() -> None:
     async with worker() as made:
         visitor = Visitor()
         visitor.fails = True
-        metadata = (("HttpMethod", b"GET"), ("HttpHost", b"x"))
-        request = ConnectRequest("https://x/", ConnectionType.HTTP, metadata)
-        Exchange(visitor, request, made.surroundings).start(b"")
+        Exchange(visitor, REQUEST, made.surroundings).start(b"")
         async with asyncio.timeout(PATIENCE):
             await made.over.wait()
         assert visitor.was_reset

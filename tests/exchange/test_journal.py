@@ -7,7 +7,7 @@ from structlog.testing import CapturingLogger
 
 from actors.exchange import reasons
 from actors.exchange.journal import Journal, Outcome, visitor_of
-from actors.wire.connect import ConnectionType, ConnectRequest
+from actors.exchange.request import Kind, Request
 
 
 class Lines:
@@ -24,8 +24,8 @@ class Lines:
         return taken
 
 
-def request(*fields: tuple[str, bytes], dest: str = "https://a/path?secret=1") -> ConnectRequest:
-    return ConnectRequest(dest, ConnectionType.HTTP, tuple((f"HttpHeader:{name}", value) for name, value in fields))
+def request(*fields: tuple[str, bytes], target: bytes = b"/path?secret=1") -> Request:
+    return Request(Kind.HTTP, b"GET", target, b"a", tuple((name.encode(), value) for name, value in fields))
 
 
 def test_request_is_one_line_without_its_query() -> None:
@@ -46,7 +46,7 @@ def test_request_is_one_line_without_its_query() -> None:
 
 def test_request_that_went_well_has_no_reason_and_one_that_was_refused_may_have_no_path() -> None:
     lines = Lines()
-    lines.journal.ended(request(dest="no/url"), Outcome("", 200, 0.0, 0, 0, None))
+    lines.journal.ended(request(target=b"no/url"), Outcome("", 200, 0.0, 0, 0, None))
     ((_, _, values),) = lines.take()
     assert "reason" not in values
     assert values["path"] == "no/url"
@@ -54,9 +54,9 @@ def test_request_that_went_well_has_no_reason_and_one_that_was_refused_may_have_
 
 def test_path_that_is_no_text_can_be_logged() -> None:
     lines = Lines()
-    lines.journal.ended(request(dest="https://a/\udcff\udcfe" + "x" * 1000), Outcome("G" * 500, 400, 0.0, 0, 0, None))
+    lines.journal.ended(request(target=b"/\xff\xfe" + b"x" * 1000), Outcome("G" * 500, 400, 0.0, 0, 0, None))
     ((_, _, values),) = lines.take()
-    assert values["path"].startswith("/\\udcff\\udcfex")
+    assert values["path"].startswith("/\\xff\\xfex")
     assert len(values["path"]) < 250
     assert len(values["method"]) == 32
 

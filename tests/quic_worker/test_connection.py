@@ -539,6 +539,16 @@ async def test_flushed_waits_for_acknowledgement() -> None:
         await waiting
 
 
+async def test_flushed_does_not_wait_for_the_stream_that_does_not_count() -> None:
+    pair = Pair(lambda stream: None)
+    pair.client.open_stream(lambda stream: Recorder(stream))
+    control = pair.client.open_stream(lambda stream: Recorder(stream))  # whichever it is
+    control.write(b"never acknowledged")
+    assert pair.client.engine.is_undelivered()
+    async with asyncio.timeout(5):
+        await pair.client.flushed(besides=control)
+
+
 async def test_close_is_told_with_its_reason_and_ends_every_stream() -> None:
     accepted: list[Recorder] = []
     pair = Pair(lambda stream: accepted.append(Recorder(stream)))

@@ -245,9 +245,9 @@ class CreditedConnection(QueuedConnection):
             return 0
         return stream.sender._buffer_stop - stream.sender.highest_offset
 
-    def has_unfinished_streams(self) -> bool:
-        """Whether a stream, besides the first, has something sent that was not acknowledged. Idle ones do not count."""
-        return any(number and is_undelivered(stream.sender) for number, stream in self._streams.items())
+    def has_unfinished_streams(self, besides: int | None) -> bool:
+        """Whether a stream but `besides` has something sent that was not acknowledged. Idle ones do not count."""
+        return any(number != besides and is_undelivered(stream.sender) for number, stream in self._streams.items())
 
     def can_send_on(self, stream_id: int) -> bool:
         """Whether a stream takes data. A peer's STOP_SENDING ends that before its event is delivered."""

@@ -14,14 +14,8 @@ from aiopquic.quic import events
 from aiopquic.quic.configuration import QuicConfiguration
 from aiopquic.quic.connection import QuicConnection
 
-from actors.quic_worker.engine import Address, Closed, Path, StreamListener
+from actors.quic_worker.engine import IDLE_TIMEOUT, PING_INTERVAL, Address, Closed, Path, StreamListener
 from actors.quic_worker.engines.spool import Spool
-
-IDLE_TIMEOUT: Final = 5.0
-"""Seconds without a word until the connection counts as lost; the edge's own value."""
-
-PING_INTERVAL: Final = 1.0
-"""Seconds between PINGs, which picoquic sends itself: four may be lost before the idle timeout."""
 
 STREAM_WINDOW: Final = 1024 * 1024
 """Bytes that a peer may send on a stream ahead of what was taken from it, 80 Mbit/s at a round trip of 100 ms. The ring
@@ -259,8 +253,9 @@ class PicoquicEngine:
     def stop(self, stream_id: int, error_code: int) -> None:
         self._quic.stop_stream(stream_id, error_code)
 
-    def is_undelivered(self) -> bool:
-        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause."""
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause. It does not
+        tell of which stream; what is said on the control stream is answered, and so has arrived."""
         quality = self._quic.path_quality()  # asks for a fresh one
         return bool(self._unsent) or quality.get("bytes_in_transit", 0) > 0
 
