@@ -10,6 +10,8 @@ import logging
 import sys
 from typing import Any, Final
 
+from aiopquic._binding import _transport
+
 from actors.bus.messages import EdgeAddress, Transport
 from actors.processes import event_loop
 from actors.quic_worker.connection import Owner, Stream
@@ -178,7 +180,7 @@ class Client:
 
 async def main() -> None:
     # aioquic's server, as it comes, knows no post-quantum keys, and cannot ask for another share.
-    picoquic_engine.KEX_X25519MLKEM768 = picoquic_engine.KEX_X25519
+    vars(picoquic_engine)["KEX_X25519MLKEM768"] = _transport.KEX_X25519
     logging.disable()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)  # faults of handlers are among what is asked for

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from aioquic.asyncio import QuicConnectionProtocol
+from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -237,7 +237,7 @@ class Peer(QuicConnectionProtocol):
     def exceed_a_stream(self) -> None:
         """Send more on a stream than was allowed."""
         stream_id = self._quic.get_next_available_stream_id()
-        self._quic._remote_max_data = 1 << 40
+        self._quic._remote_max_data = self._quic._remote_max_streams_bidi = 1 << 40
         sender = self._quic._get_or_create_stream_for_send(stream_id).sender
         sender._buffer_start = sender._buffer_stop = FAR
         self._quic._streams[stream_id].max_stream_data_remote = 1 << 40

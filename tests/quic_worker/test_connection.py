@@ -404,7 +404,8 @@ async def test_fault_at_the_last_data_does_not_keep_the_stream() -> None:
         def data_received(self, data: bytes) -> None:
             raise ZeroDivisionError
 
-    pair = Pair(Faulty)
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Faulty(stream)))
     pair.clock.call_exception_handler = lambda context: None  # type: ignore[attr-defined]
     pair.server.open_stream(lambda stream: Recorder(stream)).write(b"bad", fin=True)
     pair.settle()

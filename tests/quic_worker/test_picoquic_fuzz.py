@@ -187,6 +187,7 @@ class Life:
             "falls silent": (0.2, peer.fall_silent),
             "is left by a silent one": (2, self._leave_silently(peer)),
         }
+        peer.meddler.share = 0.0
         (how,) = self._dice.choices(list(ends), [weight for weight, _ in ends.values()])
         ends[how][1]()
         try:
