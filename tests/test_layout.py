@@ -38,6 +38,7 @@ PURE = [
     "exchange/rewrite.py",
     "wire/connect.py",
     "wire/framing.py",
+    "wire/h2_heads.py",
     "wire/heads.py",
     "wire/registration.py",
     "wire/rpc.py",

@@ -24,7 +24,7 @@ STATUS_KEY: Final = "HttpStatus"
 KNOWN_NAMES: Final = 512
 """Names of fields that are remembered with their keys. A stranger's names push others out, and cost no more."""
 
-_EDGE_INTERNAL: Final = ("cf-int-", "cf-cloudflared-", "cf-proxy-")
+EDGE_INTERNAL: Final = ("cf-int-", "cf-cloudflared-", "cf-proxy-")
 """Fields of a response with a meaning between client and edge; an origin has no business to send them."""
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*", re.ASCII)
@@ -76,4 +76,4 @@ def _entries(fields: Sequence[Field]) -> Iterable[tuple[str, bytes]]:
 def _key(name: bytes) -> str | None:
     """The key of a response's field; None for one that does not go on."""
     text = name.decode("latin-1")
-    return None if text.lower().startswith(_EDGE_INTERNAL) else HEADER_PREFIX + text
+    return None if text.lower().startswith(EDGE_INTERNAL) else HEADER_PREFIX + text
