@@ -12,9 +12,9 @@ from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
 from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.datagrams import DatagramConnection
-from actors.quic_worker.engine import Address, Closed, Datagram, PacketEngine
+from actors.quic_worker.engine import MAX_STREAMS, Address, Closed, Datagram, PacketEngine
 from actors.quic_worker.engines import aioquic_credit, aioquic_engine
-from actors.quic_worker.engines.aioquic_credit import MAX_STREAMS, STREAM_WINDOW
+from actors.quic_worker.engines.aioquic_credit import STREAM_WINDOW
 from actors.quic_worker.engines.aioquic_engine import AioquicEngine
 from tests.kit.engines import make_client_engine, make_edge_engine
 from tests.kit.recorder import Recorder

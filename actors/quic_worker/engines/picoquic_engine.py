@@ -17,19 +17,21 @@ from aiopquic.quic import events
 from aiopquic.quic.configuration import QuicConfiguration
 from aiopquic.quic.connection import _EVT_STREAM_DESTROY, QuicConnection
 
-from actors.quic_worker.engine import IDLE_TIMEOUT, PING_INTERVAL, Address, Closed, Path, StreamListener
+from actors.quic_worker.engine import (
+    CONNECTION_WINDOW,
+    IDLE_TIMEOUT,
+    MAX_STREAMS,
+    PING_INTERVAL,
+    Address,
+    Closed,
+    Path,
+    StreamListener,
+)
 from actors.quic_worker.engines.spool import Spool
 
 STREAM_WINDOW: Final = 1024 * 1024
 """Bytes that a peer may send on a stream ahead of what was taken from it, 80 Mbit/s at a round trip of 100 ms. The ring
 in which they wait is as large: address space for each stream, memory only as far as it is used."""
-
-CONNECTION_WINDOW: Final = 24 * 1024 * 1024
-"""The same over all streams of a connection."""
-
-MAX_STREAMS: Final = 2048
-"""Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
-answer."""
 
 SEND_RING: Final = 512 * 1024
 """Bytes that one stream may have waiting for picoquic's thread: `HIGH_WATER` of `connection.py`, and as much again for
