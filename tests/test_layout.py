@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 ACTORS = ROOT / "actors"
 
 PURE = [
+    "bus/addresses.py",
     "bus/events.py",
     "errors.py",
     "bus/messages.py",
@@ -46,8 +47,13 @@ PURE = [
     "wire/rpc.py",
     "wire/schema.py",
     "supervisor/counts.py",
+    "supervisor/dice.py",
     "supervisor/edges.py",
+    "supervisor/engines.py",
+    "supervisor/failures.py",
     "supervisor/habits.py",
+    "supervisor/history.py",
+    "supervisor/outside.py",
     "supervisor/policy.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",
@@ -74,10 +80,14 @@ TESTED_BY_RUNNING = {
     "quic_worker/spare.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",
+    "supervisor/bus_sockets.py",
     "supervisor/children.py",
-    "supervisor/lookout.py",
+    "supervisor/compose.py",
+    "supervisor/ending.py",
+    "supervisor/watcher.py",
     "supervisor/output.py",
     "supervisor/runner.py",
+    "supervisor/statistics.py",
     "tools/events.py",
     "tools/metrics.py",
     "tools/running.py",
@@ -126,7 +136,10 @@ TESTED_WITH = {
     "tools/keys.py": "integration/test_curve.py",
     "tools/metrics_reference.py": "tools/test_reference.py",
     "tools/programs.py": "tools/test_reference.py",
-    "supervisor/orders.py": "integration/test_main_job.py",
+    "supervisor/dice.py": "supervisor/test_restart.py",
+    "supervisor/engines.py": "supervisor/test_policy.py",
+    "supervisor/failures.py": "supervisor/test_policy.py",
+    "supervisor/outside.py": "supervisor/test_policy.py",
     "supervisor/renewal.py": "supervisor/test_policy.py",
     "supervisor/publisher.py": "integration/test_main_job.py",
     "supervisor/rate_limit.py": "supervisor/test_start.py",
@@ -171,6 +184,7 @@ READS_THE_CLOCK = {
     "bus/run_folder.py",  # the age of a folder
     "supervisor/publisher.py",  # stamps of events
     "supervisor/runner.py",  # started_at
+    "supervisor/compose.py",  # the same, in tunnel.json
     "supervisor/cli.py",  # the stamp of an event
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date

@@ -176,6 +176,16 @@ class ActorRestarted(Event, frozen=True, kw_only=True, tag="actor_restarted"):
     exit_status: int
 
 
+class EngineChanged(Event, frozen=True, kw_only=True, tag="engine_changed"):
+    """Machine code crashed, and connections that are made from now on use another QUIC engine, until the end."""
+
+    previous: str
+    """picoquic."""
+    engine: str
+    """aioquic."""
+    cause: str
+
+
 class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     """Every second, and after a recount: where things stand, so that a late subscriber soon knows."""
 
@@ -258,6 +268,7 @@ AnyEvent = (
     | ConnectionRefused
     | Unregistered
     | ActorRestarted
+    | EngineChanged
     | Stats
     | StateFileFailed
     | StartFailed

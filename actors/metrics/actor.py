@@ -14,13 +14,13 @@ import msgspec
 import zmq
 
 from actors.bus import sockets
+from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
-    HostPort,
-    Know,
+    KnownCounts,
     MetricsOrders,
     Ready,
     Stopped,
@@ -130,7 +130,7 @@ class MetricsActor:
                 self._log.warning("order that cannot be read", error=type(error).__name__)
                 continue
             match order:
-                case Know():
+                case KnownCounts():
                     self._registry.know(order)
                     self._knows.set()
                 case Drain():

@@ -17,8 +17,9 @@ import zmq
 from aiohttp import web
 
 from actors.bus import sockets
+from actors.bus.addresses import HostPort
 from actors.bus.events import read_payload
-from actors.bus.messages import DECODE_ERRORS, HostPort
+from actors.bus.messages import DECODE_ERRORS
 from actors.errors import LocalSetupError
 from actors.metrics.prometheus import CONTENT_TYPE
 

@@ -5,27 +5,32 @@ address that fails sends its region to IPv4 for a while. A connection that was r
 address first.
 """
 
-import random
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from actors.bus.messages import EdgeAddress
+from actors.supervisor.dice import Dice
 
 IPV6_PENALTY: Final = 600.0
 """Seconds without IPv6 for a region in which an IPv6 address failed."""
 
 
-class EdgeAddresses:
+class EdgeAddresses(msgspec.Struct):
     """The edge's addresses and who uses which."""
 
-    def __init__(self, addresses: Sequence[EdgeAddress], rng: random.Random) -> None:
+    _regions: list[list[EdgeAddress]]
+    _current: dict[int, EdgeAddress] = {}
+    _no_ipv6_until: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, addresses: Sequence[EdgeAddress], dice: Dice) -> "EdgeAddresses":
         """`addresses` is not empty; those of one region are tried in a random order, families in turn."""
         by_region: dict[str, list[EdgeAddress]] = {}
         for address in addresses:
             by_region.setdefault(address.region, []).append(address)
-        self._regions = [_alternating(group, rng) for group in by_region.values()]
-        self._current: dict[int, EdgeAddress] = {}
-        self._no_ipv6_until: dict[str, float] = {}
+        return cls([_alternating(group, dice) for group in by_region.values()])
 
     def for_slot(self, slot: int, now: float) -> EdgeAddress:
         """The address that `slot` is to dial: its own, if it has one."""
@@ -61,13 +66,13 @@ def _is_ipv6(address: EdgeAddress) -> bool:
     return ":" in address.host
 
 
-def _alternating(addresses: Sequence[EdgeAddress], rng: random.Random) -> list[EdgeAddress]:
+def _alternating(addresses: Sequence[EdgeAddress], dice: Dice) -> list[EdgeAddress]:
     """IPv4 and IPv6 in turn, each in a random order: a family that is dead costs one dial."""
     families: tuple[list[EdgeAddress], list[EdgeAddress]] = ([], [])
     for address in addresses:
         families[_is_ipv6(address)].append(address)
     for family in families:
-        rng.shuffle(family)
+        dice.shuffle(family)
     first, second = families
     shared = min(len(first), len(second))
     mixed = [address for pair in zip(first, second, strict=False) for address in pair]

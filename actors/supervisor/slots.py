@@ -6,8 +6,9 @@ IDLE ──► STARTING ──► DIALING ──► REGISTERED ──► (ended)
 """
 
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from actors.bus.messages import OTHER_VERSION_STATUS
 from actors.quic_worker.ends import WorkerEnd
@@ -17,7 +18,7 @@ HEALTHY_AFTER: Final = 5.0
 """Seconds that a registration must last to count as a success: one that flaps must not reset the count."""
 
 
-class SlotState(enum.Enum):
+class SlotState(enum.StrEnum):
     """Where a slot is in its life."""
 
     IDLE = enum.auto()
@@ -34,8 +35,7 @@ LIVE: Final = frozenset((SlotState.STARTING, SlotState.DIALING, SlotState.REGIST
 """States in which a slot has a process."""
 
 
-@dataclass
-class Slot:
+class Slot(msgspec.Struct):
     """One connection's place."""
 
     index: int
@@ -53,7 +53,7 @@ class Slot:
     last_seen: float = 0.0
     registered_at: float = 0.0
     held_before: bool = False
-    """An earlier generation was registered: the edge may still know it."""
+    """Whether an earlier generation was registered: the edge may still know it."""
     warm: bool = False
     """Its worker was the spare: if it ends before it is up, it was the spare that died, and no try was made."""
     last_word: WorkerStopped | None = None
@@ -65,13 +65,13 @@ class Slot:
 
     @property
     def is_missed(self) -> bool:
-        """It was up, or should be: it is not making its first try, and the edge did not refuse it."""
+        """Whether it should be up and is not: neither while it makes its first try, nor if the edge refused it."""
         if self.state in (SlotState.REGISTERED, SlotState.REFUSED):
             return False
         return self.held_before or self.tries > 0
 
     def next_generation(self, now: float, *, warm: bool) -> None:
-        """It gets another worker."""
+        """Start another worker in this slot."""
         self.state = SlotState.STARTING
         self.generation += 1
         self.last_seen = now
@@ -90,6 +90,6 @@ class Slot:
             return WorkerEnd.NEVER_READY, f"the worker ended before it was up ({how})"
         return WorkerEnd.CRASHED, f"the worker ended without a word ({how})"
 
-    def hope_again(self) -> None:
-        """Begin to count anew."""
+    def forget_failures(self) -> None:
+        """Start counting failures from zero."""
         self.failures = self.tries = self.duplicates = 0

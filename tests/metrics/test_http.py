@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.bus.messages import HostPort
+from actors.bus.addresses import HostPort
 from actors.metrics import http
 from tests.kit.processes import PATIENCE, Process, supervisor
 from tests.kit.tunnel import tunnel

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.bus import events
-from actors.bus.messages import OTHER_VERSION_STATUS, EdgeAddress
+from actors.bus.messages import OTHER_VERSION_STATUS
 from actors.errors import (
     ApiRefused,
     ApiServerError,
@@ -23,20 +23,15 @@ from actors.errors import (
 from actors.errors import RegistrationFailed as NotRegistered
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import renewal
-from actors.supervisor.edges import EdgeAddresses
-from actors.supervisor.policy import (
-    FREE_DUPLICATES,
-    MAX_RETRY_AFTER,
-    PROBE_FAILURES,
-    TICK,
-    Limits,
-    Policy,
-)
+from actors.supervisor.engines import WINDOW
+from actors.supervisor.failures import FREE_DUPLICATES, MAX_RETRY_AFTER
+from actors.supervisor.outside import PROBE_FAILURES
+from actors.supervisor.policy import TICK, Policy
 from actors.supervisor.readiness import State, Visibility
 from actors.supervisor.restart import (
     BACKOFF,
-    CHILDREN,
     HELPER_HEALTHY_AFTER,
+    HELPERS,
     MIN_JITTER,
     PATIENCE,
     READY_TIMEOUT,
@@ -45,7 +40,6 @@ from actors.supervisor.restart import (
 from actors.supervisor.slots import HEALTHY_AFTER, SlotState
 from actors.supervisor.vocabulary import (
     Announce,
-    Begin,
     Command,
     DrainWorker,
     Finish,
@@ -65,78 +59,14 @@ from actors.supervisor.vocabulary import (
     SpawnWorker,
     StopAsked,
     Tick,
+    UseEngine,
     WorkerBeat,
     WorkerExited,
     WorkerReady,
     WorkerRegistered,
     WorkerStopped,
 )
-
-URL, OTHER_URL = "https://a.example", "https://b.example"
-
-EDGES = [EdgeAddress(host=f"192.0.2.{number}", port=7844, region=f"r{number % 2}") for number in range(1, 5)]
-
-
-class Playbook:
-    """A policy, its clock, and what it said."""
-
-    def __init__(
-        self,
-        connections: int = 2,
-        *,
-        seed: int = 1,
-        visibility: Visibility = Visibility.NOT_ASKED,
-        **limits: Any,
-    ) -> None:
-        self.rng = random.Random(seed)
-        self.policy = Policy(Limits(connections, **limits), self.rng)
-        self.visibility = visibility
-        self.now = 1000.0
-        self(HelperReady("metrics"))
-
-    def __call__(self, event: PolicyEvent) -> Sequence[Command]:
-        return self.policy.handle(event, self.now)
-
-    def begin(self, url: str = URL) -> Sequence[Command]:
-        return self(Begin(url, f"id of {url}", EdgeAddresses(EDGES, self.rng), self.visibility))
-
-    def edge(self, slot: int = 0) -> EdgeAddress:
-        """The address that a slot has."""
-        return self.policy._edges.for_slot(slot, self.now)
-
-    def spawned(self, commands: Sequence[Command]) -> list[SpawnWorker]:
-        return [command for command in commands if isinstance(command, SpawnWorker)]
-
-    def wait(self, seconds: float) -> list[Command]:
-        """Let time pass in ticks, with every live worker beating."""
-        said: list[Command] = []
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(self.now + TICK, end)
-            for slot in self.policy.slots:
-                said += self(WorkerBeat(slot.index, slot.generation))
-            said += [*self(HelperBeat("metrics")), *self(HelperBeat(SPARE))]
-            said += self(Tick())
-        return said
-
-    def until_spawn(self, slot: int = 0, patience: float = 60.0) -> float:
-        """Wait for the next worker of a slot, or find that it has one; return how long it took."""
-        began = self.now
-        while self.policy.slots[slot].state is not SlotState.STARTING:
-            assert self.now < began + patience, "no worker was started"
-            self.wait(0.1)
-        return self.now - began
-
-    def register(self, slot: int = 0) -> Sequence[Command]:
-        generation = self.policy.slots[slot].generation
-        self(WorkerReady(slot, generation))
-        return self(WorkerRegistered(slot, generation, "lab", "id", "X25519"))
-
-    def end(self, end: WorkerEnd, slot: int = 0, *, message: str = "", retry_after: float = 0.0) -> Sequence[Command]:
-        generation = self.policy.slots[slot].generation
-        self(WorkerReady(slot, generation))
-        self(WorkerStopped(slot, generation, end, message, retry_after))
-        return self(WorkerExited(slot, generation, 1))
+from tests.kit.playbook import OTHER_URL, URL, Playbook
 
 
 def facts(commands: Sequence[Command]) -> list[events.Event]:
@@ -483,7 +413,7 @@ def test_helpers_that_end_during_a_stop_are_expected() -> None:
     assert play(HelperExited("metrics", 0)) == []
 
 
-@pytest.mark.parametrize("name", [name for name, spec in CHILDREN.items() if spec.needed and name != "worker"])
+@pytest.mark.parametrize("name", [name for name, spec in HELPERS.items() if spec.needed])
 def test_actor_that_never_was_up_ends_the_start(name: str) -> None:
     play = Playbook()
     play.policy._helpers._were_up.clear()
@@ -622,6 +552,60 @@ def test_spare_that_dies_is_replaced_with_backoff_and_harms_nobody() -> None:
     assert SpawnHelper(SPARE) not in play(HelperExited(SPARE, 1))
     play.wait(HELPER_HEALTHY_AFTER + 1)
     assert play.policy.state is State.REGISTERED
+
+
+# --- the engine ---
+
+
+def crash(play: Playbook) -> list[Command]:
+    """The worker of the first slot is ended by a fault in machine code; the next one is registered."""
+    generation = play.policy.slots[0].generation
+    said = [*play(WorkerExited(0, generation, -11, is_crash=True))]
+    play.until_spawn()
+    play.register()
+    return said
+
+
+def test_engine_that_crashes_twice_within_an_hour_is_replaced_for_good() -> None:
+    play = up(engine="picoquic")
+    assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+    play.wait(WINDOW - 60.0)
+    said = crash(play)
+    assert acts(said)[0] == UseEngine("aioquic"), "before the next worker is started"
+    assert (fact := facts(said)[0]) == events.EngineChanged(
+        previous="picoquic",
+        engine="aioquic",
+        cause="2 workers crashed within an hour, the last one by signal 11",
+    ), fact
+    for _ in range(5):
+        assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+
+
+def test_crashes_that_are_far_apart_are_nobody_s_fault() -> None:
+    play = up(engine="picoquic")
+    for _ in range(4):
+        assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+        play.wait(WINDOW)
+
+
+def test_spare_that_crashes_has_the_same_engine() -> None:
+    play = up(engine="picoquic", spare=True)
+    play(HelperReady(SPARE))
+    crash(play)
+    assert UseEngine("aioquic") in play(HelperExited(SPARE, -6, is_crash=True))
+
+
+@pytest.mark.parametrize("engine", ["picoquic", "aioquic"])
+def test_other_ends_say_nothing_of_the_engine_and_aioquic_is_the_last_one(engine: str) -> None:
+    play = up(engine=engine)
+    for _ in range(4):
+        play(WorkerExited(0, play.policy.slots[0].generation, -9))
+        play.until_spawn()
+        play.register()
+    assert play.policy._engines.engine == engine
+    crash(play)
+    crash(play)
+    assert play.policy._engines.engine == "aioquic"
 
 
 # --- the network ---
