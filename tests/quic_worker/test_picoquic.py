@@ -14,9 +14,10 @@ from actors import trust
 from actors.bus.messages import EdgeAddress, Transport
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.quic_server import QuicServer, ServerConnection
-from actors.quic_worker.connection import HIGH_WATER, Connection, Owner, Stream
+from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Closed
+from actors.quic_worker.quic import QuicConnection
 from tests.kit.engines import CERTIFICATES, make_edge_engine
 from tests.kit.processes import PATIENCE
 from tests.kit.recorder import Recorder
@@ -58,7 +59,7 @@ class Client:
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         self.accepted: list[Recorder] = []
         self.consumes = True
-        self.connection: Connection
+        self.connection: QuicConnection
 
     def owner(self) -> Owner:
         return Owner(self._accept, self.connected.set, self.ended.set_result, self.failed.set_result)
