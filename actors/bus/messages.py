@@ -271,8 +271,8 @@ class Registered(Message, frozen=True, tag="registered"):
 class Leaving(Message, frozen=True, tag="leaving"):
     """The edge wants to end this connection (GOAWAY): it sends no new requests, and waits for what runs.
 
-    The worker serves what runs to its end. The supervisor starts a successor at once; this worker gets `Drain` when that
-    one is registered.
+    The worker serves what runs to its end. The supervisor starts a successor at once; this worker gets `Drain` when
+    that one is registered.
     """
 
     reason: str = ""
