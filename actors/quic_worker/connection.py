@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from actors.quic_worker.engine import Address, Closed, StreamEngine
+from actors.quic_worker.engine import Closed, StreamEngine
 
 HIGH_WATER: Final = 256 * 1024
 """Unsent bytes of one stream at which its source is paused."""
@@ -116,15 +116,16 @@ class Stream:
 
     def deliver(self, data: bytes, fin: bool) -> None:
         """Bytes of the peer."""
-        if not self._wanted or self.handler is None:
-            self._connection.engine.consumed(self.id, len(data))
-        elif data:
-            self.handler.data_received(data)
-        if fin:
-            wanted = self._wanted
-            self._end(receiving=True)
-            if wanted and self.handler is not None:
-                self.handler.eof_received()
+        try:
+            if not self._wanted or self.handler is None:
+                self._connection.engine.consumed(self.id, len(data))
+            elif data:
+                self.handler.data_received(data)
+        finally:  # a fault in the handler does not take the peer's end back
+            if fin:
+                self._end(receiving=True)
+        if fin and self._wanted and self.handler is not None:
+            self.handler.eof_received()
 
     def peer_reset(self) -> None:
         """The peer gave up sending."""
@@ -176,21 +177,12 @@ class Connection(ABC):
     # --- how the engine is driven ---
 
     @abstractmethod
-    def connect(self, address: Address) -> None:
-        """Begin the handshake (client)."""
-
-    @abstractmethod
     def transmit_soon(self) -> None:
         """Send what is due once the present callback is over: many small writes make one batch."""
 
     @abstractmethod
     def close(self, error_code: int = 0, reason: str = "") -> None:
         """Close the connection, and tell the peer so at once; after a fault too, if the engine still can."""
-
-    @property
-    def last_error(self) -> OSError | None:
-        """What the last failed send said: the reason to give when nothing is ever answered."""
-        return None
 
     # --- for the owner ---
 
@@ -212,13 +204,6 @@ class Connection(ABC):
                 self._end_streams()
             finally:
                 self._owner.on_fault(error)
-
-    def open_stream(self, make_handler: Callable[[Stream], StreamHandler]) -> Stream:
-        """Open a stream of ours."""
-        stream = Stream(self, self.engine.open_stream())
-        self._streams[stream.id] = stream
-        stream.handler = make_handler(stream)
-        return stream
 
     def ping(self) -> None:
         """Send a PING."""

@@ -5,7 +5,10 @@ two, in `engines/`; nothing outside that folder knows which one it is. aioquic i
 I/O of its own, and is driven by `datagrams.py`.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
+
+from actors.exchange.request import Field
 
 IDLE_TIMEOUT: Final = 5.0
 """Seconds without a word until a QUIC connection counts as lost; the edge's own value."""
@@ -58,9 +61,6 @@ class StreamListener(Protocol):
 class StreamEngine(Protocol):
     """One connection, as streams."""
 
-    def open_stream(self) -> int:
-        """The id of a new bidirectional stream of ours."""
-
     def send(self, stream_id: int, data: bytes, fin: bool) -> None:
         """Queue bytes on a stream. The queue has no bound of its own: ask `unsent`."""
 
@@ -95,6 +95,45 @@ class StreamEngine(Protocol):
         """CONNECTION_CLOSE by the application."""
 
 
+class QuicStreamEngine(StreamEngine, Protocol):
+    """A QUIC connection: both sides open streams."""
+
+    def open_stream(self) -> int:
+        """The id of a new bidirectional stream of ours."""
+
+
+class ByteListener(StreamListener, Protocol):
+    """Told what else happens over HTTP/2."""
+
+    def stream_opened(self, stream_id: int, fields: Sequence[Field], ended: bool) -> None:
+        """The edge began a stream with these fields; `ended`: nothing follows."""
+
+    def leaving(self, reason: str) -> None:
+        """The edge wants to end the connection, and waits for what runs."""
+
+    def pong(self) -> None:
+        """The answer to a PING."""
+
+
+class ByteEngine(StreamEngine, Protocol):
+    """An HTTP/2 connection (RFC 9113) sans I/O, on which the edge opens the streams."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what the socket gave."""
+
+    def deliver(self, listener: ByteListener) -> None:
+        """Tell `listener` what happened since the last call."""
+
+    def respond(self, stream_id: int, head: list[Field]) -> None:
+        """Queue the fields that begin the response on a stream."""
+
+    def end(self, stream_id: int, trailers: list[Field]) -> None:
+        """Queue the fields that end it."""
+
+    def output(self, room: int) -> bytes:
+        """What is to be sent now; of bodies about `room` bytes at most."""
+
+
 class PacketListener(StreamListener, Protocol):
     """Told of connection ids too, which only a server with many connections on one socket needs."""
 
@@ -102,7 +141,7 @@ class PacketListener(StreamListener, Protocol):
     def connection_id_retired(self, connection_id: bytes) -> None: ...
 
 
-class PacketEngine(StreamEngine, Protocol):
+class PacketEngine(QuicStreamEngine, Protocol):
     """A QUIC connection (RFC 9000) sans I/O. Times are in seconds of one monotonic clock, passed in."""
 
     def connect(self, address: Address, now: float) -> None:

@@ -1,8 +1,12 @@
-"""What all QUIC connections have in common, whatever engine carries them: they could have streams of one direction."""
+"""What all QUIC connections have in common, whatever engine carries them: how they begin, streams of our own, and that
+there could be streams of one direction."""
 
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Final
 
-from actors.quic_worker.connection import Connection
+from actors.quic_worker.connection import Connection, Stream, StreamHandler
+from actors.quic_worker.engine import Address, QuicStreamEngine
 
 _UNIDIRECTIONAL: Final = 2
 """The bit of a stream id that says so (RFC 9000 section 2.1)."""
@@ -10,6 +14,24 @@ _UNIDIRECTIONAL: Final = 2
 
 class QuicConnection(Connection):
     """A connection over QUIC. The tunnel's protocol has no unidirectional streams: those of a peer are passed over."""
+
+    engine: QuicStreamEngine
+
+    @abstractmethod
+    def connect(self, address: Address) -> None:
+        """Begin the handshake (client)."""
+
+    @property
+    def last_error(self) -> OSError | None:
+        """What the last failed send said: the reason to give when nothing is ever answered."""
+        return None
+
+    def open_stream(self, make_handler: Callable[[Stream], StreamHandler]) -> Stream:
+        """Open a stream of ours."""
+        stream = Stream(self, self.engine.open_stream())
+        self._streams[stream.id] = stream
+        stream.handler = make_handler(stream)
+        return stream
 
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
         if not stream_id & _UNIDIRECTIONAL:

@@ -6,12 +6,13 @@ from typing import Final
 
 from actors.bus.messages import EdgeAddress, Transport
 from actors.processes.log import Logger
-from actors.quic_worker.connection import Connection, Owner
+from actors.quic_worker.connection import Owner
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.edge_connection import EdgeConnection, Told
 from actors.quic_worker.ends import Ended, WorkerEnd
 from actors.quic_worker.engine import PING_INTERVAL, Closed, Path
+from actors.quic_worker.quic import QuicConnection
 
 DIAL_TIMEOUT: Final = 5.0
 """Seconds for the QUIC handshake; the Go client's own."""
@@ -33,7 +34,7 @@ class QuicEdge(EdgeConnection):
         self._transport = transport
         self._log = log
         self._handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._connection: Connection | None = None
+        self._connection: QuicConnection | None = None
 
     async def dial(self) -> None:
         address = self._address

@@ -399,6 +399,19 @@ async def test_fault_in_a_handler_costs_its_own_stream_alone() -> None:
     assert len(faults) == 1
 
 
+async def test_fault_at_the_last_data_does_not_keep_the_stream() -> None:
+    class Faulty(Recorder):
+        def data_received(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Faulty(stream)))
+    pair.clock.call_exception_handler = lambda context: None  # type: ignore[attr-defined]
+    pair.server.open_stream(lambda stream: Recorder(stream)).write(b"bad", fin=True)
+    pair.settle()
+    assert pair.client._streams == {}
+
+
 class Panic(BaseException):
     """As a native part may raise it: no Exception."""
 

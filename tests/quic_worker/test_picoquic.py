@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,10 @@ from actors import trust
 from actors.bus.messages import EdgeAddress, Transport
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.quic_server import QuicServer, ServerConnection
-from actors.quic_worker.connection import HIGH_WATER, Connection, Owner, Stream
+from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Closed
+from actors.quic_worker.quic import QuicConnection
 from tests.kit.engines import CERTIFICATES, make_edge_engine
 from tests.kit.processes import PATIENCE
 from tests.kit.recorder import Recorder
@@ -57,7 +59,7 @@ class Client:
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         self.accepted: list[Recorder] = []
         self.consumes = True
-        self.connection: Connection
+        self.connection: QuicConnection
 
     def owner(self) -> Owner:
         return Owner(self._accept, self.connected.set, self.ended.set_result, self.failed.set_result)
@@ -206,6 +208,67 @@ async def test_resets_and_stops_pass_both_ways() -> None:
         client.accepted[1].stream.reset()
         client.accepted[1].stream.stop()
         await until(lambda: sorted(second.heard) == ["reset", "stop"])
+
+
+def is_over(client: Client) -> bool:
+    """Whether neither our table, nor the engine, nor picoquic holds any stream but the control stream's."""
+    engine: Any = client.connection.engine
+    return not (client.connection._streams or engine._inboxes or engine._stopped or engine._quic._sc_owned)
+
+
+async def test_a_stream_that_the_peer_stops_is_over_at_both_ends() -> None:
+    """picoquic leaves the answer to STOP_SENDING to us: without it every download that is broken off stays for ever."""
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted)
+        client.accepted[0].stream.write(bytes(2 * HIGH_WATER))
+        assert server.connection is not None
+        streams = server.connection.engine._connection._streams  # type: ignore[attr-defined]
+        await until(lambda: streams)
+        asking.stream.stop()
+        await until(lambda: not streams and is_over(client))
+        assert "stop" in client.accepted[0].heard
+
+
+async def test_a_stop_that_comes_before_its_stream_is_told_behind_the_first_data() -> None:
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        asking.stream.stop()
+        await until(lambda: client.accepted and "stop" in client.accepted[0].heard)
+        assert client.accepted[0].data == b"?"
+        client.accepted[0].stream.write(bytes(10 * HIGH_WATER), fin=True)  # nobody waits for room in vain
+        await until(lambda: is_over(client))
+
+
+async def test_an_end_that_comes_after_our_stop_is_seen() -> None:
+    """picoquic does not tell of it."""
+    async with pair() as (client, server):
+        asking = [opened(server) for _ in range(50)]
+        for one in asking:
+            one.stream.write(b"?")
+        await until(lambda: len(client.accepted) == 50)
+        for one in client.accepted:
+            one.stream.stop()
+            one.stream.write(b"", fin=True)
+        for one in asking:
+            one.stream.write(b"", fin=True)
+        await until(lambda: is_over(client))
+
+
+async def test_more_resets_at_once_than_picoquic_s_thread_has_room_for() -> None:
+    """Each is an order to it, and the queue of orders holds 2048."""
+    async with pair() as (client, server):
+        asking = [opened(server) for _ in range(1900)]
+        for one in asking:
+            one.stream.write(b"?")
+        await until(lambda: len(client.accepted) == 1900)
+        for one in client.accepted:
+            one.stream.reset()
+            one.stream.stop()
+        await until(lambda: all("reset" in one.heard for one in asking) and is_over(client))
+        assert not client.failed.done()
 
 
 async def test_flushed_returns_when_all_has_arrived() -> None:
