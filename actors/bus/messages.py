@@ -134,6 +134,9 @@ class Origin(Message, frozen=True):
 Protocol = Literal["quic", "http2"]
 """What a connection to the edge speaks: QUIC over UDP, or HTTP/2 with TLS over TCP."""
 
+ProtocolWish = Literal["auto", "quic", "http2"]
+"""`--protocol`: what the user wants. Each connection then gets its `Protocol`."""
+
 QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
 
