@@ -7,6 +7,7 @@ as they are (RFC 3986), which are percent-encoded. Whatever could be read in two
 
 import enum
 import functools
+import http
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -70,6 +71,11 @@ class RequestHead(NamedTuple):
     length: int
     """Bytes of the body; meaningful with `Body.LENGTH`."""
     upgrade: bool
+
+    @property
+    def announces_no_body(self) -> bool:
+        """Whether bytes of a body would be a surprise."""
+        return (self.body is Body.NONE or self.body is Body.UNKNOWN) and not self.upgrade and bool(self.method)
 
     def framed(self, *, has_body: bool) -> "RequestHead":
         """The same request, of which no length was said, now that it is known whether a body comes."""
@@ -274,18 +280,12 @@ def _answered(name: bytes) -> tuple[bytes, bool]:
     return lowered, lowered not in HOP_BY_HOP
 
 
-def error_fields(length: int) -> list[Field]:
-    """The fields of an answer that this program gives itself."""
-    return [
+def error_answer(status: http.HTTPStatus, message: str, *, method: str) -> tuple[list[Field], bytes]:
+    """Fields and body of an answer that this program gives itself."""
+    page = f"{status.value} {status.phrase}\n\ntunnel-supervisor: {message}\n".encode()
+    fields = [
         (b"Content-Type", b"text/plain; charset=utf-8"),
-        (b"Content-Length", b"%d" % length),
+        (b"Content-Length", b"%d" % len(page)),
         (b"Cache-Control", b"no-store"),
     ]
-
-
-def chunk(data: bytes) -> bytes:
-    """`data` as one chunk (RFC 9112 section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-LAST_CHUNK: Final = b"0\r\n\r\n"
+    return fields, b"" if method == "HEAD" else page

@@ -1,4 +1,4 @@
-"""Connections to the origin, kept between exchanges.
+"""Connections to one origin (a `Target`), kept between exchanges.
 
 An idle connection may be closed by the origin at the very moment when a request is sent on it. So it is used only for
 requests that may be repeated (`reuse.py`), and those are repeated once, on a fresh connection, when it was so.
@@ -13,12 +13,13 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from actors.bus.messages import Origin
 from actors.exchange import reuse
+from actors.exchange.backend import Backend, OriginError
 from actors.exchange.http1 import RequestHead
-from actors.exchange.origin import OriginConnection, OriginError, plain
+from actors.exchange.origin import OriginConnection, plain
 from actors.exchange.origin_tls import explain, make_context
 from actors.exchange.reach import Reach, Unreachable
 from actors.processes.means import EXHAUSTED
@@ -147,8 +148,9 @@ class OriginPool:
 
     # --- between exchanges ---
 
-    def release(self, connection: OriginConnection) -> None:
+    def release(self, backend: Backend) -> None:
         """An exchange on it has ended: keep it for the next one, if that harms nobody."""
+        connection = cast(OriginConnection, backend)  # it came from here
         now = self._loop.time()
         if now < self._keeps_none_until or not self._origin.keep_alive:
             self._made_room_at = now

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
 
+from actors.exchange import flow
+
 MAX_HEAD_BYTES: Final = 256 * 1024
 """More than the service takes (32 KiB of URL, 128 KiB of fields): whoever is behind it is to meet that and more."""
 
@@ -166,12 +168,10 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def pause_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        flow.stop(self._transport)
 
     def resume_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        flow.start(self._transport)
 
     # --- asyncio.Protocol ---
 

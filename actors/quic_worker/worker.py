@@ -31,10 +31,11 @@ from actors.bus.messages import (
 )
 from actors.bus.tally import Gauges
 from actors.errors import EdgeProtocolError
-from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.exchanges import Exchanges
 from actors.exchange.journal import Journal
-from actors.exchange.ledger import Ledger
-from actors.exchange.origin_pool import OriginPool
+from actors.exchange.ledger import Counting, Ledger
+from actors.exchange.observers import Observers
+from actors.exchange.router import Router
 from actors.processes import event_loop, lifeline, log
 from actors.processes.tasks import Tasks, until_over
 from actors.quic_worker.connection import Stream
@@ -66,17 +67,10 @@ class Worker:
         self._deltas.connect(orders.deltas_endpoint)
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
-        self._exchanges: set[Exchange] = set()
-        self._pool = OriginPool(orders.origin)
-        self._surroundings = Surroundings(
-            self._pool,
-            self._ledger,
-            self._tasks,
-            lambda: len(self._exchanges) > orders.max_streams,
-            self._exchange_ended,
-            Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests),
-        )
-        self._idle = asyncio.Event()
+        self._router = Router(orders.origin)
+        journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
+        observers = Observers(Counting(self._ledger), journal)
+        self._exchanges = Exchanges(self._router, observers, self._tasks, at_once=orders.max_streams)
         self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._registered = False
@@ -104,7 +98,7 @@ class Worker:
         else:
             reason, message, retry_after = WorkerEnd.DRAINED, "", 0.0
         await self._tasks.cancel()
-        self._pool.close()
+        self._router.close()
         self._report()
         message = message[:MAX_TEXT]  # a longer one would not fit on the bus
         self._say(Stopped(reason=reason, message=message, tally=self._ledger.tally, retry_after=retry_after))
@@ -174,8 +168,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end):
                 if self._exchanges:
-                    self._idle.clear()
-                    await until_over(self._idle.wait(), self._over)
+                    await until_over(self._exchanges.idle(), self._over)
                 await self._edge.flushed()
 
     async def _unregister(self) -> bool:
@@ -238,7 +231,7 @@ class Worker:
             Heartbeat(
                 tally=self._ledger.tally,
                 gauges=self._gauges(),
-                origin_failures=self._pool.failures,
+                origin_failures=self._router.failures,
                 recount=self._recount,
             )
         )
@@ -264,12 +257,7 @@ class Worker:
     # --- events ---
 
     def _accept(self, stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, self._surroundings, self._log, self._exchanges.add)
-
-    def _exchange_ended(self, exchange: Exchange) -> None:
-        self._exchanges.discard(exchange)
-        if not self._exchanges:
-            self._idle.set()
+        stream.handler = IncomingStream(stream, self._exchanges, self._log)
 
     def _lost(self, why: str) -> None:
         self._end_with(Ended(WorkerEnd.CONNECTION_LOST, why))

@@ -18,7 +18,10 @@ from typing import Final, NamedTuple
 
 from actors.exchange.http1 import HOP_BY_HOP
 from actors.exchange.request import Field, Kind, Request
-from actors.wire.heads import EDGE_INTERNAL, KNOWN_NAMES
+from actors.wire.heads import EDGE_INTERNAL
+
+KNOWN_NAMES: Final = 512
+"""Names of fields that are remembered with what they become. A stranger's names push others out, and cost no more."""
 
 PURPOSE: Final = b"cf-cloudflared-proxy-connection-upgrade"
 """The field that tells what a stream is for. The origin never sees it."""
@@ -189,7 +192,7 @@ def answered(status: int, fields: Iterable[Field]) -> list[Field]:
 def _serialised_name(name: bytes) -> tuple[bytes | None, bool]:
     """A name of the origin's with what follows it; None for one that does not go on. And whether it says the length."""
     lowered = name.lower()
-    if lowered.decode("latin-1").startswith((*EDGE_INTERNAL, ":")):
+    if lowered.startswith((*EDGE_INTERNAL, b":")):
         return None, False
     return _base64(name) + b":", lowered == b"content-length"
 
@@ -205,7 +208,7 @@ def trailers(fields: Iterable[Field]) -> list[Field]:
         for name, value in fields
         if _NAME.fullmatch(lowered := name.lower())
         and lowered not in HOP_BY_HOP
-        and not lowered.decode("ascii").startswith(EDGE_INTERNAL)
+        and not lowered.startswith(EDGE_INTERNAL)
         and not value.translate(None, _VALUE_BYTES)
     ]
 

@@ -10,29 +10,80 @@ Keys with other names are of no interest to an origin.
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from actors.exchange.request import Field, Kind, Request
-from actors.wire.connect import ConnectionType, ConnectRequest, ConnectResponse
+from actors.wire import offsets
+from actors.wire.connect import (
+    DATA_PREAMBLE,
+    ConnectionType,
+    ConnectRequest,
+    ConnectResponse,
+    decode_request,
+    encode_response,
+)
 
 HEADER_PREFIX: Final = "HttpHeader:"
 METHOD_KEY: Final = "HttpMethod"
 HOST_KEY: Final = "HttpHost"
 STATUS_KEY: Final = "HttpStatus"
 
-KNOWN_NAMES: Final = 512
-"""Names of fields that are remembered with their keys. A stranger's names push others out, and cost no more."""
+KNOWN_SETS: Final = 256
+"""Sets of keys that are remembered with what they mean: a visitor's requests, and an origin's answers, have the same
+ones again and again. Others push them out."""
 
-EDGE_INTERNAL: Final = ("cf-int-", "cf-cloudflared-", "cf-proxy-")
+EDGE_INTERNAL: Final = (b"cf-int-", b"cf-cloudflared-", b"cf-proxy-")
 """Fields of a response with a meaning between client and edge; an origin has no business to send them."""
 
-_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*", re.ASCII)
+_AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 
-_KINDS: Final = {ConnectionType.HTTP: Kind.HTTP, ConnectionType.WEBSOCKET: Kind.WEBSOCKET, ConnectionType.TCP: Kind.TCP}
+_KINDS: Final[dict[int, Kind]] = {
+    ConnectionType.HTTP: Kind.HTTP,
+    ConnectionType.WEBSOCKET: Kind.WEBSOCKET,
+    ConnectionType.TCP: Kind.TCP,
+}
 
-ACCEPTED: Final = ConnectResponse("", ())
-"""The answer to a request of type TCP whose tunnel is open."""
+_ACCEPTED: Final = encode_response(ConnectResponse("", ()))
+
+
+# --- requests ---
+
+
+def read_request(message: bytes) -> Request:
+    """The request that the edge asks for, from the Cap'n Proto message that says so.
+
+    Raises:
+        EdgeProtocolError: it is none.
+    """
+    raw = offsets.read_request(message)
+    if raw is None or raw.kind not in _KINDS or (keys := _meaning(raw.keys)) is None:
+        return request_of(decode_request(message))
+    values = raw.values
+    fields = [(name, value) for name, value in zip(keys.names, values, strict=True) if name is not None]
+    return Request(_KINDS[raw.kind], values[keys.method], _target(raw.dest), values[keys.host], tuple(fields))
+
+
+class _Keys(NamedTuple):
+    """What a head's keys mean."""
+
+    method: int
+    """Which one is the method."""
+    host: int
+    names: tuple[bytes | None, ...]
+    """Which are fields, and of which name."""
+
+
+@functools.lru_cache(maxsize=KNOWN_SETS)
+def _meaning(keys: tuple[bytes, ...]) -> _Keys | None:
+    """What these keys mean; None if it takes a closer look."""
+    if not all(key.isascii() for key in keys) or keys.count(_METHOD) != 1 or keys.count(_HOST) != 1:
+        return None
+    names = [key[len(_PREFIX) :] if key.startswith(_PREFIX) else None for key in keys]
+    return _Keys(keys.index(_METHOD), keys.index(_HOST), tuple(names))
+
+
+_PREFIX, _METHOD, _HOST, _STATUS = (text.encode() for text in (HEADER_PREFIX, METHOD_KEY, HOST_KEY, STATUS_KEY))
 
 
 def request_of(head: ConnectRequest) -> Request:
@@ -45,35 +96,57 @@ def request_of(head: ConnectRequest) -> Request:
     hosts: list[bytes] = []
     fields: list[Field] = []
     for key, value in head.metadata:
-        if (name := _name(key)) is not None:
-            fields.append((name, value))
+        if key.startswith(HEADER_PREFIX):
+            fields.append((key[len(HEADER_PREFIX) :].encode(), value))
         elif key == METHOD_KEY:
             methods.append(value)
         elif key == HOST_KEY:
             hosts.append(value)
-    match = _AUTHORITY.match(head.dest)
-    target = head.dest[match.end() :] if match else head.dest
-    raw = target.encode("utf-8", "surrogateescape")
-    return Request(_KINDS[head.type], b", ".join(methods), raw, b", ".join(hosts), tuple(fields))
+    target = _target(head.dest.encode("utf-8", "surrogateescape"))
+    return Request(_KINDS[head.type], b", ".join(methods), target, b", ".join(hosts), tuple(fields))
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
-def _name(key: str) -> bytes | None:
-    """The name of the field that a key is of; None if it is of none."""
-    return key[len(HEADER_PREFIX) :].encode("utf-8") if key.startswith(HEADER_PREFIX) else None
+def _target(dest: bytes) -> bytes:
+    """A URL without scheme and authority."""
+    match = _AUTHORITY.match(dest)
+    return dest[match.end() :] if match else dest
+
+
+# --- responses ---
+
+
+def write_response(status: int, fields: Sequence[Field]) -> bytes:
+    """The bytes that say what the origin answered."""
+    names = tuple([name for name, _ in fields])
+    values = [b"%d" % status, *[value for _, value in fields]]
+    if len(names) >= offsets.MAX_ENTRIES or sum(map(len, values)) > offsets.MAX_BYTES or (keys := _keys(names)) is None:
+        return encode_response(response_of(status, fields))
+    return offsets.write_response(DATA_PREAMBLE, keys, values)
+
+
+@functools.lru_cache(maxsize=KNOWN_SETS)
+def _keys(names: tuple[bytes, ...]) -> tuple[bytes, ...] | None:
+    """The keys of the status and of fields with these names; None if they do not all go on, or are very long."""
+    if sum(map(len, names)) > offsets.MAX_BYTES or not all(_goes_on(name) for name in names):
+        return None
+    return (_STATUS, *[_PREFIX + name for name in names])
 
 
 def response_of(status: int, fields: Sequence[Field]) -> ConnectResponse:
     """The answer that says what the origin answered."""
-    return ConnectResponse("", ((STATUS_KEY, b"%d" % status), *_entries(fields)))
+    entries = [(HEADER_PREFIX + name.decode("latin-1"), value) for name, value in fields if _goes_on(name)]
+    return ConnectResponse("", ((STATUS_KEY, b"%d" % status), *entries))
 
 
-def _entries(fields: Sequence[Field]) -> Iterable[tuple[str, bytes]]:
-    return [(key, value) for name, value in fields if (key := _key(name)) is not None]
+def _goes_on(name: bytes) -> bool:
+    return not name.lower().startswith(EDGE_INTERNAL)
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
-def _key(name: bytes) -> str | None:
-    """The key of a response's field; None for one that does not go on."""
-    text = name.decode("latin-1")
-    return None if text.lower().startswith(EDGE_INTERNAL) else HEADER_PREFIX + text
+def write_accepted() -> bytes:
+    """The bytes that say that a raw tunnel is open."""
+    return _ACCEPTED
+
+
+def write_refused(message: str) -> bytes:
+    """The bytes that say that there is none, and why."""
+    return encode_response(ConnectResponse(message, ()))

@@ -1,5 +1,6 @@
 """Request heads: what is built, and what is refused."""
 
+import http
 import string
 import urllib.parse
 
@@ -15,8 +16,7 @@ from actors.exchange.http1 import (
     BadRequest,
     Body,
     build_request_head,
-    chunk,
-    error_fields,
+    error_answer,
     method_of,
     response_fields,
 )
@@ -302,9 +302,11 @@ def test_upgrade_keeps_its_fields() -> None:
     assert response_fields(fields, upgraded=True) == fields
 
 
-def test_own_answers_and_chunks() -> None:
-    assert dict(error_fields(10))[b"Content-Length"] == b"10"
-    assert chunk(b"hello world") == b"b\r\nhello world\r\n"
+def test_own_answers() -> None:
+    fields, body = error_answer(http.HTTPStatus.BAD_GATEWAY, "nobody there", method="GET")
+    assert body == b"502 Bad Gateway\n\ntunnel-supervisor: nobody there\n"
+    assert dict(fields)[b"Content-Length"] == b"%d" % len(body)
+    assert error_answer(http.HTTPStatus.BAD_GATEWAY, "nobody there", method="HEAD") == (fields, b"")
 
 
 @pytest.mark.parametrize("vector", list(vectors()), ids=lambda vector: vector[0])
