@@ -72,7 +72,7 @@ class Credentials(Message, frozen=True):
 
 
 class EdgeAddress(Message, frozen=True):
-    """One address of the edge: an IP literal and a port (of UDP and of TCP alike), with the region it belongs to."""
+    """One address of the edge: an IP literal and a port, UDP and TCP alike, with the region it belongs to."""
 
     host: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -132,7 +132,7 @@ class Origin(Message, frozen=True):
 
 
 Protocol = Literal["quic", "http2"]
-"""What carries a connection to the edge: QUIC over UDP, or HTTP/2 over TLS and TCP."""
+"""What a connection to the edge speaks: QUIC over UDP, or HTTP/2 with TLS over TCP."""
 
 QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
@@ -150,12 +150,11 @@ class Transport(Message, frozen=True):
 
 
 class Proxy(Message, frozen=True):
-    """An HTTP proxy through which a connection over HTTP/2 leaves (CONNECT). Its credentials show in no repr."""
+    """An HTTP proxy through which the edge is reached over TCP (CONNECT). The credentials show in no repr."""
 
     host: str
+    """A name, or an IP literal without brackets."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
-    tls: bool = False
-    """Whether the proxy itself is spoken to over TLS (`https://` in the variable)."""
     authorization: str = ""
     """The value of Proxy-Authorization; empty: none."""
 
@@ -163,7 +162,7 @@ class Proxy(Message, frozen=True):
         return joined(self.host, self.port)
 
     def __repr__(self) -> str:
-        return f"Proxy({self}, tls={self.tls}{', authorization=…' if self.authorization else ''})"
+        return f"Proxy({str(self)!r}, authorization=…)"
 
 
 class Curve(Message, frozen=True):
@@ -209,7 +208,7 @@ class WorkerOrders(ChildOrders, frozen=True):
     protocol: Protocol = "quic"
     """What this connection speaks: the supervisor's choice for this generation."""
     proxy: Proxy | None = None
-    """Where it leaves through, with `http2`; None: directly."""
+    """Where to go through, with `http2`; QUIC passes no proxy."""
 
 
 class SpareOrders(ChildOrders, frozen=True):
@@ -270,13 +269,14 @@ class Registered(Message, frozen=True, tag="registered"):
 
 
 class Leaving(Message, frozen=True, tag="leaving"):
-    """The edge said that it ends this connection (GOAWAY): what runs may finish, and nothing new comes.
+    """The edge wants to end this connection (GOAWAY): it sends no new requests, and waits for what runs.
 
-    The supervisor starts a successor at once; this worker gets `Drain` when that one is registered.
+    The worker serves what runs to its end. The supervisor starts a successor at once; this worker gets `Drain` when that
+    one is registered.
     """
 
-    message: str = ""
-    """In the edge's own words."""
+    reason: str = ""
+    """In the edge's words, or its code's name."""
 
 
 HEARTBEAT_INTERVAL: Final = 1.0
@@ -313,7 +313,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """Seconds that the edge asked to wait before another try."""
 
 
-Up = Ready | Registered | Leaving | Heartbeat | Unregistered | Stopped
+Up = Ready | Registered | Heartbeat | Leaving | Unregistered | Stopped
 
 # --- control: supervisor → child -----------------------------------------------------------------------------------
 

@@ -11,11 +11,11 @@ from actors.errors import EdgeProtocolError
 from actors.exchange.flow import Valve
 from actors.exchange.http1 import HOP_BY_HOP
 from actors.local_edge.edge import LOCATION, EdgeRegistry
-from actors.local_edge.http_server import HttpConnection, Request, Responder
 from actors.local_edge.limits import MAX_HELD_BYTES, UNLIMITED, Limits
 from actors.local_edge.local_address import Alias, Fields, is_local_address
 from actors.local_edge.registry import Tunnel
 from actors.quic_worker.connection import Stream
+from actors.web.http_server import HttpConnection, Request, Responder
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, Metadata
 from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, STATUS_KEY
 

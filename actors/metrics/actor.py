@@ -81,8 +81,8 @@ class MetricsActor:
 
         readiness = http.Readiness()
         self._tasks.start(readiness.follow(self._context, self._orders.events_endpoint), name="readiness")
-        app = http.make_app(self._exposition, readiness, self._orders.connector_id)
-        return http.serving(app, address)
+        pages = http.make_pages(self._exposition, readiness, self._orders.connector_id)
+        return http.serving(pages, address)
 
     def _exposition(self) -> str | None:
         return exposition(self._registry) if self._knows.is_set() else None

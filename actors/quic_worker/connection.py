@@ -116,15 +116,16 @@ class Stream:
 
     def deliver(self, data: bytes, fin: bool) -> None:
         """Bytes of the peer."""
-        if not self._wanted or self.handler is None:
-            self._connection.engine.consumed(self.id, len(data))
-        elif data:
-            self.handler.data_received(data)
-        if fin:
-            wanted = self._wanted
-            self._end(receiving=True)
-            if wanted and self.handler is not None:
-                self.handler.eof_received()
+        try:
+            if not self._wanted or self.handler is None:
+                self._connection.engine.consumed(self.id, len(data))
+            elif data:
+                self.handler.data_received(data)
+        finally:  # a fault in the handler does not take the peer's end back
+            if fin:
+                self._end(receiving=True)
+        if fin and self._wanted and self.handler is not None:
+            self.handler.eof_received()
 
     def peer_reset(self) -> None:
         """The peer gave up sending."""

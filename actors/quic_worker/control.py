@@ -76,7 +76,7 @@ class ControlStream:
         """A few calls are all that is ever written."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""
 
     def _break(self, error: EdgeProtocolError) -> None:
         self._broken = self._broken or error

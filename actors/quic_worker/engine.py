@@ -16,6 +16,13 @@ IDLE_TIMEOUT: Final = 5.0
 PING_INTERVAL: Final = 1.0
 """Seconds between PINGs over QUIC: four may be lost before the idle timeout."""
 
+CONNECTION_WINDOW: Final = 24 * 1024 * 1024
+"""Bytes that the edge may send ahead, over all streams of a QUIC connection: the bound of what one can make us hold."""
+
+MAX_STREAMS: Final = 2048
+"""Streams that the edge may have open at once over QUIC: more than are served (`--max-streams`), so that those beyond
+get an answer."""
+
 Address = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module gives it: IPv4, or IPv6 with flow and scope."""
 

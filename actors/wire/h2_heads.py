@@ -20,9 +20,6 @@ from actors.exchange.http1 import HOP_BY_HOP
 from actors.exchange.request import Field, Kind, Request
 from actors.wire.heads import EDGE_INTERNAL
 
-KNOWN_NAMES: Final = 512
-"""Names of fields that are remembered with what they become. A stranger's names push others out, and cost no more."""
-
 PURPOSE: Final = b"cf-cloudflared-proxy-connection-upgrade"
 """The field that tells what a stream is for. The origin never sees it."""
 
@@ -40,6 +37,9 @@ CONTINUE: Final[list[Field]] = [(b":status", b"100")]
 
 NO_TUNNEL: Final[list[Field]] = [(b":status", b"502"), (RESPONSE_META, BY_CLIENT), (b"content-length", b"0")]
 """The answer to a raw tunnel that could not be opened, and to what is not in the protocol."""
+
+KNOWN_NAMES: Final = 512
+"""Names of fields that are remembered as they are to be spelt. A stranger's names push others out, and cost no more."""
 
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":authority", b":path"))
 _SCHEMES: Final = frozenset((b"http", b"https"))

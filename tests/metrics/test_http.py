@@ -68,9 +68,9 @@ async def test_supervisor_that_says_nothing_is_noticed_and_counters_wait_until_t
 ) -> None:
     readiness = http.Readiness()
     known: list[str] = []
-    app = http.make_app(lambda: known[0] if known else None, readiness, "id")
+    pages = http.make_pages(lambda: known[0] if known else None, readiness, "id")
     async with (
-        http.serving(app, HostPort("127.0.0.1", 0)) as address,
+        http.serving(pages, HostPort("127.0.0.1", 0)) as address,
         httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as client,
     ):
         assert (await client.get("/healthcheck")).status_code == 200

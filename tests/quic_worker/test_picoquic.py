@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,6 +208,67 @@ async def test_resets_and_stops_pass_both_ways() -> None:
         client.accepted[1].stream.reset()
         client.accepted[1].stream.stop()
         await until(lambda: sorted(second.heard) == ["reset", "stop"])
+
+
+def is_over(client: Client) -> bool:
+    """Whether neither our table, nor the engine, nor picoquic holds any stream but the control stream's."""
+    engine: Any = client.connection.engine
+    return not (client.connection._streams or engine._inboxes or engine._stopped or engine._quic._sc_owned)
+
+
+async def test_a_stream_that_the_peer_stops_is_over_at_both_ends() -> None:
+    """picoquic leaves the answer to STOP_SENDING to us: without it every download that is broken off stays for ever."""
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted)
+        client.accepted[0].stream.write(bytes(2 * HIGH_WATER))
+        assert server.connection is not None
+        streams = server.connection.engine._connection._streams  # type: ignore[attr-defined]
+        await until(lambda: streams)
+        asking.stream.stop()
+        await until(lambda: not streams and is_over(client))
+        assert "stop" in client.accepted[0].heard
+
+
+async def test_a_stop_that_comes_before_its_stream_is_told_behind_the_first_data() -> None:
+    async with pair() as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        asking.stream.stop()
+        await until(lambda: client.accepted and "stop" in client.accepted[0].heard)
+        assert client.accepted[0].data == b"?"
+        client.accepted[0].stream.write(bytes(10 * HIGH_WATER), fin=True)  # nobody waits for room in vain
+        await until(lambda: is_over(client))
+
+
+async def test_an_end_that_comes_after_our_stop_is_seen() -> None:
+    """picoquic does not tell of it."""
+    async with pair() as (client, server):
+        asking = [opened(server) for _ in range(50)]
+        for one in asking:
+            one.stream.write(b"?")
+        await until(lambda: len(client.accepted) == 50)
+        for one in client.accepted:
+            one.stream.stop()
+            one.stream.write(b"", fin=True)
+        for one in asking:
+            one.stream.write(b"", fin=True)
+        await until(lambda: is_over(client))
+
+
+async def test_more_resets_at_once_than_picoquic_s_thread_has_room_for() -> None:
+    """Each is an order to it, and the queue of orders holds 2048."""
+    async with pair() as (client, server):
+        asking = [opened(server) for _ in range(1900)]
+        for one in asking:
+            one.stream.write(b"?")
+        await until(lambda: len(client.accepted) == 1900)
+        for one in client.accepted:
+            one.stream.reset()
+            one.stream.stop()
+        await until(lambda: all("reset" in one.heard for one in asking) and is_over(client))
+        assert not client.failed.done()
 
 
 async def test_flushed_returns_when_all_has_arrived() -> None:

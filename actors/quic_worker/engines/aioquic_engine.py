@@ -12,9 +12,9 @@ from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicSentPacket
 
 from actors.bus.messages import CongestionControl
-from actors.quic_worker.engine import IDLE_TIMEOUT, Address, Datagram, PacketListener, Path
+from actors.quic_worker.engine import CONNECTION_WINDOW, IDLE_TIMEOUT, Address, Datagram, PacketListener, Path
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl
-from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW, STREAM_WINDOW, CreditedConnection, closed
+from actors.quic_worker.engines.aioquic_credit import STREAM_WINDOW, CreditedConnection, closed
 from actors.quic_worker.engines.path_mtu import BASE_BYTES
 from actors.quic_worker.engines.pieces import Pieces
 
