@@ -63,10 +63,13 @@ PURE = [
     "supervisor/history.py",
     "supervisor/outside.py",
     "supervisor/policy.py",
+    "supervisor/protocols.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",
     "supervisor/restart.py",
     "supervisor/slots.py",
+    "supervisor/succession.py",
+    "supervisor/telling.py",
     "supervisor/vocabulary.py",
 ]
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
@@ -151,6 +154,7 @@ TESTED_WITH = {
     "supervisor/dice.py": "supervisor/test_restart.py",
     "supervisor/engines.py": "supervisor/test_policy.py",
     "supervisor/failures.py": "supervisor/test_policy.py",
+    "supervisor/telling.py": "supervisor/test_policy.py",
     "supervisor/outside.py": "supervisor/test_policy.py",
     "supervisor/renewal.py": "supervisor/test_policy.py",
     "supervisor/publisher.py": "integration/test_main_job.py",

@@ -134,6 +134,9 @@ class Origin(Message, frozen=True):
 Protocol = Literal["quic", "http2"]
 """What a connection to the edge speaks: QUIC over UDP, or HTTP/2 with TLS over TCP."""
 
+ProtocolWish = Literal["auto", "quic", "http2"]
+"""`--protocol`: what the user wants. Each connection then gets its `Protocol`."""
+
 QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
 
@@ -271,8 +274,8 @@ class Registered(Message, frozen=True, tag="registered"):
 class Leaving(Message, frozen=True, tag="leaving"):
     """The edge wants to end this connection (GOAWAY): it sends no new requests, and waits for what runs.
 
-    The worker serves what runs to its end. The supervisor starts a successor at once; this worker gets `Drain` when that
-    one is registered.
+    The worker serves what runs to its end. The supervisor starts a successor at once; this worker gets `Drain` when
+    that one is registered.
     """
 
     reason: str = ""

@@ -8,9 +8,9 @@ from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNEC
 from actors.bus.addresses import HostPort
 from actors.bus.messages import Origin, Transport
 from actors.supervisor.discovery import IpVersion
-from actors.supervisor.policy import Limits
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.publisher import EventsFormat
+from actors.supervisor.vocabulary import Limits
 
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
