@@ -39,6 +39,7 @@ PURE = [
     "exchange/http1.py",
     "exchange/request.py",
     "exchange/ledger.py",
+    "exchange/names.py",
     "exchange/observers.py",
     "exchange/origin_tls.py",
     "exchange/reasons.py",
