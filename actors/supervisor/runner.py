@@ -351,10 +351,13 @@ class Supervisor:
             self._look_out("probe", lambda: self._lookout.keep_probing(orders.edge_ca))
 
     def _edge_ca(self) -> str | None:
-        """The file with all whom workers trust, if it is not what they find themselves."""
-        if self._settings.edge_ca is not None:
-            return str(self._settings.edge_ca)
-        return str(trust.in_one_file(self._run_folder)) if self._settings.transport.engine == "picoquic" else None
+        """The file with all whom workers trust, if they do not find it themselves. The local edge names its own."""
+        settings = self._settings
+        if settings.edge_ca is not None:
+            return str(settings.edge_ca)
+        if settings.transport.engine != "picoquic" or settings.local_edge:
+            return None
+        return str(trust.in_one_file(self._run_folder))
 
     def _find_origin(self, endpoints: dict[str, dict[str, str]]) -> Origin:
         if self._settings.origin is not None:

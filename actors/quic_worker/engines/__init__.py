@@ -9,6 +9,7 @@
     path_mtu.py        the search for the path's size (RFC 8899)
     pieces.py          the stream data of a batch, joined
     picoquic_engine.py a `StreamEngine` over aiopquic
+    picoquic_library.py  what aiopquic does not offer, and what it is to leave
     spool.py           bytes that nobody wants yet
 
 Each is loaded only where it is asked for.
