@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from actors.exchange.http1 import HEADER_PREFIX, HOST_KEY, METHOD_KEY
 from actors.local_edge.edge import EdgeSession
 from actors.quic_worker.connection import Stream
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
+from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY
 
 PIECE: Final = bytes(64 * 1024)
 

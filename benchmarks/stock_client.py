@@ -16,9 +16,10 @@ from aioquic.quic.packet import QuicProtocolVersion
 
 from actors import trust
 from actors.errors import EdgeProtocolError
-from actors.exchange.http1 import HEADER_PREFIX, HOP_BY_HOP, METHOD_KEY, STATUS_KEY
+from actors.exchange.http1 import HOP_BY_HOP
 from actors.wire import rpc
 from actors.wire.connect import ConnectRequest, ConnectResponse, HeadReader, encode_response
+from actors.wire.heads import HEADER_PREFIX, METHOD_KEY, STATUS_KEY
 from actors.wire.registration import Registration
 
 
@@ -48,7 +49,7 @@ async def serve(origin: httpx.AsyncClient, reader: asyncio.StreamReader, writer:
     async with origin.stream(method, path, headers=headers, content=content) as response:
         metadata = [(STATUS_KEY, b"%d" % response.status_code)]
         for name, value in response.headers.raw:
-            if name.decode().lower() not in HOP_BY_HOP:
+            if name.lower() not in HOP_BY_HOP:
                 metadata.append((HEADER_PREFIX + name.decode(), value))
         writer.write(encode_response(ConnectResponse("", tuple(metadata))))
         async for part in response.aiter_raw():

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 ACTORS = ROOT / "actors"
 
 PURE = [
+    "bus/addresses.py",
     "bus/events.py",
     "errors.py",
     "bus/messages.py",
@@ -22,31 +23,53 @@ PURE = [
     "quic_worker/bbr/filters.py",
     "quic_worker/bbr/model.py",
     "quic_worker/bbr/parameters.py",
+    "quic_worker/bbr/path.py",
     "quic_worker/bbr/rate_sample.py",
     "quic_worker/ends.py",
     "quic_worker/engine.py",
+    "quic_worker/engines/h2_engine.py",
+    "quic_worker/engines/h2_frames.py",
+    "quic_worker/engines/h2_lenient.py",
     "quic_worker/engines/hybrid.py",
     "quic_worker/engines/path_mtu.py",
+    "exchange/backend.py",
+    "exchange/driver.py",
+    "exchange/exchange.py",
+    "exchange/flow.py",
     "exchange/http1.py",
+    "exchange/request.py",
     "exchange/ledger.py",
+    "exchange/observers.py",
     "exchange/origin_tls.py",
     "exchange/reasons.py",
     "exchange/response.py",
     "exchange/reuse.py",
+    "exchange/upload.py",
     "exchange/rewrite.py",
     "wire/connect.py",
     "wire/framing.py",
+    "wire/h2_heads.py",
+    "wire/heads.py",
+    "wire/offsets.py",
     "wire/registration.py",
     "wire/rpc.py",
     "wire/schema.py",
     "supervisor/counts.py",
+    "supervisor/dice.py",
     "supervisor/edges.py",
+    "supervisor/engines.py",
+    "supervisor/failures.py",
     "supervisor/habits.py",
+    "supervisor/history.py",
+    "supervisor/outside.py",
     "supervisor/policy.py",
+    "supervisor/protocols.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",
     "supervisor/restart.py",
     "supervisor/slots.py",
+    "supervisor/succession.py",
+    "supervisor/telling.py",
     "supervisor/vocabulary.py",
 ]
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
@@ -68,10 +91,14 @@ TESTED_BY_RUNNING = {
     "quic_worker/spare.py",
     "quic_worker/streams.py",
     "quic_worker/worker.py",
+    "supervisor/bus_sockets.py",
     "supervisor/children.py",
-    "supervisor/lookout.py",
+    "supervisor/compose.py",
+    "supervisor/ending.py",
+    "supervisor/watcher.py",
     "supervisor/output.py",
     "supervisor/runner.py",
+    "supervisor/statistics.py",
     "tools/events.py",
     "tools/metrics.py",
     "tools/running.py",
@@ -95,19 +122,27 @@ TESTED_WITH = {
     "metrics/process_wide.py": "api/test_manager.py",
     "metrics/prometheus.py": "metrics/test_exposition.py",
     "quic_worker/datagrams.py": "quic_worker/test_connection.py",
+    "quic_worker/quic.py": "quic_worker/test_connection.py",
     "quic_worker/engines/picoquic_engine.py": "quic_worker/test_picoquic.py",
     "quic_worker/engines/picoquic_library.py": "quic_worker/test_picoquic.py",
     "quic_worker/engines/aioquic_credit.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_engine.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_tls.py": "quic_worker/engines/test_key_exchange.py",
+    "quic_worker/engines/h2_lenient.py": "quic_worker/engines/test_h2_private.py",
     "quic_worker/engines/hybrid.py": "quic_worker/engines/test_key_exchange.py",
     "quic_worker/bbr/filters.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/model.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/parameters.py": "quic_worker/test_bbr.py",
+    "quic_worker/bbr/path.py": "quic_worker/test_bbr.py",
     "quic_worker/bbr/rate_sample.py": "quic_worker/test_bbr.py",
+    "quic_worker/edge_connection.py": "quic_worker/test_quic_edge.py",
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
+    "exchange/backend.py": "exchange/test_exchange.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
+    "exchange/driver.py": "exchange/test_exchange.py",
+    "exchange/router.py": "exchange/test_exchanges.py",
+    "exchange/request.py": "exchange/test_exchange.py",
     "wire/schema.py": "wire/test_rpc.py",
     "supervisor/lifeline_input.py": "api/test_manager.py",
     "supervisor/flags.py": "supervisor/test_cli.py",
@@ -117,7 +152,11 @@ TESTED_WITH = {
     "tools/keys.py": "integration/test_curve.py",
     "tools/metrics_reference.py": "tools/test_reference.py",
     "tools/programs.py": "tools/test_reference.py",
-    "supervisor/orders.py": "integration/test_main_job.py",
+    "supervisor/dice.py": "supervisor/test_restart.py",
+    "supervisor/engines.py": "supervisor/test_policy.py",
+    "supervisor/failures.py": "supervisor/test_policy.py",
+    "supervisor/telling.py": "supervisor/test_policy.py",
+    "supervisor/outside.py": "supervisor/test_policy.py",
     "supervisor/renewal.py": "supervisor/test_policy.py",
     "supervisor/publisher.py": "integration/test_main_job.py",
     "supervisor/rate_limit.py": "supervisor/test_start.py",
@@ -137,6 +176,14 @@ def test_pure_modules_import_nothing_that_acts(name: str) -> None:
     assert not imported & IMPURE
 
 
+def test_exchange_knows_no_transport() -> None:
+    """What happens to a request is the same whatever brought it."""
+    for path in (ACTORS / "exchange").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.module.startswith(("actors.wire", "actors.quic_worker")), f"{path.name}: {node.module}"
+
+
 def test_every_module_has_its_test() -> None:
     for path in ACTORS.rglob("*.py"):
         name = path.relative_to(ACTORS).as_posix()
@@ -154,6 +201,7 @@ READS_THE_CLOCK = {
     "bus/run_folder.py",  # the age of a folder
     "supervisor/publisher.py",  # stamps of events
     "supervisor/runner.py",  # started_at
+    "supervisor/compose.py",  # the same, in tunnel.json
     "supervisor/cli.py",  # the stamp of an event
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date

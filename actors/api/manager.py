@@ -32,8 +32,8 @@ Flag = str | tuple[str, ...] | bool
 
 @dataclass(frozen=True)
 class TunnelManager:
-    """How a tunnel is to be. Each `with_…` is a flag of the command line and gives a changed copy; `start` makes the
-    tunnel."""
+    """The configuration of a tunnel (a builder). Each `with_…` is a flag of the command line and gives a changed copy;
+    `start` makes the tunnel."""
 
     origin: int | str | None = None
     """A local port; or `HOST:PORT`, `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`; None: a page of its own."""

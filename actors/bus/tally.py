@@ -97,7 +97,7 @@ class HistogramMeter:
         self._seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One took so long."""
+        """Record one duration."""
         self._buckets[bisect.bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 
@@ -196,6 +196,8 @@ class LifecycleCounts(Message, frozen=True):
     serves: bool = False
     """Whether a visitor gets an answer now, if only that the origin is down."""
     origin_reachable: bool = True
+    quic_engine: Label = ""
+    """What connections that are made from now on use."""
     started_at: Seconds = 0.0
     """When the supervisor started: Unix time."""
 

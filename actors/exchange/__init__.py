@@ -1,6 +1,14 @@
 """What happens to a request, whatever brought it.
 
-exchange.py     one request and its response: a stream on one side, a connection to the origin on the other
+request.py      a request, and who answers it (pure)
+exchange.py     one request and its response: the edge on one side, a connection to the origin on the other (pure)
+exchanges.py    those that run, and what they need of the event loop
+driver.py       what that is (pure)
+observers.py    who is told of exchanges as they go (pure)
+router.py       which target a request goes to
+backend.py      what a target is, and a connection to it, as far as an exchange is concerned (pure)
+flow.py         back-pressure between two sides (pure)
+upload.py       what a visitor sends, on its way to the origin (pure)
 http1.py        the head of a request to the origin, and of its answer to the edge (pure)
 rewrite.py      an origin that is asked for by its own name (pure)
 origin.py       a connection to the origin

@@ -7,11 +7,12 @@ as they are (RFC 3986), which are percent-encoded. Whatever could be read in two
 
 import enum
 import functools
+import http
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from actors.wire.connect import ConnectionType, ConnectRequest, Metadata
+from actors.exchange.request import Field, Kind, Request
 
 MAX_TARGET_BYTES: Final = 32 * 1024
 MAX_HEAD_BYTES: Final = MAX_TARGET_BYTES + 132 * 1024
@@ -23,16 +24,9 @@ KNOWN_NAMES: Final = 512
 """Field names that are remembered with their checks: visitors send the same ones again and again. A stranger's names
 push others out, and cost no more than that."""
 
-HEADER_PREFIX: Final = "HttpHeader:"
-METHOD_KEY: Final = "HttpMethod"
-HOST_KEY: Final = "HttpHost"
-STATUS_KEY: Final = "HttpStatus"
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
-_TOKEN_BYTES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[/?][\x21\x22\x24-\x7e]*")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
-_DEST = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*", re.ASCII)
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%\-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _FIELD_VALUE_BYTES = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
 _CONTENT_LENGTH = re.compile(rb"0|[1-9][0-9]{0,18}")
@@ -40,17 +34,14 @@ _MAX_CONTENT_LENGTH: Final = 2**63 - 1
 
 HOP_BY_HOP: Final = frozenset(
     (
-        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"),
-        *("te", "trailer", "transfer-encoding", "upgrade"),
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
+        *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
     )
 )
 """RFC 9110 section 7.6.1: they speak of one hop and are not forwarded."""
 
-_NEVER_NOMINATED: Final = frozenset(("host", "content-length", "authorization", "cookie"))
+_NEVER_NOMINATED: Final = frozenset((b"host", b"content-length", b"authorization", b"cookie"))
 """A Connection header that names one of these tries to make it disappear on the way."""
-
-_EDGE_INTERNAL: Final = ("cf-int-", "cf-cloudflared-", "cf-proxy-")
-"""Response headers with a meaning between client and edge; an origin has no business to send them."""
 
 
 class BadRequest(Exception):
@@ -81,6 +72,11 @@ class RequestHead(NamedTuple):
     """Bytes of the body; meaningful with `Body.LENGTH`."""
     upgrade: bool
 
+    @property
+    def announces_no_body(self) -> bool:
+        """Whether bytes of a body would be a surprise."""
+        return (self.body is Body.NONE or self.body is Body.UNKNOWN) and not self.upgrade and bool(self.method)
+
     def framed(self, *, has_body: bool) -> "RequestHead":
         """The same request, of which no length was said, now that it is known whether a body comes."""
         if has_body:
@@ -97,7 +93,7 @@ _HARDLY_EVER_WITH_BODY: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"
 """Methods of which none is waited for: whatever a visitor waits for begins with one of these."""
 
 
-def build_request_head(request: ConnectRequest, *, refuse_twins: bool = False) -> RequestHead:
+def build_request_head(request: Request, *, refuse_twins: bool = False) -> RequestHead:
     """Build the head of a request to the origin from what the edge asks for.
 
     `refuse_twins`: refuse X_A beside X-A, for an origin that takes the two for one (CGI, WSGI).
@@ -105,41 +101,34 @@ def build_request_head(request: ConnectRequest, *, refuse_twins: bool = False) -
     Raises:
         BadRequest: with what is wrong; no byte may reach the origin then.
     """
-    method: bytes | None = None
-    host: bytes | None = None
-    names: list[str] = []
+    kind, method, target, host, given = request
+    if not _TOKEN.fullmatch(method):
+        raise BadRequest("no method, or one that is no token")
+    if not _HOST.fullmatch(host):
+        raise BadRequest("no host, or one that is none")
+    if len(given) > MAX_FIELDS:
+        raise BadRequest(f"more than {MAX_FIELDS} fields", status=431)
+    names: list[bytes] = []
     fields: list[bytes] = []
     """What passes as it is, each with its name."""
     special: list[_Special] = []
-    for key, value in request.metadata:
-        kind, name, line = _known(key)
-        if kind is _Kind.PASSES:
-            names.append(name)
+    for name, value in given:
+        is_special, lowered, line = _known(name)
+        if is_special:
+            special.append((lowered, value.strip(b" \t"), len(names)))
+        else:
+            names.append(lowered)
             fields.append(line + value.strip(b" \t"))
-        elif kind is _Kind.SPECIAL:
-            special.append((name, value.strip(b" \t"), len(names)))
-        elif key == METHOD_KEY:
-            if method is not None or not _TOKEN_BYTES.fullmatch(value):
-                raise BadRequest("method given twice, or no token")
-            method = value
-        elif key == HOST_KEY:
-            if host is not None or not _HOST.fullmatch(value):
-                raise BadRequest("host given twice, or no host")
-            host = value
-    if method is None or host is None:
-        raise BadRequest("no method or no host")
-    if len(names) + len(special) > MAX_FIELDS:
-        raise BadRequest(f"more than {MAX_FIELDS} fields", status=431)
     _check_values(fields)
     if refuse_twins:
         _refuse_twins({*names, *(name for name, _, _ in special)})
     body, length, dropped, websocket = _judge(special, names, host) if special else _NOTHING_SPECIAL
-    upgrade = request.type is ConnectionType.WEBSOCKET or (websocket and method == b"GET" and not length)
+    upgrade = kind is Kind.WEBSOCKET or (websocket and method == b"GET" and not length)
     if upgrade:
-        body, length, dropped = Body.NONE, 0, dropped | {"sec-websocket-version"}
+        body, length, dropped = Body.NONE, 0, dropped | {b"sec-websocket-version"}
     elif body is Body.UNKNOWN and method in _HARDLY_EVER_WITH_BODY:
         body = Body.NONE
-    lines = [b"%b %b HTTP/1.1" % (method, _target(request.dest, method)), b"Host: " + host]
+    lines = [b"%b %b HTTP/1.1" % (method, _checked(target, method)), b"Host: " + host]
     if dropped:
         fields = [field for name, field in zip(names, fields, strict=True) if name not in dropped]
     lines += fields
@@ -155,35 +144,22 @@ def build_request_head(request: ConnectRequest, *, refuse_twins: bool = False) -
     return RequestHead(data, method.decode("ascii"), body, length, upgrade)
 
 
-class _Kind(enum.Enum):
-    """What a key of the metadata is."""
-
-    PASSES = enum.auto()
-    """A field that goes on as it is, unless Connection names it."""
-    SPECIAL = enum.auto()
-    """A field that decides how the request is framed, or that is of the visitor's hop."""
-    OTHER = enum.auto()
-    """No field."""
-
-
-_Special = tuple[str, bytes, int]
+_Special = tuple[bytes, bytes, int]
 """A special field: its name in lower case, its value, and how many fields that pass came before it."""
 
-_SPECIAL_NAMES: Final = HOP_BY_HOP | {"host", "content-length"}
+_SPECIAL_NAMES: Final = HOP_BY_HOP | {b"host", b"content-length"}
+"""Fields that decide how the request is framed, or that are of the visitor's hop."""
 
-_NOTHING_SPECIAL: Final = (Body.UNKNOWN, 0, frozenset[str](), False)
+_NOTHING_SPECIAL: Final = (Body.UNKNOWN, 0, frozenset[bytes](), False)
 
 
 @functools.lru_cache(maxsize=KNOWN_NAMES)
-def _known(key: str) -> tuple[_Kind, str, bytes]:
-    """What a key is; of a field also its name in lower case, and its line up to the value."""
-    if not key.startswith(HEADER_PREFIX):
-        return _Kind.OTHER, "", b""
-    name = key[len(HEADER_PREFIX) :]
+def _known(name: bytes) -> tuple[bool, bytes, bytes]:
+    """Of a field's name: whether it is special, the name in lower case, and the line up to the value."""
     if not _TOKEN.fullmatch(name):
         raise BadRequest("field name that is no token")
-    kind = _Kind.SPECIAL if name.lower() in _SPECIAL_NAMES else _Kind.PASSES
-    return kind, name.lower(), name.encode("ascii") + b": "
+    lowered = name.lower()
+    return lowered in _SPECIAL_NAMES, lowered, name + b": "
 
 
 def _check_values(fields: list[bytes]) -> None:
@@ -193,7 +169,7 @@ def _check_values(fields: list[bytes]) -> None:
         raise BadRequest("control character in a field value")
 
 
-def _judge(special: list[_Special], names: list[str], host: bytes) -> tuple[Body, int, frozenset[str], bool]:
+def _judge(special: list[_Special], names: list[bytes], host: bytes) -> tuple[Body, int, frozenset[bytes], bool]:
     """How the body is framed, the fields that Connection declares to be of the visitor's hop, and whether a WebSocket
     is asked for.
 
@@ -201,59 +177,56 @@ def _judge(special: list[_Special], names: list[str], host: bytes) -> tuple[Body
     """
     length: int | None = None
     chunked = websocket = False
-    nominated: frozenset[str] = frozenset()
+    nominated: frozenset[bytes] = frozenset()
     _check_values([b": " + value for _, value, _ in special])
     for name, value, before in special:
-        if name == "content-length":
+        if name == b"content-length":
             # The visitor's fields come first. Behind its own, an edge was seen to say the length once more.
-            if length is not None and not any(earlier.startswith("cf-") for earlier in names[:before]):
+            if length is not None and not any(earlier.startswith(b"cf-") for earlier in names[:before]):
                 raise BadRequest("two Content-Lengths")
             length = _content_length(value, length)
-        elif name == "transfer-encoding":
+        elif name == b"transfer-encoding":
             if chunked or value.lower() != b"chunked":
                 raise BadRequest("Transfer-Encoding is not exactly `chunked`")
             chunked = True
-        elif name == "host":
+        elif name == b"host":
             if value != host:
                 raise BadRequest("two different hosts")
-        elif name == "connection":
+        elif name == b"connection":
             nominated |= _options(value)
-        elif name == "upgrade":
-            websocket = websocket or "websocket" in _options(value)
+        elif name == b"upgrade":
+            websocket = websocket or b"websocket" in _options(value)
     if chunked and length is not None:
         raise BadRequest("both Content-Length and Transfer-Encoding")
-    if forbidden := sorted(name for name in nominated if name in _NEVER_NOMINATED or name.startswith("cf-")):
-        raise BadRequest(f"Connection names {forbidden[0]}")
+    if forbidden := sorted(name for name in nominated if name in _NEVER_NOMINATED or name.startswith(b"cf-")):
+        raise BadRequest(f"Connection names {forbidden[0].decode('latin-1')}")
     body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.UNKNOWN
     return body, length or 0, nominated, websocket and not chunked
 
 
-def _refuse_twins(names: set[str]) -> None:
+def _refuse_twins(names: set[bytes]) -> None:
     """Servers that read X_A as X-A (CGI, WSGI) would see one field twice, and perhaps the forged one."""
     for name in names:
-        if "_" in name and name.replace("_", "-") in names:
-            raise BadRequest(f"both {name} and its twin with hyphens")
+        if b"_" in name and name.replace(b"_", b"-") in names:
+            raise BadRequest(f"both {name.decode()} and its twin with hyphens")
 
 
-def _target(dest: str, method: bytes) -> bytes:
-    """The origin-form of `dest`: scheme and authority are dropped, an empty path is `/`, the rest stays as it is, but
-    for raw bytes past ASCII, which are percent-encoded: that is what they mean, and many servers refuse them else."""
-    if dest == "*" and method == b"OPTIONS":
+def _checked(target: bytes, method: bytes) -> bytes:
+    """The target as the origin gets it: an empty path is `/`, the rest stays as it is, but for raw bytes past ASCII,
+    which are percent-encoded: that is what they mean, and many servers refuse them else."""
+    if target == b"*" and method == b"OPTIONS":
         return b"*"
-    match = _DEST.match(dest)
-    target = dest[match.end() :] if match else dest
-    if not target.startswith("/"):
-        if target and not target.startswith("?"):
+    if not target.startswith(b"/"):
+        if target and not target.startswith(b"?"):
             raise BadRequest("target that is no absolute path")
-        target = "/" + target
-    raw = target.encode("utf-8", "surrogateescape")
-    if len(raw) > MAX_TARGET_BYTES:
+        target = b"/" + target
+    if len(target) > MAX_TARGET_BYTES:
         raise BadRequest(f"target of more than {MAX_TARGET_BYTES} bytes", status=414)
     if not target.isascii():
-        raw = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], raw)
-    if not _TARGET.fullmatch(raw):
+        target = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], target)
+    if not _TARGET.fullmatch(target):
         raise BadRequest("character in the target that no URL has")
-    return raw
+    return target
 
 
 def _content_length(value: bytes, earlier: int | None) -> int:
@@ -264,15 +237,14 @@ def _content_length(value: bytes, earlier: int | None) -> int:
     return int(value)
 
 
-def _options(value: bytes) -> frozenset[str]:
+def _options(value: bytes) -> frozenset[bytes]:
     """The fields that a Connection field declares to be of this hop only, in lower case."""
-    return frozenset(option.strip(b" \t").decode("latin-1").lower() for option in value.split(b","))
+    return frozenset(option.strip(b" \t").lower() for option in value.split(b","))
 
 
-def method_of(request: ConnectRequest) -> str:
+def method_of(request: Request) -> str:
     """The method of a request that may be refused yet; nothing if it is none."""
-    method = next((value for key, value in request.metadata if key == METHOD_KEY), b"")
-    return method.decode("ascii") if _TOKEN_BYTES.fullmatch(method) else ""
+    return request.method.decode("ascii") if _TOKEN.fullmatch(request.method) else ""
 
 
 def is_host(value: bytes) -> bool:
@@ -280,48 +252,40 @@ def is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def response_metadata(status: int, fields: Iterable[tuple[bytes, bytes]], *, upgraded: bool) -> Metadata:
-    """The metadata of the answer to the edge: the status and the fields that are not of this hop, in their order."""
-    kept: list[tuple[str, bytes]] = []
-    nominated: frozenset[str] = frozenset()
-    for name, value in fields:
-        key, lowered, passes = _answered(name)
+def response_fields(fields: Iterable[Field], *, upgraded: bool) -> list[Field]:
+    """The fields of an origin's response that are not of its hop, in their order."""
+    kept: list[Field] = []
+    nominated: frozenset[bytes] = frozenset()
+    for field in fields:
+        lowered, passes = _answered(field[0])
         if passes or (upgraded and lowered in _UPGRADE):
-            kept.append((key, value))
-        if lowered == "connection":
-            nominated |= _options(value)
+            kept.append(field)
+        if lowered == b"connection":
+            nominated |= _options(field[1])
     if upgraded:
         nominated -= _UPGRADE
     if nominated:
-        kept = [(key, value) for key, value in kept if key[len(HEADER_PREFIX) :].lower() not in nominated]
-    return ((STATUS_KEY, b"%d" % status), *kept)
+        kept = [field for field in kept if field[0].lower() not in nominated]
+    return kept
 
 
-_UPGRADE: Final = frozenset(("connection", "upgrade"))
+_UPGRADE: Final = frozenset((b"connection", b"upgrade"))
 """What an answer of 101 says of the hop, and the edge needs to know."""
 
 
 @functools.lru_cache(maxsize=KNOWN_NAMES)
-def _answered(name: bytes) -> tuple[str, str, bool]:
-    """Of a response's field the key, the name in lower case, and whether it goes on."""
-    text = name.decode("latin-1")
-    lowered = text.lower()
-    return HEADER_PREFIX + text, lowered, lowered not in HOP_BY_HOP and not lowered.startswith(_EDGE_INTERNAL)
+def _answered(name: bytes) -> tuple[bytes, bool]:
+    """Of a response's field the name in lower case, and whether it goes on."""
+    lowered = name.lower()
+    return lowered, lowered not in HOP_BY_HOP
 
 
-def error_metadata(status: int, length: int) -> Metadata:
-    """The metadata of an answer that this program gives itself."""
-    return (
-        (STATUS_KEY, b"%d" % status),
-        (HEADER_PREFIX + "Content-Type", b"text/plain; charset=utf-8"),
-        (HEADER_PREFIX + "Content-Length", b"%d" % length),
-        (HEADER_PREFIX + "Cache-Control", b"no-store"),
-    )
-
-
-def chunk(data: bytes) -> bytes:
-    """`data` as one chunk (RFC 9112 section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-LAST_CHUNK: Final = b"0\r\n\r\n"
+def error_answer(status: http.HTTPStatus, message: str, *, method: str) -> tuple[list[Field], bytes]:
+    """Fields and body of an answer that this program gives itself."""
+    page = f"{status.value} {status.phrase}\n\ntunnel-supervisor: {message}\n".encode()
+    fields = [
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(page)),
+        (b"Cache-Control", b"no-store"),
+    ]
+    return fields, b"" if method == "HEAD" else page

@@ -4,8 +4,12 @@ A report that the bus does not take is not lost: it stays open, and the next one
 the running totals, so that a metrics actor which missed some is right after the next.
 """
 
+from collections.abc import Sequence
+
 from actors.bus.messages import StreamDelta
 from actors.bus.tally import NO_RESPONSE, Details, Gauges, HistogramMeter, Tally, Totals
+from actors.exchange.observers import Observed, Observer
+from actors.exchange.request import Field, Kind
 
 
 class Ledger:
@@ -23,7 +27,7 @@ class Ledger:
         self._first_byte = HistogramMeter()
         self._reports_refused = 0
         self.packets_sent = self.packets_lost = 0
-        """Set from outside, by who knows."""
+        """The worker sets it just before each report."""
         self._reported = Tally()
         self._sequence = 0
 
@@ -95,3 +99,26 @@ class Ledger:
     def refused(self) -> None:
         """The bus did not take a report."""
         self._reports_refused += 1
+
+
+class Counting(Observer):
+    """Enters the events of exchanges into a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def opened(self, exchange: Observed) -> None:
+        self._ledger.stream_opened()
+
+    def request_data(self, exchange: Observed, data: bytes) -> None:
+        self._ledger.received(len(data))
+
+    def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
+        self._ledger.answered(exchange.seconds)
+
+    def response_data(self, exchange: Observed, data: bytes) -> None:
+        self._ledger.sent(len(data))
+
+    def ended(self, exchange: Observed) -> None:
+        if exchange.request.kind is not Kind.TCP:
+            self._ledger.request_ended(exchange.status, exchange.seconds)

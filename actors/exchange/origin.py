@@ -1,7 +1,7 @@
 """A connection to the origin: requests out, parsed responses in.
 
-`response.py` reads the responses. What it reads goes to a `ResponseHandler`, in order; after an upgrade the bytes pass
-as they are. One exchange at a time; `origin_pool.py` keeps connections between exchanges.
+`response.py` reads the responses. What it reads goes to a `ResponseHandler` (`backend.py`), in order; after an upgrade
+the bytes pass as they are. One exchange at a time; `origin_pool.py` keeps connections between exchanges.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from actors.exchange import reuse
+from actors.exchange import flow, reuse
+from actors.exchange.backend import OriginError, ResponseHandler
 from actors.exchange.http1 import RequestHead
 from actors.exchange.response import MAX_HEAD, MalformedResponse, ResponseReader
 
@@ -21,36 +22,6 @@ READ_BYTES: Final = 64 * 1024
 
 WRITE_HIGH_WATER: Final = 64 * 1024
 """Bytes that wait for a slow origin before the edge is told to wait too."""
-
-
-class OriginError(Exception):
-    """The origin did not answer as HTTP demands: `status` is what the visitor gets for it."""
-
-    def __init__(self, message: str, *, status: int = 502) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class ResponseHandler(Protocol):
-    """Told what the origin answers."""
-
-    def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
-        """The final response's head, or 101."""
-
-    def body_received(self, data: bytes) -> None:
-        """Bytes of the body, without framing; or raw bytes after an upgrade."""
-
-    def response_ended(self) -> None:
-        """The body is complete; after an upgrade: the origin sends no more."""
-
-    def response_failed(self, error: OriginError) -> None:
-        """There is no response, or no more of it."""
-
-    def pause_upload(self) -> None:
-        """The origin reads more slowly than we write."""
-
-    def resume_upload(self) -> None:
-        """It has caught up."""
 
 
 class Keeper(Protocol):
@@ -157,12 +128,10 @@ class OriginConnection(asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Read no more for now."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        flow.stop(self._transport)
 
     def resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        flow.start(self._transport)
 
     def abort(self) -> None:
         """Close at once; the handler hears nothing more."""
@@ -211,18 +180,24 @@ class OriginConnection(asyncio.BufferedProtocol):
             body = reader.feed(data)
         except MalformedResponse as error:
             if begins and reader.head is not None:  # however it was split: 502 before the head, a reset after it
-                handler.head_received(reader.head.status, reader.head.fields)
+                handler.head_received(reader.head, b"", complete=False)
             self._fail(f"the origin's response cannot be read: {error}")
             return
         except Exception as error:  # a fault of this program, which costs this exchange
             asyncio.get_running_loop().call_exception_handler({"message": "fault in the reader", "exception": error})
             self._fail("an internal fault while the response was read")
             return
-        if begins and reader.head is not None:
-            self._serves_one = self._serves_one or not reuse.response_allows(reader.head.told)
-            self._raw = reader.head.status == 101
-            handler.head_received(reader.head.status, reader.head.fields)
-        if body and self._handler is not None:
+        if (head := reader.head) is None:
+            return
+        if begins:
+            self._serves_one = self._serves_one or not reuse.response_allows(head.told)
+            self._raw = head.status == 101
+            if reader.is_complete:
+                self.reusable = reader.is_reusable and not self._serves_one
+                self._handler = None
+            handler.head_received(head, body, complete=reader.is_complete)
+            return
+        if body:
             handler.body_received(body)
         if reader.is_complete:
             self._end(keep_alive=reader.is_reusable and not self._serves_one)

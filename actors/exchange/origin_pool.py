@@ -1,4 +1,4 @@
-"""Connections to the origin, kept between exchanges.
+"""Connections to one origin (a `Target`), kept between exchanges.
 
 An idle connection may be closed by the origin at the very moment when a request is sent on it. So it is used only for
 requests that may be repeated (`reuse.py`), and those are repeated once, on a fresh connection, when it was so.
@@ -10,18 +10,19 @@ and short-lived, and none are left where a fresh one is not served.
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from actors.bus.messages import Origin
 from actors.exchange import reuse
+from actors.exchange.backend import Backend, OriginError
 from actors.exchange.http1 import RequestHead
-from actors.exchange.origin import OriginConnection, OriginError, plain
+from actors.exchange.origin import OriginConnection, plain
 from actors.exchange.origin_tls import explain, make_context
 from actors.exchange.reach import Reach, Unreachable
+from actors.processes.means import EXHAUSTED
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds to reach the origin, its TLS handshake included: it is on this machine or next to it."""
@@ -47,9 +48,6 @@ ONE_BY_ONE: Final = 60.0
 
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds and counts after which the kernel notices an origin that vanished: a minute."""
-
-OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-"""What this process, not the origin, lacks for another connection."""
 
 
 class OriginPool:
@@ -125,7 +123,7 @@ class OriginPool:
         """What is said of it. This counts as a failure of the origin, unless it was this machine's."""
         origin = self._origin
         errors = error.errors if isinstance(error, Unreachable) else {str(origin): error}
-        if lacking := next((each for each in errors.values() if each.errno in OUT_OF_MEANS), None):
+        if lacking := next((each for each in errors.values() if each.errno in EXHAUSTED), None):
             # The visitor may come again; the origin is not to blame.
             return OriginError(f"cannot connect to {origin}: {plain(lacking)}", status=503)
         self.failures += 1
@@ -150,8 +148,9 @@ class OriginPool:
 
     # --- between exchanges ---
 
-    def release(self, connection: OriginConnection) -> None:
+    def release(self, backend: Backend) -> None:
         """An exchange on it has ended: keep it for the next one, if that harms nobody."""
+        connection = cast(OriginConnection, backend)  # it came from here
         now = self._loop.time()
         if now < self._keeps_none_until or not self._origin.keep_alive:
             self._made_room_at = now

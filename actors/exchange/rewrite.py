@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from actors.bus.messages import Origin
-from actors.exchange.http1 import HEADER_PREFIX, HOST_KEY, is_host
-from actors.wire.connect import ConnectRequest
+from actors.exchange.http1 import is_host
+from actors.exchange.request import Field, Request
 
 _URL = re.compile(rb"(?:(https?):)?//([^/?#\\@]*)((?:[/?#].*)?)", re.IGNORECASE | re.DOTALL)
 _REFRESH = re.compile(rb"(\s*\d+\s*[;,]\s*url\s*=\s*[\"']?)(.*)", re.IGNORECASE | re.DOTALL)
 _COOKIE_DOMAIN = re.compile(rb"(;\s*domain\s*=\s*)\.?([^;\s]+)", re.IGNORECASE)
 
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
-
-Field = tuple[bytes, bytes]
 
 
 class _Place(NamedTuple):
@@ -54,34 +52,33 @@ def _moved(url: bytes, here: _Place, there: _Place) -> bytes:
 class Rewrite:
     """The names of one request and its response."""
 
-    def __init__(self, request: ConnectRequest, origin: Origin) -> None:
+    def __init__(self, request: Request, origin: Origin) -> None:
         """`origin` has a `host_header`."""
         assert origin.host_header is not None
-        public = [value for key, value in request.metadata if key == HOST_KEY and is_host(value)]
-        schemes = [value.lower() for key, value in request.metadata if key.lower() == _FORWARDED_PROTO]
+        schemes = [value.lower() for name, value in request.fields if name.lower() == b"x-forwarded-proto"]
         scheme = schemes[-1] if schemes and schemes[-1] in _DEFAULT_PORTS else b"https"
-        self._public = _Place(scheme, public[0] if public else b"")
+        self._public = _Place(scheme, request.host if is_host(request.host) else b"")
         own_scheme = b"https" if origin.scheme == "https" else b"http"
         self._own = _Place(own_scheme, origin.host_header.encode("latin-1"))
         self._forwarded = origin.forwarded_host
         self._request = request
 
-    def request(self) -> ConnectRequest:
+    def request(self) -> Request:
         """The request, as if the visitor had asked for the origin by its own name.
 
         A host that is none stays, and is refused later (`http1.py`).
         """
-        metadata: list[tuple[str, bytes]] = []
-        for key, value in self._request.metadata:
-            if key == HOST_KEY and is_host(value):
-                metadata.append((key, self._own.authority))
-                if self._forwarded:
-                    metadata.append((HEADER_PREFIX + "X-Forwarded-Host", value))
-            elif (change := _ON_THE_WAY_IN.get(key.lower())) is None:
-                metadata.append((key, value))
+        if not is_host(self._request.host):
+            return self._request
+        fields: list[Field] = []
+        if self._forwarded:
+            fields.append((b"X-Forwarded-Host", self._request.host))
+        for name, value in self._request.fields:
+            if (change := _ON_THE_WAY_IN.get(name.lower())) is None:
+                fields.append((name, value))
             elif (changed := change(self, value)) is not None:
-                metadata.append((key, changed))
-        return self._request._replace(metadata=tuple(metadata))
+                fields.append((name, changed))
+        return self._request._replace(host=self._own.authority, fields=tuple(fields))
 
     def answer(self, fields: Iterable[Field]) -> list[Field]:
         """The fields of the response, as if the origin had known that it was asked for by its public name."""
@@ -124,18 +121,13 @@ class Rewrite:
         return _COOKIE_DOMAIN.sub(moved, value)
 
 
-_FORWARDED_PROTO: Final = f"{HEADER_PREFIX}X-Forwarded-Proto".lower()
-
-_ON_THE_WAY_IN: Final[dict[str, Callable[[Rewrite, bytes], bytes | None]]] = {
-    f"{HEADER_PREFIX}{name}".lower(): change
-    for name, change in {
-        "Host": Rewrite._host,
-        "Origin": Rewrite._url_in,
-        "Referer": Rewrite._url_in,
-        "Destination": Rewrite._url_in,  # of WebDAV's COPY and MOVE
-        "X-Forwarded-Proto": Rewrite._scheme,
-        "X-Forwarded-Host": Rewrite._forwarded_host,
-    }.items()
+_ON_THE_WAY_IN: Final[dict[bytes, Callable[[Rewrite, bytes], bytes | None]]] = {
+    b"host": Rewrite._host,
+    b"origin": Rewrite._url_in,
+    b"referer": Rewrite._url_in,
+    b"destination": Rewrite._url_in,  # of WebDAV's COPY and MOVE
+    b"x-forwarded-proto": Rewrite._scheme,
+    b"x-forwarded-host": Rewrite._forwarded_host,
 }
 
 _ON_THE_WAY_OUT: Final[dict[bytes, Callable[[Rewrite, bytes], bytes]]] = {

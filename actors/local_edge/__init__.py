@@ -10,10 +10,9 @@
     certificates.py        a certificate authority that lives as long as the process
     front_tls.py           the public front's certificates, with --local-edge-tls
     edge.py                the edge's side of one connection: registration, request streams, RPC streams
-    front.py               the public HTTP front
+    front.py               the public HTTP front, on actors/web
     local_address.py       the front's own address as another name of the only tunnel (pure)
     limits.py              what --as-cloudflare imitates (pure)
-    http_server.py         HTTP/1.1 towards visitors, with bodies streamed and upgrades raw
     admin.py               HTTP endpoints for tests: look, drop, freeze, refuse, open streams
 
 It serves any client of the protocol, the official Go client too.

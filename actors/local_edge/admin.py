@@ -18,15 +18,13 @@ POST   /connections/{id}/call             {"method", "params"} of CloudflaredSer
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
-
-from aiohttp import web
 
 from actors.errors import EdgeProtocolError, UsageError
 from actors.local_edge.edge import EdgeRegistry, EdgeSession
 from actors.local_edge.registry import Connection, Rule
 from actors.quic_worker.connection import Stream
+from actors.web.pages import Answer, Asked, Handler, Pages, Route, as_json
 from actors.wire import rpc
 from actors.wire.connect import ConnectionType, ConnectRequest, encode_request
 
@@ -35,8 +33,6 @@ STREAM_TIMEOUT: Final = 10.0
 
 MAX_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of an answer that `/stream` gathers."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Collector:
@@ -72,14 +68,14 @@ class _Collector:
     def resume_writing(self) -> None: ...
 
 
-def make_admin(registry: EdgeRegistry) -> web.Application:
+def make_admin(registry: EdgeRegistry) -> Pages:
     """The admin endpoints."""
 
-    def connection(request: web.Request) -> Connection[EdgeSession]:
-        return registry.connection(request.match_info["id"])
+    def connection(asked: Asked) -> Connection[EdgeSession]:
+        return registry.connection(asked.names["id"])
 
-    async def connections(request: web.Request) -> web.StreamResponse:
-        return web.json_response(
+    async def connections(asked: Asked) -> Answer:
+        return as_json(
             [
                 {
                     "id": str(entry.id),
@@ -96,29 +92,27 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
             ]
         )
 
-    async def tunnels(request: web.Request) -> web.StreamResponse:
-        return web.json_response(
+    async def tunnels(asked: Asked) -> Answer:
+        return as_json(
             [
                 {"id": str(tunnel.id), "hostname": tunnel.hostname, "secret": tunnel.secret.hex()}
                 for tunnel in registry.tunnels()
             ]
         )
 
-    async def drop_tunnel(request: web.Request) -> web.StreamResponse:
-        for entry in registry.drop_tunnel(request.match_info["id"]):
+    async def drop_tunnel(asked: Asked) -> Answer:
+        for entry in registry.drop_tunnel(asked.names["id"]):
             entry.session.connection.close(0, "the tunnel was dropped")
-        return web.json_response({})
+        return as_json({})
 
-    async def log(request: web.Request) -> web.StreamResponse:
-        return web.json_response(list(registry.log))
+    async def log(asked: Asked) -> Answer:
+        return as_json(list(registry.log))
 
-    async def totals(request: web.Request) -> web.StreamResponse:
-        return web.json_response(
-            {"streams": registry.streams, "bytes_in": registry.bytes_in, "bytes_out": registry.bytes_out}
-        )
+    async def totals(asked: Asked) -> Answer:
+        return as_json({"streams": registry.streams, "bytes_in": registry.bytes_in, "bytes_out": registry.bytes_out})
 
-    async def drop(request: web.Request) -> web.StreamResponse:
-        entry, options = connection(request), await _json(request)
+    async def drop(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
         quic = entry.session.connection
         if options.get("silent"):
             quic.frozen = True
@@ -127,28 +121,28 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
             quic.close(int(options.get("error_code", 0)), str(options.get("reason", "")))
             registry.remove(entry.id)
         registry.note("dropped", connection=str(entry.id), silent=bool(options.get("silent")))
-        return web.json_response({})
+        return as_json({})
 
-    async def freeze(request: web.Request) -> web.StreamResponse:
-        connection(request).session.connection.frozen = True
-        return web.json_response({})
+    async def freeze(asked: Asked) -> Answer:
+        connection(asked).session.connection.frozen = True
+        return as_json({})
 
-    async def thaw(request: web.Request) -> web.StreamResponse:
-        quic = connection(request).session.connection
+    async def thaw(asked: Asked) -> Answer:
+        quic = connection(asked).session.connection
         quic.frozen = False
         quic.transmit()
-        return web.json_response({})
+        return as_json({})
 
-    async def add_rule(request: web.Request) -> web.StreamResponse:
-        registry.rules.append(Rule.from_json(await _json(request)))
-        return web.json_response({})
+    async def add_rule(asked: Asked) -> Answer:
+        registry.rules.append(Rule.from_json(asked.json()))
+        return as_json({})
 
-    async def clear_rules(request: web.Request) -> web.StreamResponse:
+    async def clear_rules(asked: Asked) -> Answer:
         registry.rules.clear()
-        return web.json_response({})
+        return as_json({})
 
-    async def stream(request: web.Request) -> web.StreamResponse:
-        entry, options = connection(request), await _json(request)
+    async def stream(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
         collector = _Collector()
         collector.stream = entry.session.open_raw(_stream_bytes(options), collector, fin=bool(options.get("fin", True)))
         with contextlib.suppress(TimeoutError):
@@ -158,10 +152,10 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
             collector.stream.reset()
             collector.stream.stop()
         answer = {"data": collector.data.hex(), "ended": collector.ended, "stopped": collector.stopped}
-        return web.json_response(answer)
+        return as_json(answer)
 
-    async def call(request: web.Request) -> web.StreamResponse:
-        entry, options = connection(request), await _json(request)
+    async def call(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
         methods = rpc.SESSIONS | rpc.CONFIGURATION
         method = methods.get(str(options.get("method")))
         if method is None:
@@ -169,44 +163,36 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
         try:
             results = await entry.session.call(method, _unhex(options.get("params", {})))
         except EdgeProtocolError as error:
-            return web.json_response({"error": str(error)}, status=502)
-        return web.json_response(_hex(results))
+            return as_json({"error": str(error)}, 502)
+        return as_json(_hex(results))
 
-    app = web.Application(middlewares=[_explain])
-    app.add_routes(
-        [
-            web.get("/connections", connections),
-            web.get("/tunnels", tunnels),
-            web.delete("/tunnels/{id}", drop_tunnel),
-            web.get("/log", log),
-            web.get("/totals", totals),
-            web.post("/connections/{id}/drop", drop),
-            web.post("/connections/{id}/freeze", freeze),
-            web.post("/connections/{id}/thaw", thaw),
-            web.post("/connections/{id}/stream", stream),
-            web.post("/connections/{id}/call", call),
-            web.post("/rules", add_rule),
-            web.delete("/rules", clear_rules),
-        ]
-    )
-    return app
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/connections", connections),
+        ("GET", "/tunnels", tunnels),
+        ("DELETE", "/tunnels/{id}", drop_tunnel),
+        ("GET", "/log", log),
+        ("GET", "/totals", totals),
+        ("POST", "/connections/{id}/drop", drop),
+        ("POST", "/connections/{id}/freeze", freeze),
+        ("POST", "/connections/{id}/thaw", thaw),
+        ("POST", "/connections/{id}/stream", stream),
+        ("POST", "/connections/{id}/call", call),
+        ("POST", "/rules", add_rule),
+        ("DELETE", "/rules", clear_rules),
+    ]
+    return Pages(Route(method, path, _explained(handler)) for method, path, handler in routes)
 
 
-@web.middleware
-async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except (UsageError, ValueError, TypeError, KeyError) as error:
-        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+def _explained(handler: Handler) -> Handler:
+    """The same; what a test got wrong is its answer."""
 
+    async def explained(asked: Asked) -> Answer:
+        try:
+            return await handler(asked)
+        except (UsageError, ValueError, TypeError, KeyError) as error:
+            return as_json({"error": f"{type(error).__name__}: {error}"}, 400)
 
-async def _json(request: web.Request) -> dict[str, Any]:
-    if not request.can_read_body:
-        return {}
-    value = await request.json()
-    if not isinstance(value, dict):
-        raise UsageError("the body must be a JSON object")
-    return value
+    return explained
 
 
 def _stream_bytes(options: dict[str, Any]) -> bytes:

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.errors import EdgeProtocolError
-from actors.exchange.http1 import HEADER_PREFIX, HOP_BY_HOP, HOST_KEY, METHOD_KEY, STATUS_KEY
+from actors.exchange.flow import Valve
+from actors.exchange.http1 import HOP_BY_HOP
 from actors.local_edge.edge import LOCATION, EdgeRegistry
-from actors.local_edge.http_server import HttpConnection, Request, Responder
 from actors.local_edge.limits import MAX_HELD_BYTES, UNLIMITED, Limits
 from actors.local_edge.local_address import Alias, Fields, is_local_address
 from actors.local_edge.registry import Tunnel
 from actors.quic_worker.connection import Stream
+from actors.web.http_server import HttpConnection, Request, Responder
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, Metadata
+from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, STATUS_KEY
 
 NO_CONNECTION: Final = 530
 """What the edge answers when no connection of the tunnel is registered."""
@@ -23,7 +25,7 @@ NO_CONNECTION: Final = 530
 TOO_LATE: Final = 524
 """What the service answers when the origin has not, in its time."""
 
-_NEVER_FORWARDED: Final = HOP_BY_HOP - {"transfer-encoding"} | {"host"}
+_NEVER_FORWARDED: Final = HOP_BY_HOP - {b"transfer-encoding"} | {b"host"}
 """Transfer-Encoding goes on: it tells the client that a body follows whose length is not known."""
 
 
@@ -87,11 +89,10 @@ def _connect_request(visitor: HttpConnection, request: Request, host: bytes) -> 
         "X-Forwarded-Proto": visitor.scheme.encode(),
     }
     # What the edge says of the visitor is not the visitor's to say.
-    dropped = _NEVER_FORWARDED | {name.lower() for name in added}
+    dropped = _NEVER_FORWARDED | {name.lower().encode() for name in added}
     for name, value in request.fields:
-        text = name.decode("latin-1")
-        if text.lower() not in dropped:
-            metadata.append((HEADER_PREFIX + text, value))
+        if name.lower() not in dropped:
+            metadata.append((HEADER_PREFIX + name.decode("latin-1"), value))
     metadata += [(HEADER_PREFIX + name, value) for name, value in added.items()]
     kind = ConnectionType.WEBSOCKET if request.upgrade else ConnectionType.HTTP
     target = request.target.decode("latin-1")
@@ -128,6 +129,7 @@ class FrontExchange:
     """One request: the visitor on one side (Responder), the client's stream on the other (StreamHandler)."""
 
     stream: Stream
+    _credit: Valve
 
     def __init__(
         self,
@@ -149,8 +151,6 @@ class FrontExchange:
         self._held: tuple[int, Fields, bytearray] | None = None
         """An answer that is held back until it ends: status, fields, body so far."""
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
-        self._unconsumed = 0
         self._received = 0
         self._uploaded = 0
         self._is_over = False
@@ -159,6 +159,7 @@ class FrontExchange:
         """Open the client's stream."""
         self._registry.in_flight[self._tunnel.id] += 1
         self.stream = open_stream()
+        self._credit = Valve(self.stream.consumed)
         if self._limits.answer_timeout < math.inf:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._limits.answer_timeout, self._answer_too_late)
@@ -194,12 +195,10 @@ class FrontExchange:
         self.stream.stop()
 
     def pause(self) -> None:
-        self._paused = True
+        self._credit.close()
 
     def resume(self) -> None:
-        self._paused = False
-        count, self._unconsumed = self._unconsumed, 0
-        self.stream.consumed(count)
+        self._credit.open()
 
     # --- from the client ---
 
@@ -240,10 +239,7 @@ class FrontExchange:
             self._held[2].extend(data)
             if len(self._held[2]) > MAX_HELD_BYTES:
                 self._let_go()
-        if self._paused:
-            self._unconsumed += len(data)
-        else:
-            self.stream.consumed(len(data))
+        self._credit.passed(len(data))
 
     def _let_go(self) -> None:
         """Send what was held back."""

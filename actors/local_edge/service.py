@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from aiohttp import web
-
 from actors.errors import LocalSetupError
 from actors.local_edge.admin import make_admin
 from actors.local_edge.api import make_api
@@ -20,6 +18,7 @@ from actors.local_edge.limits import UNLIMITED, Limits
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
 from actors.processes.log import Logger
+from actors.web.pages import Pages, serving
 
 T = TypeVar("T")
 
@@ -96,13 +95,9 @@ async def local_edge(
         )
 
 
-async def _serve(stack: contextlib.AsyncExitStack, app: web.Application, address: HostPort, what: str) -> str:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, *address)
-    await _listening(what, address, site.start())
-    return f"http://{_join(runner.addresses[0][:2])}"
+async def _serve(stack: contextlib.AsyncExitStack, pages: Pages, address: HostPort, what: str) -> str:
+    opened = stack.enter_async_context(serving(pages, *address, stop_timeout=STOP_TIMEOUT))
+    return f"http://{_join(await _listening(what, address, opened))}"
 
 
 async def _listening(what: str, address: HostPort, starting: Awaitable[T]) -> T:

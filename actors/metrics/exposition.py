@@ -2,11 +2,12 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from actors import __version__
+from actors.bus.messages import QuicEngine
 from actors.bus.tally import NO_RESPONSE, Details, Histogram, LifecycleCounts, Totals
 from actors.errors import START_FAILURE_REASONS
 from actors.metrics.prometheus import Family, Sample, histogram, render
@@ -69,6 +70,12 @@ def further_families(registry: CounterRegistry) -> list[Family]:
             "Reports of workers that never came, by their sequence numbers; the next one made up for each.",
             tunnels,
             lambda tunnel: tunnel.gaps,
+        ),
+        Family(
+            "tunnel_quic_engine",
+            "1 for the engine of connections that are made from now on: it changes if picoquic crashes twice.",
+            [Sample({"engine": engine}, int(engine == lifecycle.quic_engine)) for engine in get_args(QuicEngine)],
+            "gauge",
         ),
         Family(
             "tunnel_build_info",

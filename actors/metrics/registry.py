@@ -8,7 +8,7 @@ nothing.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from actors.bus.messages import GenerationTally, Know, LifecycleReport, Report, StreamDelta, TunnelTally
+from actors.bus.messages import GenerationTally, KnownCounts, LifecycleReport, Report, StreamDelta, TunnelTally
 from actors.bus.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 
 KEPT_GENERATIONS: Final = 8
@@ -50,7 +50,7 @@ class TunnelCounters:
             self._oldest[report.slot] = oldest + 1
 
     def know(self, known: TunnelTally) -> None:
-        """Take over what the supervisor knows. No counter goes down by it, and nothing is counted twice."""
+        """Merge what the supervisor knows. No counter goes down, and nothing is counted twice."""
         newest = {entry.slot: entry.generation for entry in known.current}
         ended = self._folded
         kept: dict[int, dict[int, tuple[int, Tally]]] = {}
@@ -60,7 +60,7 @@ class TunnelCounters:
                     ended += tally
                 else:
                     kept.setdefault(slot, {})[generation] = (sequence, tally)
-        # Either of the two can know more: of ended generations in their sum, of the newest ones each for itself.
+        # Both sides may be ahead: take the larger sum of ended generations, and the larger tally of each newest one.
         self._folded = known.ended.highest(ended)
         self._slots = kept
         for entry in known.current:
@@ -102,7 +102,7 @@ class CounterRegistry:
             case LifecycleReport():
                 self._set_lifecycle(report.counts, report.sequence)
 
-    def know(self, known: Know) -> None:
+    def know(self, known: KnownCounts) -> None:
         """Take over all that the supervisor knows."""
         for tunnel in known.tunnels:
             self._tunnel(tunnel.tunnel_id).know(tunnel)

@@ -1,37 +1,40 @@
 """What to do with a stream that the edge opens: read its head, then hand it to a request or to RPC."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from actors.errors import EdgeProtocolError
-from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.exchanges import Exchanges
+from actors.exchange.request import Field
 from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream
 from actors.wire import rpc
-from actors.wire.connect import ConnectRequest, HeadReader
+from actors.wire.connect import HeadReader
+from actors.wire.heads import read_request, write_accepted, write_refused, write_response
 
 HEAD_TIMEOUT: Final = 5.0
 """Seconds for the head of a stream to arrive whole. The edge sends it in one write; slower is an attack or a fault."""
 
 
+MAX_JOINED: Final = 16 * 1024
+"""Bytes of a body that are sent in one piece with the head: a copy of them costs less than a second write."""
+
+
 class IncomingStream:
     """A stream whose head is still being read."""
 
-    def __init__(
-        self, stream: Stream, surroundings: Surroundings, log: Logger, begun: Callable[[Exchange], None]
-    ) -> None:
-        """`begun` is called with the exchange, if that is what the stream turns out to carry."""
+    def __init__(self, stream: Stream, exchanges: Exchanges, log: Logger) -> None:
         self._stream = stream
-        self._surroundings = surroundings
+        self._exchanges = exchanges
         self._log = log
-        self._begun = begun
         self._reader = HeadReader()
         self._deadline: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         try:
-            head = self._reader.feed(data)
+            head = self._reader.message(data)
+            request = read_request(head) if isinstance(head, bytes) else None
         except EdgeProtocolError as error:
             self._refuse(str(error))
             return
@@ -44,9 +47,9 @@ class IncomingStream:
         self._cancel_deadline()
         rest = self._reader.rest
         self._stream.consumed(len(data) - len(rest))
-        if isinstance(head, ConnectRequest):
-            exchange = Exchange(self._stream, head, self._surroundings)
-            self._begun(exchange)
+        if request is not None:
+            exchange = self._exchanges.open(StreamResponder(self._stream), request)
+            self._stream.handler = exchange
             exchange.start(rest)  # a fault in it is its own affair
         else:
             handler = RpcStreamHandler(self._stream, self._log)
@@ -66,7 +69,7 @@ class IncomingStream:
         """Nothing is written yet."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
@@ -78,6 +81,44 @@ class IncomingStream:
         self._log.debug("stream refused", stream=self._stream.id, reason=reason)
         self._stream.reset()
         self._stream.stop()
+
+
+class StreamResponder:
+    """Takes the response of an exchange (`Responder`), and writes it as QUIC's edge reads it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.id = stream.id
+
+    @property
+    def sending(self) -> bool:
+        return self._stream.sending
+
+    def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
+        head = write_response(status, fields)
+        if len(body) > MAX_JOINED:
+            self._stream.write(head)
+            self._stream.write(body, fin=fin)
+        else:
+            self._stream.write(head + body, fin=fin)
+
+    def accept(self) -> None:
+        self._stream.write(write_accepted())
+
+    def refuse(self, message: str) -> None:
+        self._stream.write(write_refused(message), fin=True)
+
+    def write(self, data: bytes, *, fin: bool = False) -> None:
+        self._stream.write(data, fin=fin)
+
+    def reset(self) -> None:
+        self._stream.reset()
+
+    def stop(self) -> None:
+        self._stream.stop()
+
+    def consumed(self, count: int) -> None:
+        self._stream.consumed(count)
 
 
 class RpcStreamHandler:
@@ -137,4 +178,4 @@ class RpcStreamHandler:
         """Answers are small, and one is written for each call."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""

@@ -201,7 +201,7 @@ def main() -> int:
             nursery(lambda: _load_for_later(settings)) as nursed,
             forked(map(MODULES.__getitem__, settings.helpers)) as head_start,
         ):
-            from actors.supervisor.runner import supervise  # here, so that the children import beside this process
+            from actors.supervisor.compose import supervise  # here, so that the children import beside this process
 
             return int(supervise(settings, logger, head_start, nursed))
     except (TunnelError, OSError, ZMQError, RuntimeError) as fault:

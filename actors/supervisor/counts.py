@@ -12,6 +12,7 @@ from actors.bus.events import (
     Connecting,
     ConnectionEnded,
     ConnectionRefused,
+    EngineChanged,
     Event,
     OriginReachable,
     OriginUnreachable,
@@ -19,7 +20,7 @@ from actors.bus.events import (
     StateChanged,
     Unregistered,
 )
-from actors.bus.messages import GenerationTally, Know, LifecycleReport, TunnelTally
+from actors.bus.messages import GenerationTally, KnownCounts, LifecycleReport, TunnelTally
 from actors.bus.tally import Connected, LifecycleCounts, Tally, Totals, add
 from actors.quic_worker.ends import WorkerEnd
 
@@ -61,9 +62,9 @@ class TunnelCounts:
 class Counts:
     """The counts of one supervisor."""
 
-    def __init__(self, started_at: float = 0.0) -> None:
-        """`started_at`: Unix time of the supervisor's start."""
-        self.lifecycle = LifecycleCounts(started_at=started_at)
+    def __init__(self, started_at: float = 0.0, quic_engine: str = "") -> None:
+        """`started_at`: Unix time of the supervisor's start. `quic_engine`: what workers run at first."""
+        self.lifecycle = LifecycleCounts(started_at=started_at, quic_engine=quic_engine)
         self._tunnels: list[TunnelCounts] = []
         self._sequence = 0
         self._reported = 0
@@ -71,33 +72,33 @@ class Counts:
     # --- the tunnel as a whole ---
 
     def started(self) -> None:
-        """The tunnel came up."""
+        """Count a start that succeeded."""
         self._change(starts=self.lifecycle.starts + 1)
 
     def start_failed(self, reason: str) -> None:
-        """It did not."""
+        """Count a start that failed."""
         failed = self.lifecycle.starts_failed
         self._change(starts_failed=failed | {reason: failed.get(reason, 0) + 1})
 
     def stop_asked(self) -> None:
-        """Somebody wants it to end."""
+        """Count a stop that was asked for."""
         self._change(shutdowns=self.lifecycle.shutdowns + 1)
 
     def assigned(self, tunnel_id: str) -> None:
-        """There is a tunnel, or another one, from now on."""
+        """Begin to count for a tunnel: the first one, or one that replaces it (`--renew`)."""
         self._tunnels = [*self._tunnels[-(KEPT_TUNNELS - 1) :], TunnelCounts(tunnel_id)]
         self.reconnected(0)
 
     def reconnected(self, total: int) -> None:
-        """So many lost connections of the present tunnel have been replaced by now."""
+        """Set how many lost connections of the present tunnel have been replaced."""
         before = self.lifecycle.reconnects
         ids = [tunnel.tunnel_id for tunnel in self._tunnels]
         self._change(reconnects={name: before.get(name, 0) for name in ids} | {self.tunnel_id: total})
 
-    def happened(self, fact: Event) -> None:
-        """Something was told to the world: count it, if it is one of those that are counted."""
+    def happened(self, event: Event) -> None:
+        """Count an event, if it is of a kind that is counted."""
         before = self.lifecycle
-        match fact:
+        match event:
             case Registered(slot=slot, generation=generation, key_exchange=key_exchange):
                 connected = [*self._others(slot), Connected(slot, generation, key_exchange)]
                 self._change(registrations=before.registrations + 1, connected=connected)
@@ -114,7 +115,9 @@ class Counts:
             case StateChanged(slots=slots, serves=serves):
                 self._change(slots=slots, serves=serves)
             case OriginUnreachable() | OriginReachable():
-                self._change(origin_reachable=isinstance(fact, OriginReachable))
+                self._change(origin_reachable=isinstance(event, OriginReachable))
+            case EngineChanged(engine=engine):
+                self._change(quic_engine=engine)
             case ActorRestarted(actor=actor):
                 self._change(actor_restarts=add(before.actor_restarts, {actor: 1}))
 
@@ -137,7 +140,7 @@ class Counts:
 
     @property
     def key_exchanges(self) -> list[str]:
-        """What was agreed on the connections that are up, each once."""
+        """The key exchanges of the connections that are up, each once."""
         return sorted({connection.key_exchange for connection in self.lifecycle.connected})
 
     @property
@@ -168,6 +171,6 @@ class Counts:
         """What passed on the present tunnel."""
         return self._tunnels[-1].totals if self._tunnels else Totals()
 
-    def knowledge(self) -> Know:
-        """All there is, for a metrics actor."""
-        return Know([tunnel.knowledge() for tunnel in self._tunnels], self.lifecycle, self._sequence)
+    def knowledge(self) -> KnownCounts:
+        """Everything that a metrics actor needs to go on counting."""
+        return KnownCounts([tunnel.knowledge() for tunnel in self._tunnels], self.lifecycle, self._sequence)

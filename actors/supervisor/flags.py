@@ -10,7 +10,8 @@ from typing import Final, Literal, NoReturn
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
 from actors.bus import sockets
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, HostPort, Origin
+from actors.bus.addresses import HostPort
+from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin
 from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor.discovery import EDGE_PORT

@@ -4,15 +4,18 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     ChildOrders,
     Credentials,
     Curve,
     HelloWorldOrders,
-    HostPort,
     LocalEdgeOrders,
     MetricsOrders,
     Origin,
+    QuicEngine,
     SpareOrders,
     Transport,
     WorkerOrders,
@@ -44,8 +47,25 @@ class OrderBook:
     edge_ca: str | None
     local_edge_tls: bool
     as_cloudflare: bool
-    origin: Origin | None = None
+    origin: Origin | None
+    """None: the hello-world page, once that is up."""
     credentials: Credentials | None = None
+
+    def learn(self, endpoints: dict[str, dict[str, str]]) -> None:
+        """Take in what the children that are up have bound, by actor and purpose."""
+        metrics = endpoints["metrics"]
+        self.metrics_endpoint = metrics["metrics"]
+        self.guarded_metrics_endpoint = metrics.get("guarded")
+        self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
+        if (page := endpoints.get("hello_world")) is not None:
+            address = HostPort.parse(page["http"])
+            self.origin = Origin(host=address.host, port=address.port)
+        if (edge := endpoints.get("local_edge")) is not None:
+            self.edge_ca = edge["ca"]
+
+    def use_engine(self, engine: QuicEngine) -> None:
+        """Whoever is started from now on runs this QUIC engine."""
+        self.transport = msgspec.structs.replace(self.transport, engine=engine)
 
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
         """For a worker. There are credentials and an origin by then."""

@@ -15,11 +15,11 @@ from actors.supervisor.readiness import State
 from actors.supervisor.state_folder import TunnelState
 from actors.tools.running import (
     ANSWER_TIMEOUT,
-    Door,
+    Endpoint,
     Failed,
     Status,
     add_endpoint,
-    door,
+    endpoint_of,
     find,
     make_parser,
     next_event,
@@ -67,10 +67,10 @@ async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
         state = find(folder)
     except Failed as failure:
         return Look(failure.status)
-    return (await ask(Door(state.events_endpoint), timeout=timeout))._replace(state=state)
+    return (await ask(Endpoint(state.events_endpoint), timeout=timeout))._replace(state=state)
 
 
-async def ask(where: Door, *, timeout: float = ANSWER_TIMEOUT) -> Look:
+async def ask(where: Endpoint, *, timeout: float = ANSWER_TIMEOUT) -> Look:
     """Look at the tunnel that publishes its events there."""
     stats = await next_event(where, "stats", Stats, timeout)
     if stats is None:
@@ -137,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
 def _work() -> int:
     given = parser().parse_args()
     folder = None if given.endpoint else state_folder(given)
-    where = None if folder else door(given, lambda state: state.events_endpoint)
+    where = None if folder else endpoint_of(given, lambda state: state.events_endpoint)
 
     async def next_look() -> Look:
         if folder is not None:

@@ -16,7 +16,7 @@ from actors.wire.framing import MAX_REQUEST_BYTES, message_length
 DATA_SIGNATURE: Final = bytes.fromhex("0A36CD12A13E")
 RPC_SIGNATURE: Final = bytes.fromhex("52BB825CDB65")
 VERSION: Final = b"01"
-_DATA_PREAMBLE: Final = DATA_SIGNATURE + VERSION
+DATA_PREAMBLE: Final = DATA_SIGNATURE + VERSION
 
 MAX_METADATA: Final = 2048
 """Entries of a head: twice the fields that a request may have (`http1.py`), so that one with a few too many is answered
@@ -64,7 +64,7 @@ def encode_request(request: ConnectRequest) -> bytes:
     dest = request.dest.encode("utf-8", "surrogateescape") + b"\0"
     message = schema.tunnel.ConnectRequest.new_message(dest=dest, type=int(request.type))
     _fill(message, request.metadata)
-    return _DATA_PREAMBLE + cast(bytes, message.to_bytes())
+    return DATA_PREAMBLE + cast(bytes, message.to_bytes())
 
 
 def encode_response(response: ConnectResponse) -> bytes:
@@ -73,7 +73,7 @@ def encode_response(response: ConnectResponse) -> bytes:
     if response.error:
         message.error = response.error
     _fill(message, response.metadata)
-    return _DATA_PREAMBLE + cast(bytes, message.to_bytes())
+    return DATA_PREAMBLE + cast(bytes, message.to_bytes())
 
 
 def _fill(message: Any, metadata: Metadata) -> None:
@@ -137,12 +137,16 @@ class HeadReader:
         Raises:
             EdgeProtocolError: an unknown signature or version, or a message that is malformed or too large.
         """
-        self._buffer += data
-        if self._buffer.startswith(RPC_SIGNATURE):
-            self.rest = self._buffer[len(RPC_SIGNATURE) :]
+        message = self.message(data)
+        return decode_request(message) if isinstance(message, bytes) else message
+
+    def message(self, data: bytes) -> bytes | RpcStream | None:
+        """As `feed`, with a request as its Cap'n Proto message."""
+        self._buffer = data = self._buffer + data if self._buffer else data
+        if data.startswith(RPC_SIGNATURE):
+            self.rest = data[len(RPC_SIGNATURE) :]
             return RpcStream()
-        message = self._message()
-        return None if message is None else decode_request(message)
+        return self._message()
 
     def feed_response(self, data: bytes) -> ConnectResponse | None:
         """Take the next bytes of the answer on a stream that we opened (the edge's side).
@@ -155,9 +159,9 @@ class HeadReader:
         return None if message is None else decode_response(message)
 
     def _message(self) -> bytes | None:
-        buffer, start = self._buffer, len(_DATA_PREAMBLE)
-        if not buffer.startswith(_DATA_PREAMBLE):
-            if _DATA_PREAMBLE.startswith(buffer) or RPC_SIGNATURE.startswith(buffer):
+        buffer, start = self._buffer, len(DATA_PREAMBLE)
+        if not buffer.startswith(DATA_PREAMBLE):
+            if DATA_PREAMBLE.startswith(buffer) or RPC_SIGNATURE.startswith(buffer):
                 return None
             raise EdgeProtocolError(f"stream begins with {buffer[:start].hex()}, which is no signature of the protocol")
         length = message_length(buffer, limit=MAX_REQUEST_BYTES, start=start)

@@ -1,195 +1,429 @@
-"""Exchanges between two real engines and a real origin: what comes later than its head, and what fails."""
+"""The exchange as a machine of events and commands: no socket, no clock, no event loop (but in the faults' tests).
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+A `Playbook` is all that is around one exchange: the edge, the origin and the driver. What the exchange commands is
+noted as one line each, in order, and `does` compares them with what is expected.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from structlog.testing import CapturingLogger
 
 from actors.bus.messages import Origin
 from actors.exchange import reasons
-from actors.exchange.exchange import Exchange, Surroundings
-from actors.exchange.journal import Journal
-from actors.exchange.ledger import Ledger
-from actors.exchange.origin_pool import OriginPool
-from actors.processes.tasks import Tasks
-from actors.quic_worker.connection import Stream
-from actors.quic_worker.streams import IncomingStream
-from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
-from tests.kit.origins import answer, scripted
-from tests.kit.recorder import Recorder
-from tests.quic_worker.test_connection import Pair
+from actors.exchange.backend import OriginError, ResponseHandler
+from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
+from actors.exchange.http1 import RequestHead
+from actors.exchange.observers import Observed, Observer, Observers
+from actors.exchange.request import Field, Kind, Request
+from actors.exchange.response import Head
+
+OK = Head(200, [(b"Content-Type", b"text/plain")], {})
+SWITCHING = Head(101, [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")], {})
 
 
-class Bench:
-    """A worker's rooms from the connection to the origin, without the worker."""
+class Connection:
+    """A backend that notes what it is asked."""
 
-    def __init__(self, port: int) -> None:
-        self.log = CapturingLogger()
-        self.running: set[Exchange] = set()
-        self.ended = asyncio.Event()
-        self.faults: list[BaseException] = []
-        self.tasks = Tasks(self.faults.append)
-        self.pool = OriginPool(Origin(host="127.0.0.1", port=port))
-        journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)
-        ledger = Ledger(tunnel_id="t", slot=0, generation=1)
-        self._surroundings = Surroundings(self.pool, ledger, self.tasks, lambda: False, self._ended, journal)
-        self.pair = Pair(self._accept)
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._fault(context))
+    def __init__(self, play: "Playbook", *, reused: bool = False) -> None:
+        self._play = play
+        self.may_be_stale = reused
+        self.reusable = True
 
-    def _accept(self, stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, self._surroundings, self.log, self.running.add)
+    def begin(self, handler: ResponseHandler, head: RequestHead, *, raw: bool = False) -> None:
+        self._play.say(f"begin {'raw' if raw else head.data.partition(b' HTTP')[0].decode()}")
+        self.head = head.data
 
-    def _fault(self, context: dict[str, Any]) -> None:
-        self.faults.append(context["exception"])
+    def write(self, data: bytes) -> None:
+        self._play.say(f"to origin {data.decode()!r}")
 
-    def _ended(self, exchange: Exchange) -> None:
-        self.running.discard(exchange)
-        self.ended.set()
+    def write_eof(self) -> None:
+        self._play.say("eof to origin")
 
-    def open(self, method: str) -> Recorder:
-        """Send the head of a request, and no FIN."""
-        recorder = Recorder(self.pair.server.open_stream(Recorder))
-        metadata = (("HttpMethod", method.encode()), ("HttpHost", b"a.example"))
-        recorder.stream.write(encode_request(ConnectRequest("https://a.example/", ConnectionType.HTTP, metadata)))
-        self.pair.settle()
-        return recorder
+    def pause(self) -> None:
+        self._play.say("pause origin")
 
-    def more(self, recorder: Recorder, data: bytes, *, fin: bool = False) -> None:
-        recorder.stream.write(data, fin=fin)
-        self.pair.settle()
+    def resume(self) -> None:
+        self._play.say("resume origin")
 
-    async def status(self, recorder: Recorder) -> int:
-        """Wait for the end of the exchange; return the status that the visitor got."""
-        await self.ended.wait()
-        self.pair.settle()
-        head = HeadReader().feed_response(bytes(recorder.data))
-        assert head is not None
-        return int(dict(head.metadata)["HttpStatus"])
+    def abort(self) -> None:
+        self._play.say("abort origin")
 
-    def warnings(self) -> list[dict[str, Any]]:
-        return [call.kwargs for call in self.log.calls if call.method_name == "warning"]
+    def close(self) -> None:
+        self._play.say("close origin")
 
 
-class Heard:
-    """An origin that notes all that it gets, and answers when it is told to."""
+class Playbook(Observer):
+    """One exchange, and all that is around it: responder, target and driver."""
 
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.changed = asyncio.Event()
-        self.answers = asyncio.Event()
-        self.left = asyncio.Event()
-        self.left.set()
+    id = 7
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.left.clear()
-        answering = asyncio.create_task(self._answer(writer))  # noqa: TID251 - awaited below
-        while data := await reader.read(65536):
-            self.data += data
-            self.changed.set()
-        self.answers.set()
-        await answering
-        writer.close()
-        self.left.set()
+    def __init__(
+        self,
+        method: str = "GET",
+        *fields: tuple[str, str],
+        kind: Kind = Kind.HTTP,
+        target: str = "/",
+        body: bytes = b"",
+        warm: bool = False,
+        is_full: bool = False,
+        **origin: Any,
+    ) -> None:
+        self._done: list[str] = []
+        self.told: list[str] = []
+        self.sending = True
+        self.is_full = is_full
+        self.failures = 0
+        self.time = 100.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.origin = Origin(host="127.0.0.1", port=1, **origin)
+        self._warm = warm
+        self.observers = Observers(self)
+        given = tuple((name.encode(), value.encode()) for name, value in fields)
+        self.request = Request(kind, method.encode(), target.encode(), b"x.example", given)
+        self.exchange = Exchange(self, self.request, self)
+        self.exchange.start(body)
 
-    async def _answer(self, writer: asyncio.StreamWriter) -> None:
-        await self.answers.wait()
-        writer.write(answer(b"ok"))
+    def say(self, what: str) -> None:
+        self._done.append(what)
 
-    async def until(self, text: bytes) -> None:
-        while text not in self.data:
-            self.changed.clear()
-            await self.changed.wait()
+    def does(self, *expected: str) -> None:
+        """Since the last time, exactly this was commanded."""
+        done, self._done = self._done, []
+        assert done == list(expected)
+
+    def connected(self, **details: Any) -> None:
+        self.connection = Connection(self, **details)
+        self.exchange.connected(self.connection)
+
+    def fire(self, seconds: float) -> None:
+        """The one timer that runs is due after so long; it is."""
+        ((due, callback),) = self.timers
+        assert due == seconds
+        self.timers.clear()
+        self.time += seconds
+        callback()
+
+    # --- the responder ---
+
+    def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
+        end = " end" if fin else ""
+        self.say(f"respond {status} {body.decode()!r}{end}" if body or fin else f"respond {status}")
+        self.sending = not fin
+        self.fields = list(fields)
+
+    def accept(self) -> None:
+        self.say("accept")
+
+    def refuse(self, message: str) -> None:
+        self.say(f"refuse {message}")
+        self.sending = False
+
+    def write(self, data: bytes, *, fin: bool = False) -> None:
+        self.say(f"to edge {data.decode()!r}{' end' if fin else ''}")
+        self.sending = not fin
+
+    def reset(self) -> None:
+        if self.sending:
+            self.say("reset")
+        self.sending = False
+
+    def stop(self) -> None: ...
+
+    def consumed(self, count: int) -> None:
+        self.say(f"credit {count}")
+
+    # --- the target ---
+
+    def reuse(self, head: RequestHead) -> Connection | None:
+        self.connection = Connection(self, reused=True)
+        return self.connection if self._warm else None
+
+    async def connect_to(self) -> Connection:
+        raise NotImplementedError
+
+    def release(self, backend: object) -> None:
+        assert backend is self.connection
+        self.say("release origin")
+
+    # --- the driver ---
+
+    def route(self, request: Request) -> Any:
+        return self
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Any:
+        self.timers.append((seconds, callback))
+        return self
+
+    def cancel(self) -> None:
+        self.timers.clear()
+
+    def connect(self, exchange: Exchange, target: object) -> None:
+        self.say("connect")
+
+    def ended(self, exchange: Observed) -> None:
+        """Both the driver's and an observer's: an exchange that ends tells both once."""
+        self.told.append("ended")
+
+    def fault(self, exchange: Exchange, error: Exception) -> None:
+        self.say(f"fault {type(error).__name__}")
+
+    # --- an observer ---
+
+    def opened(self, exchange: Observed) -> None:
+        self.told.append("opened")
+
+    def request_data(self, exchange: Observed, data: bytes) -> None:
+        self.told.append(f"in {len(data)}")
+
+    def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
+        self.told.append(f"answered {exchange.status} after {exchange.seconds:g}")
+
+    def response_data(self, exchange: Observed, data: bytes) -> None:
+        self.told.append(f"out {len(data)}")
 
 
-@contextlib.asynccontextmanager
-async def bench() -> AsyncIterator[tuple[Bench, Heard]]:
-    heard = Heard()
-    async with scripted(heard.serve) as port, asyncio.timeout(30):
-        made = Bench(port)
-        try:
-            yield made, heard
-        finally:
-            for exchange in list(made.running):
-                exchange.abandon()
-            await made.tasks.cancel()
-            made.pool.close()
-            await heard.left.wait()
+def test_answer_that_comes_whole_is_one_write_and_leaves_the_connection_to_others() -> None:
+    play = Playbook()
+    play.does("connect")
+    play.connected()
+    play.does("begin GET /")
+    play.exchange.eof_received()
+    play.time += 2
+    play.exchange.head_received(OK, b"hello", complete=True)
+    play.does("respond 200 'hello' end", "release origin")
+    assert play.told == ["opened", "answered 200 after 2", "out 5", "ended", "ended"]
+    assert play.timers == []
 
 
-async def test_body_that_comes_after_its_head_is_passed_on_in_chunks() -> None:
-    async with bench() as (made, heard):
-        visitor = made.open("PATCH")
-        made.more(visitor, b"hello")
-        await heard.until(b"5\r\nhello\r\n")
-        made.more(visitor, b" world", fin=True)
-        await heard.until(b"6\r\n world\r\n0\r\n\r\n")
-        heard.answers.set()
-        assert await made.status(visitor) == 200
-        assert b"\r\nTransfer-Encoding: chunked\r\n" in heard.data
-        assert not made.running
+def test_warm_connection_is_taken_at_once() -> None:
+    play = Playbook(warm=True)
+    play.does("begin GET /")
 
 
-@pytest.mark.parametrize(("method", "field"), [("PUT", b"Content-Length: 0\r\n"), ("MKCOL", b"")])
-async def test_fin_alone_means_that_there_is_none(method: str, field: bytes) -> None:
-    async with bench() as (made, heard):
-        visitor = made.open(method)
-        assert not heard.data
-        made.more(visitor, b"", fin=True)
-        await heard.until(b"\r\n\r\n")
-        heard.answers.set()
-        assert await made.status(visitor) == 200
-        assert heard.data == b"%b / HTTP/1.1\r\nHost: a.example\r\n%b\r\n" % (method.encode(), field)
+def test_answer_in_pieces() -> None:
+    play = Playbook(warm=True)
+    play.exchange.head_received(OK, b"", complete=False)
+    play.exchange.body_received(b"a")
+    play.exchange.pause_writing()
+    play.exchange.resume_writing()
+    play.exchange.body_received(b"b")
+    play.exchange.response_ended()
+    play.does(
+        *("begin GET /", "respond 200", "to edge 'a'", "pause origin", "resume origin", "to edge 'b'"),
+        *("to edge '' end", "release origin"),
+    )
 
 
-async def test_body_of_a_get_that_comes_too_late_is_no_silent_loss() -> None:
-    async with bench() as (made, heard):
-        visitor = made.open("GET")
-        await heard.until(b"\r\n\r\n")
-        made.more(visitor, b"late", fin=True)
-        assert await made.status(visitor) == 411
-        assert [warning["reason"] for warning in made.warnings()] == ["no_length"]
-        assert b"late" not in heard.data
+def test_connection_that_may_not_be_used_again_is_closed() -> None:
+    play = Playbook(warm=True)
+    play.connection.reusable = False
+    play.exchange.head_received(OK, b"", complete=True)
+    play.does("begin GET /", "respond 200 '' end", "close origin")
 
 
-async def test_visitor_that_leaves_while_nobody_knows_what_comes_leaves_nothing() -> None:
-    async with bench() as (made, heard):
-        visitor = made.open("POST")
-        visitor.stream.reset()
-        made.pair.settle()
-        await made.ended.wait()
-        assert not made.running
-        assert not heard.data
-        requests = [call.kwargs["reason"] for call in made.log.calls if call.args == ("request",)]
-        assert requests == [reasons.VISITOR_LEFT.label]
+def test_upload_with_a_length_gets_its_credit_as_the_origin_takes_it() -> None:
+    play = Playbook("PUT", ("Content-Length", "6"), body=b"ab")
+    play.connected()
+    play.does("connect", "begin PUT /", "to origin 'ab'", "credit 2")
+    play.exchange.pause_upload()
+    play.exchange.data_received(b"cd")
+    play.exchange.data_received(b"ef")
+    play.does("to origin 'cd'", "to origin 'ef'")
+    play.exchange.resume_upload()
+    play.does("credit 4")
+    play.exchange.eof_received()
+    play.does()
+    assert play.exchange.bytes_in == 6
 
 
-async def test_origin_that_is_not_there_is_warned_of_with_what_to_try() -> None:
-    made = Bench(port=1)
-    async with asyncio.timeout(30):
-        visitor = made.open("GET")
-        assert await made.status(visitor) == 502
-    (warning,) = made.warnings()
-    assert warning["reason"] == "origin_refuses"
-    assert "--port" in warning["hint"]
+@pytest.mark.parametrize("too_much", [True, False])
+def test_body_of_another_length_than_was_said_breaks_both_sides_off(too_much: bool) -> None:
+    play = Playbook("PUT", ("Content-Length", "3"))
+    play.connected()
+    play.does("connect", "begin PUT /")
+    if too_much:
+        play.exchange.data_received(b"abcd")
+        play.does("credit 4", "reset", "abort origin")
+    else:
+        play.exchange.eof_received()
+        play.does("reset", "abort origin")
+    assert play.exchange.reason is reasons.WRONG_LENGTH
 
 
-async def test_fault_at_the_start_of_an_exchange_costs_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It must not count as running for ever, which would hold up the end of the worker."""
+def test_early_answer_to_an_upload_stops_it() -> None:
+    play = Playbook("POST", ("Transfer-Encoding", "chunked"), body=b"abc")
+    play.connected()
+    play.exchange.head_received(Head(413, [], {}), b"", complete=True)
+    play.does(
+        "connect", "begin POST /", "to origin '3\\r\\nabc\\r\\n'", "credit 3", "respond 413 '' end", "close origin"
+    )
 
-    def broken(self: Exchange) -> None:
-        raise ZeroDivisionError
 
-    async with bench() as (made, heard):
-        with monkeypatch.context() as patched:
-            patched.setattr(Exchange, "_go", broken)
-            made.open("GET")
-        assert [type(fault) for fault in made.faults] == [ZeroDivisionError]
-        assert not made.running
-        made.ended.clear()
-        visitor = made.open("GET")
-        await heard.until(b"\r\n\r\n")
-        heard.answers.set()
-        assert await made.status(visitor) == 200
+@pytest.mark.parametrize("what", ["data", "end", "time"])
+def test_whether_a_body_comes_is_waited_for_if_nothing_says_so(what: str) -> None:
+    play = Playbook("PATCH")
+    play.does()
+    if what == "data":
+        play.exchange.data_received(b"x")
+    elif what == "end":
+        play.exchange.eof_received()
+    else:
+        play.fire(BODY_TIMEOUT)
+    play.does("connect")
+    assert play.timers == []
+    play.connected()
+    assert (b"Content-Length: 0" in play.connection.head) == (what == "end")
+    assert (b"Transfer-Encoding: chunked" in play.connection.head) == (what != "end")
+
+
+def test_body_that_nobody_expects_any_more_is_no_silent_loss() -> None:
+    play = Playbook(warm=True)
+    play.exchange.data_received(b"late")
+    begin, credit, respond, end = play._done
+    assert (begin, credit, end) == ("begin GET /", "credit 4", "close origin")
+    assert respond.startswith("respond 411")
+    assert play.exchange.reason is reasons.NO_LENGTH
+
+
+def test_connection_that_the_origin_had_just_closed_is_replaced_once() -> None:
+    play = Playbook(warm=True)
+    play.exchange.response_failed(OriginError("closed"))
+    play.does("begin GET /", "connect")
+    play.connected(reused=True)
+    play.exchange.response_failed(OriginError("closed"))
+    begin, respond, end = play._done
+    assert (begin, end) == ("begin GET /", "close origin")
+    assert respond.startswith("respond 502")
+
+
+def test_answer_that_breaks_off_is_not_taken_for_the_whole() -> None:
+    play = Playbook(warm=True)
+    play.exchange.head_received(OK, b"part", complete=False)
+    play.exchange.response_failed(OriginError("closed"))
+    play.does("begin GET /", "respond 200 'part'", "reset", "abort origin")
+    assert (play.exchange.reason, play.exchange.error) == (reasons.BROKEN_OFF, "closed")
+    assert not play.exchange.is_substitute
+
+
+def test_slow_origin_has_its_time_from_when_the_request_has_left() -> None:
+    play = Playbook("PUT", ("Content-Length", "1"), response_timeout=3)
+    play.connected()
+    assert play.timers == []
+    play.exchange.data_received(b"x")
+    play.does("connect", "begin PUT /", "to origin 'x'", "credit 1")
+    play.fire(3)
+    respond, end = play._done
+    assert respond.startswith("respond 504")
+    assert end == "close origin"
+
+
+def test_answer_stops_the_clock() -> None:
+    play = Playbook(warm=True, response_timeout=3)
+    assert len(play.timers) == 1
+    play.exchange.head_received(OK, b"", complete=False)
+    assert play.timers == []
+
+
+@pytest.mark.parametrize("leaves", [Exchange.reset_received, Exchange.stop_received])
+def test_visitor_that_leaves_ends_both_sides(leaves: Callable[[Exchange], None]) -> None:
+    play = Playbook(warm=True)
+    leaves(play.exchange)
+    play.does("begin GET /", "reset", "abort origin")
+    assert play.told == ["opened", "ended", "ended"]
+    leaves(play.exchange)
+    assert play.told == ["opened", "ended", "ended"]
+
+
+def test_visitor_that_leaves_before_there_is_a_connection() -> None:
+    play = Playbook()
+    play.exchange.reset_received()
+    play.connected()
+    play.does("connect", "reset", "abort origin")
+
+
+def test_websocket() -> None:
+    play = Playbook(kind=Kind.WEBSOCKET, body=b"early")
+    play.connected()
+    play.does("connect", "begin GET /")
+    play.exchange.head_received(SWITCHING, b"hi", complete=False)
+    play.does("respond 101 'hi'", "to origin 'early'", "credit 5")
+    assert play.fields == SWITCHING.fields
+    play.exchange.data_received(b"more")
+    play.exchange.body_received(b"yes")
+    play.exchange.response_ended()
+    play.does("to origin 'more'", "credit 4", "to edge 'yes'", "to edge '' end")
+    play.exchange.eof_received()
+    play.does("eof to origin", "close origin")
+
+
+def test_websocket_that_is_refused() -> None:
+    play = Playbook(kind=Kind.WEBSOCKET, body=b"early")
+    play.connected()
+    play.exchange.head_received(Head(403, [], {}), b"", complete=True)
+    play.does("connect", "begin GET /", "respond 403 '' end", "release origin")
+
+
+def test_half_closed_tunnel_does_not_stay_for_ever() -> None:
+    play = Playbook(kind=Kind.WEBSOCKET)
+    play.connected()
+    play.exchange.head_received(SWITCHING, b"", complete=False)
+    play.exchange.response_ended()
+    play.does("connect", "begin GET /", "respond 101", "to edge '' end")
+    play.fire(HALF_CLOSED_TIMEOUT)
+    play.does("abort origin")
+
+
+def test_raw_tunnel() -> None:
+    play = Playbook("", kind=Kind.TCP, body=b"SSH")
+    play.connected()
+    play.does("connect", "begin raw", "accept", "to origin 'SSH'", "credit 3")
+    play.exchange.body_received(b"yes")
+    play.exchange.eof_received()
+    play.does("to edge 'yes'", "eof to origin")
+    play.exchange.response_ended()
+    play.does("to edge '' end", "close origin")
+
+
+def test_raw_tunnel_that_cannot_be_had() -> None:
+    play = Playbook("", kind=Kind.TCP)
+    play.exchange.connect_failed(OriginError("nobody there"))
+    play.does("connect", "refuse nobody there")
+
+
+def test_too_many_at_once() -> None:
+    play = Playbook("HEAD", is_full=True)
+    play.does("respond 503 '' end")
+    assert play.exchange.method == "HEAD"
+
+
+def test_refused_request_reaches_nobody() -> None:
+    play = Playbook("GET", ("Content-Length", "1"), ("Transfer-Encoding", "chunked"))
+    (respond,) = play._done
+    assert respond.startswith("respond 400")
+    assert "both Content-Length and Transfer-Encoding" in play.exchange.error
+
+
+def test_origin_of_another_name() -> None:
+    play = Playbook("GET", ("Origin", "https://x.example"), warm=True, host_header="own.example")
+    assert b"\r\nHost: own.example\r\nOrigin: http://own.example\r\n" in play.connection.head
+    moved = Head(302, [(b"Location", b"http://own.example/a")], {})
+    play.exchange.head_received(moved, b"", complete=True)
+    assert play.fields == [(b"Location", b"https://x.example/a")]
+    assert play.exchange.is_renamed
+
+
+def test_fault_gives_502_or_a_reset() -> None:
+    play = Playbook()
+    play.exchange.connect_failed(ZeroDivisionError())
+    connect, fault, respond = play._done
+    assert (connect, fault) == ("connect", "fault ZeroDivisionError")
+    assert respond.startswith("respond 502")
+    play = Playbook(warm=True)
+    play.exchange.head_received(OK, b"", complete=False)
+    play.write = play.connect_to  # type: ignore[assignment,method-assign]
+    play.exchange.body_received(b"x")
+    play.does("begin GET /", "respond 200", "fault TypeError", "abort origin", "reset")

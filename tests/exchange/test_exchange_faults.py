@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,48 +10,53 @@ import structlog
 
 from actors.bus.messages import Origin
 from actors.exchange import exchange
-from actors.exchange.exchange import Exchange, Surroundings
+from actors.exchange.exchange import Exchange
+from actors.exchange.exchanges import Exchanges
 from actors.exchange.journal import Journal
-from actors.exchange.ledger import Ledger
+from actors.exchange.ledger import Counting, Ledger
+from actors.exchange.observers import Observers
 from actors.exchange.origin import OriginConnection
 from actors.exchange.origin_pool import OriginPool
+from actors.exchange.request import Field, Kind, Request
 from actors.exchange.response import ResponseReader
+from actors.exchange.router import Router
 from actors.processes.tasks import Tasks
-from actors.quic_worker.connection import Stream
-from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
 
+REQUEST = Request(Kind.HTTP, b"GET", b"/", b"x", ())
 
-class Visitor(Stream):
-    """A stream whose other end is this test."""
+
+class Visitor:
+    """Takes the response in the place of a transport (Responder)."""
 
     def __init__(self) -> None:
         self.id = 0
-        self.handler: Any = None
         self.sending = True
-        self.received = b""
+        self.status: int | None = None
         self.was_reset = False
         self.fails = False
+
+    def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
+        self.write(body, fin=fin)
+        self.status = status
+
+    def accept(self) -> None: ...
+
+    def refuse(self, message: str) -> None: ...
 
     def write(self, data: bytes, *, fin: bool = False) -> None:
         if self.fails:
             raise RuntimeError("in the stream")
-        self.received += data
         self.sending = not fin
 
-    def reset(self, error_code: int = 0) -> None:
+    def reset(self) -> None:
         self.was_reset = self.was_reset or self.sending
         self.sending = False
 
-    def stop(self, error_code: int = 0) -> None: ...
+    def stop(self) -> None: ...
 
     def consumed(self, count: int) -> None: ...
-
-    @property
-    def status(self) -> int | None:
-        response = HeadReader().feed_response(self.received)
-        return None if response is None else int(dict(response.metadata)["HttpStatus"])
 
 
 class Worker:
@@ -60,33 +65,19 @@ class Worker:
     def __init__(self, origin: Origin) -> None:
         self.faults: list[BaseException] = []
         self.fatal: list[BaseException] = []
-        self.ended: list[Exchange] = []
-        self.over = asyncio.Event()
         self.tasks = Tasks(self.fatal.append)
-        self.pool = OriginPool(origin)
+        self.router = Router(origin)
         self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
-        self.surroundings = Surroundings(
-            pool=self.pool,
-            ledger=self.ledger,
-            tasks=self.tasks,
-            is_full=lambda: False,
-            ended=self._ended,
-            journal=journal,
-        )
+        self.exchanges = Exchanges(self.router, Observers(Counting(self.ledger), journal), self.tasks, at_once=9)
 
-    def _ended(self, exchange: Exchange) -> None:
-        self.ended.append(exchange)
-        self.over.set()
-
-    async def ask(self, method: str = "GET", *fields: tuple[str, bytes], body: bytes = b"") -> Visitor:
+    async def ask(self, *, fails: bool = False) -> Visitor:
+        """One request, to its end: it must not count as running for ever, which would hold up the worker's end."""
         visitor = Visitor()
-        metadata = (("HttpMethod", method.encode()), ("HttpHost", b"x"), *fields)
-        exchange = Exchange(visitor, ConnectRequest("https://x/", ConnectionType.HTTP, metadata), self.surroundings)
-        self.over.clear()
-        exchange.start(body)
+        visitor.fails = fails
+        self.exchanges.open(visitor, REQUEST).start(b"")
         async with asyncio.timeout(PATIENCE):
-            await self.over.wait()
+            await self.exchanges.idle()
         return visitor
 
 
@@ -109,7 +100,7 @@ async def worker(**details: Any) -> AsyncIterator[Worker]:
             yield made
         finally:
             await made.tasks.cancel()
-            made.pool.close()
+            made.router.close()
             if open_:
                 await asyncio.wait(open_)
                 await asyncio.sleep(0)
@@ -140,7 +131,7 @@ async def healthy(made: Worker) -> None:
         (OriginConnection, "begin"),
         (exchange, "build_request_head"),
         (ResponseReader, "feed"),
-        (exchange, "response_metadata"),
+        (exchange, "response_fields"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -149,8 +140,8 @@ async def test_fault_before_the_answer_gives_502(owner: Any, name: str) -> None:
         with fault_in(owner, name):
             visitor = await made.ask()
         assert visitor.was_reset or visitor.status == 502
-        assert name == "response_metadata" or not visitor.was_reset
-        assert len(made.faults) == len(made.ended) == 1
+        assert name == "response_fields" or not visitor.was_reset
+        assert len(made.faults) == 1
         await healthy(made)
 
 
@@ -159,7 +150,6 @@ async def test_fault_in_the_ledger_leaves_nothing(name: str) -> None:
     async with worker() as made:
         with fault_in(made.ledger, name):
             await made.ask()
-        assert len(made.ended) == 1
         assert made.faults != []
         await healthy(made)
 
@@ -181,19 +171,12 @@ async def test_fault_in_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
             visitor = await made.ask()
         assert visitor.was_reset or visitor.status == 502
         monkeypatch.undo()
-        made.pool._origin = Origin(host="127.0.0.1", port=made.pool.origin.port)
+        made.router._only._origin = Origin(host="127.0.0.1", port=made.router._only.origin.port)
         await healthy(made)
 
 
 async def test_stream_that_fails_itself() -> None:
     async with worker() as made:
-        visitor = Visitor()
-        visitor.fails = True
-        metadata = (("HttpMethod", b"GET"), ("HttpHost", b"x"))
-        request = ConnectRequest("https://x/", ConnectionType.HTTP, metadata)
-        Exchange(visitor, request, made.surroundings).start(b"")
-        async with asyncio.timeout(PATIENCE):
-            await made.over.wait()
+        visitor = await made.ask(fails=True)
         assert visitor.was_reset
-        assert len(made.ended) == 1
         await healthy(made)

@@ -10,7 +10,7 @@ import llhttp
 import pytest
 
 from actors.exchange.http1 import BadRequest, Body, RequestHead, build_request_head
-from actors.wire.connect import ConnectionType, ConnectRequest
+from actors.exchange.request import Kind, Request
 
 CASES = 100_000
 
@@ -81,16 +81,16 @@ class Server(BaseHTTPRequestHandler):
         return True
 
 
-def generate(rng: random.Random) -> ConnectRequest:
+def generate(rng: random.Random) -> Request:
     fields: Fields = [(rng.choice(NAMES), rng.choice(VALUES)) for _ in range(rng.randrange(6))]
     if rng.random() < 0.5:  # mostly good ones, so that there is something to parse
         fields = [field for field in fields if field[0] not in ("Bad Name", "", "Host", "Content-Length", "Connection")]
         fields = [field for field in fields if field[0] != "Transfer-Encoding" or field[1] == b"chunked"]
         fields = [(name, value) for name, value in fields if not set(value) & {0, 10, 13, 127}]
-    metadata = [("HttpMethod", rng.choice(METHODS)), ("HttpHost", rng.choice([b"a.example", b"[::1]:80", b"x:1"]))]
-    metadata += [(f"HttpHeader:{name}", value) for name, value in fields]
-    kind = rng.choice([ConnectionType.HTTP] * 9 + [ConnectionType.WEBSOCKET])
-    return ConnectRequest("https://a.example" + rng.choice(PATHS), kind, tuple(metadata))
+    method, host = rng.choice(METHODS), rng.choice([b"a.example", b"[::1]:80", b"x:1"])
+    kind = rng.choice([Kind.HTTP] * 9 + [Kind.WEBSOCKET])
+    target = rng.choice(PATHS).encode("utf-8", "surrogateescape")
+    return Request(kind, method, target, host, tuple((name.encode(), value) for name, value in fields))
 
 
 def body_of(head: RequestHead) -> bytes:

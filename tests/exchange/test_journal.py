@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from actors.exchange import reasons
-from actors.exchange.journal import Journal, Outcome, visitor_of
-from actors.wire.connect import ConnectionType, ConnectRequest
+from actors.exchange.journal import Journal, visitor_of
+from actors.exchange.request import Kind, Request
 
 
 class Lines:
@@ -24,15 +24,38 @@ class Lines:
         return taken
 
 
-def request(*fields: tuple[str, bytes], dest: str = "https://a/path?secret=1") -> ConnectRequest:
-    return ConnectRequest(dest, ConnectionType.HTTP, tuple((f"HttpHeader:{name}", value) for name, value in fields))
+def request(*fields: tuple[str, bytes], target: bytes = b"/path?secret=1") -> Request:
+    return Request(Kind.HTTP, b"GET", target, b"a", tuple((name.encode(), value) for name, value in fields))
+
+
+class Seen:
+    """An exchange, as an observer knows it."""
+
+    def __init__(self, request: Request, status: int | None = 200) -> None:
+        self.request = request
+        self.method = "GET"
+        self.status = status
+        self.reason: reasons.Reason | None = None
+        self.error = ""
+        self.is_substitute = self.is_renamed = False
+        self.seconds = 0.0
+        self.bytes_in = self.bytes_out = 0
+
+
+def failed(reason: reasons.Reason, error: str, status: int = 502) -> Seen:
+    """One that this program answered itself."""
+    seen = Seen(request(), status)
+    seen.reason, seen.error, seen.is_substitute = reason, error, True
+    return seen
 
 
 def test_request_is_one_line_without_its_query() -> None:
     lines = Lines()
     visitor = ("CF-Connecting-IP", b"2001:DB8::1")
-    lines.journal.ended(request(visitor), Outcome("POST", 502, 0.01234, 10, 20, reasons.TLS))
-    lines.journal.upgraded(request(visitor))
+    seen = Seen(request(visitor), 502)
+    seen.method, seen.seconds, seen.bytes_in, seen.bytes_out, seen.reason = "POST", 0.01234, 10, 20, reasons.TLS
+    lines.journal.ended(seen)
+    lines.journal.answered(Seen(request(visitor), 101), [])
     about = {"path": "/path", "visitor": "2001:db8::1"}
     assert lines.take() == [
         (
@@ -46,7 +69,7 @@ def test_request_is_one_line_without_its_query() -> None:
 
 def test_request_that_went_well_has_no_reason_and_one_that_was_refused_may_have_no_path() -> None:
     lines = Lines()
-    lines.journal.ended(request(dest="no/url"), Outcome("", 200, 0.0, 0, 0, None))
+    lines.journal.ended(Seen(request(target=b"no/url")))
     ((_, _, values),) = lines.take()
     assert "reason" not in values
     assert values["path"] == "no/url"
@@ -54,9 +77,11 @@ def test_request_that_went_well_has_no_reason_and_one_that_was_refused_may_have_
 
 def test_path_that_is_no_text_can_be_logged() -> None:
     lines = Lines()
-    lines.journal.ended(request(dest="https://a/\udcff\udcfe" + "x" * 1000), Outcome("G" * 500, 400, 0.0, 0, 0, None))
+    seen = Seen(request(target=b"/\xff\xfe" + b"x" * 1000), 400)
+    seen.method = "G" * 500
+    lines.journal.ended(seen)
     ((_, _, values),) = lines.take()
-    assert values["path"].startswith("/\\udcff\\udcfex")
+    assert values["path"].startswith("/\\xff\\xfex")
     assert len(values["path"]) < 250
     assert len(values["method"]) == 32
 
@@ -69,14 +94,15 @@ def test_visitor_s_address_is_one_or_nothing(said: bytes) -> None:
 
 def test_no_upgrade_is_logged_unasked() -> None:
     lines = Lines(all_requests=False)
-    lines.journal.upgraded(request())
+    lines.journal.answered(Seen(request(), 101), [])
+    lines.journal.ended(Seen(request(), 101))
     assert lines.take() == []
 
 
 def test_warning_says_why_and_what_to_try_once_in_a_while() -> None:
     lines = Lines(all_requests=False)
     for _ in range(5):
-        lines.journal.answered_instead(reasons.CERTIFICATE, status=502, error="TLS with https://x failed: self-signed")
+        lines.journal.ended(failed(reasons.CERTIFICATE, "TLS with https://x failed: self-signed"))
     ((level, _, values),) = lines.take()
     assert level == "warning"
     assert values == {
@@ -86,7 +112,7 @@ def test_warning_says_why_and_what_to_try_once_in_a_while() -> None:
         "hint": reasons.CERTIFICATE.hint,
     }
     lines.now += reasons.WARNING_INTERVAL
-    lines.journal.answered_instead(reasons.CERTIFICATE, status=502, error="again")
+    lines.journal.ended(failed(reasons.CERTIFICATE, "again"))
     ((_, _, values),) = lines.take()
     assert values["not_logged"] == 4
 
@@ -94,8 +120,8 @@ def test_warning_says_why_and_what_to_try_once_in_a_while() -> None:
 @pytest.mark.parametrize("status", [400, 403, 421])
 def test_origin_that_refuses_all_names_but_its_own_is_suspected(status: int) -> None:
     lines = Lines()
-    lines.journal.answered(request(), 404)
-    lines.journal.answered(request(), status)
+    lines.journal.answered(Seen(request(), 404), [])
+    lines.journal.answered(Seen(request(), status), [])
     ((_, text, values),) = lines.take()
     assert str(status) in text
     assert "--host-header rewrite" in values["hint"]
@@ -103,19 +129,19 @@ def test_origin_that_refuses_all_names_but_its_own_is_suspected(status: int) -> 
 
 def test_refusals_of_an_origin_that_accepts_others_are_its_own_affair() -> None:
     lines = Lines()
-    lines.journal.answered(request(), 200)
-    lines.journal.answered(request(), 403)
+    lines.journal.answered(Seen(request(), 200), [])
+    lines.journal.answered(Seen(request(), 403), [])
     assert lines.take() == []
-    lines.journal.answered(request(("Origin", b"https://a.trycloudflare.com")), 403)
+    lines.journal.answered(Seen(request(("Origin", b"https://a.trycloudflare.com")), 403), [])
     assert len(lines.take()) == 1
 
 
 def test_event_stream_on_a_quick_tunnel_is_warned_of_once() -> None:
     lines = Lines()
-    lines.journal.event_stream(request(), [(b"X", b"text/event-stream"), (b"Content-Type", b"text/html")])
+    lines.journal.answered(Seen(request()), [(b"X", b"text/event-stream"), (b"Content-Type", b"text/html")])
     assert lines.take() == []
     assert lines.journal.looks_for_event_streams
-    lines.journal.event_stream(request(), [(b"content-type", b"Text/Event-Stream; charset=utf-8")])
+    lines.journal.answered(Seen(request()), [(b"content-type", b"Text/Event-Stream; charset=utf-8")])
     ((level, _, values),) = lines.take()
     assert level == "warning"
     assert "POST" in values["hint"]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from actors.bus.messages import Origin
+from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
-from actors.exchange.origin import OriginConnection, OriginError
+from actors.exchange.origin import OriginConnection
 from actors.exchange.origin_pool import MAX_IDLE, OriginPool
+from actors.exchange.response import Head
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
 
@@ -27,8 +29,11 @@ class Answer:
         self.error: OriginError | None = None
         self.over = asyncio.Event()
 
-    def head_received(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
-        self.status, self.fields = status, fields
+    def head_received(self, head: Head, body: bytes, *, complete: bool) -> None:
+        self.status, self.fields = head.status, head.fields
+        self.body += body
+        if complete:
+            self.over.set()
 
     def body_received(self, data: bytes) -> None:
         self.body += data

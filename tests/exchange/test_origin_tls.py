@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from actors.bus.messages import Origin
+from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
-from actors.exchange.origin import OriginError
 from actors.exchange.origin_pool import OriginPool
 from actors.exchange.origin_tls import explain, make_context
 

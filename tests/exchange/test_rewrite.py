@@ -4,17 +4,16 @@ import pytest
 
 from actors.bus.messages import Origin
 from actors.exchange.http1 import build_request_head
+from actors.exchange.request import Kind, Request
 from actors.exchange.rewrite import Rewrite
-from actors.wire.connect import ConnectionType, ConnectRequest
 
 PUBLIC = b"a-b.trycloudflare.com"
 AT_HOME = Origin(host="localhost", port=8000, host_header="localhost:8000")
 FORWARDED = Origin(host="localhost", port=8000, host_header="localhost:8000", forwarded_host=True)
 
 
-def request(*fields: tuple[str, bytes], host: bytes = PUBLIC) -> ConnectRequest:
-    metadata = [("HttpMethod", b"GET"), ("HttpHost", host), *((f"HttpHeader:{name}", value) for name, value in fields)]
-    return ConnectRequest("https://x/", ConnectionType.HTTP, tuple(metadata))
+def request(*fields: tuple[str, bytes], host: bytes = PUBLIC) -> Request:
+    return Request(Kind.HTTP, b"GET", b"/", host, tuple((name.encode(), value) for name, value in fields))
 
 
 def sent(*fields: tuple[str, bytes], origin: Origin = AT_HOME, host: bytes = PUBLIC) -> list[bytes]:
@@ -145,12 +144,12 @@ def test_nothing_else_changes() -> None:
     [
         request(host=b"a b"),
         request(("Host", b"other.example")),
-        request()._replace(metadata=(("HttpMethod", b"GET"), ("HttpHost", PUBLIC), ("HttpHost", PUBLIC))),
-        request()._replace(metadata=(("HttpMethod", b"GET"),)),
+        request(host=PUBLIC + b", " + PUBLIC),
+        request(host=b""),
     ],
     ids=["no host", "two hosts", "host twice", "none"],
 )
-def test_what_is_refused_without_is_refused_with_it(bad: ConnectRequest) -> None:
+def test_what_is_refused_without_is_refused_with_it(bad: Request) -> None:
     for built in (bad, Rewrite(bad, AT_HOME).request(), Rewrite(bad, FORWARDED).request()):
         with pytest.raises(Exception, match="host"):
             build_request_head(built)

@@ -21,8 +21,7 @@ from actors.quic_worker.engine import Closed
 from actors.quic_worker.engines import picoquic_engine
 from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
 from actors.quic_worker.picoquic import PicoquicConnection
-
-ACTIONS: Final = ("echo", "answer", "body", "hold", "late", "stop", "reset", "both", "end", "fault")
+from tests.kit.fuzzing_peer import ACTIONS
 
 PIECE: Final = bytes(64 * 1024)
 PIECES: Final = 24

@@ -2,7 +2,7 @@
 
 import random
 
-from actors.bus.messages import GenerationTally, Know, LifecycleReport, StreamDelta, TunnelTally
+from actors.bus.messages import GenerationTally, KnownCounts, LifecycleReport, StreamDelta, TunnelTally
 from actors.bus.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 from actors.exchange.ledger import Ledger
 from actors.metrics.registry import KEPT_GENERATIONS, KEPT_TUNNELS, CounterRegistry
@@ -16,8 +16,8 @@ def known(generation: int, totals: Totals) -> GenerationTally:
     return GenerationTally(0, generation, Tally(totals))
 
 
-def know(ended: Totals = Totals(), *current: GenerationTally, sequence: int = 0) -> Know:
-    return Know([TunnelTally("t", Tally(ended), list(current))], LifecycleCounts(starts=1), sequence)
+def know(ended: Totals = Totals(), *current: GenerationTally, sequence: int = 0) -> KnownCounts:
+    return KnownCounts([TunnelTally("t", Tally(ended), list(current))], LifecycleCounts(starts=1), sequence)
 
 
 def test_generations_add_up() -> None:
@@ -153,7 +153,9 @@ def test_details_add_up_over_generations_and_survive_a_new_actor() -> None:
         ledger.request_ended(None, 700.0)
     registry = CounterRegistry()
     registry.know(
-        Know([TunnelTally("t", ledgers[0].tally, [GenerationTally(0, 2, ledgers[1].tally)])], LifecycleCounts(), 0)
+        KnownCounts(
+            [TunnelTally("t", ledgers[0].tally, [GenerationTally(0, 2, ledgers[1].tally)])], LifecycleCounts(), 0
+        )
     )
     registry.apply(ledgers[1].draft(Gauges()))
     details = registry.tally.details

@@ -15,9 +15,10 @@ from actors import trust
 from actors.bus.messages import EdgeAddress, Transport
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.quic_server import QuicServer, ServerConnection
-from actors.quic_worker.connection import HIGH_WATER, Connection, Owner, Stream
+from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Closed
+from actors.quic_worker.quic import QuicConnection
 from tests.kit.engines import CERTIFICATES, make_edge_engine
 from tests.kit.processes import PATIENCE, ROOT
 from tests.kit.recorder import Recorder
@@ -33,9 +34,11 @@ class Server:
         self.connected = asyncio.Event()
         self.ended: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         self.accepted: list[Recorder] = []
+        self.is_silent = False
 
     def make(self, connection: ServerConnection) -> "Server":
         self.connection = connection
+        connection.frozen = self.is_silent
         return self
 
     def accept(self, stream: Stream) -> None:
@@ -59,7 +62,7 @@ class Client:
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         self.accepted: list[Recorder] = []
         self.consumes = True
-        self.connection: Connection
+        self.connection: QuicConnection
 
     def owner(self) -> Owner:
         return Owner(self._accept, self.connected.set, self.ended.set_result, self.failed.set_result)
@@ -70,10 +73,15 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def pair(
-    *, trusts: bytes = CERTIFICATES.authority_pem, transport: Transport | None = None, waits: bool = True
+    *,
+    trusts: bytes = CERTIFICATES.authority_pem,
+    transport: Transport | None = None,
+    waits: bool = True,
+    silent: bool = False,
 ) -> AsyncIterator[tuple[Client, Server]]:
-    """Both ends, connected."""
+    """Both ends, connected, unless nobody `waits`; a `silent` server never answers."""
     server_end = Server()
+    server_end.is_silent = silent
     server = QuicServer(("127.0.0.1", 0), make_edge_engine, make_session=server_end.make)
     client = Client()
     with tempfile.NamedTemporaryFile(suffix=".pem") as roots:
@@ -317,10 +325,7 @@ async def test_post_quantum_is_agreed_when_it_is_insisted_on() -> None:
 
 @pytest.mark.slow
 async def test_a_peer_that_never_answers_is_told_from_one_that_is_not_trusted() -> None:
-    async with pair(waits=False) as (client, server):
-        await until(lambda: server.connection)
-        assert server.connection is not None
-        server.connection.frozen = True
+    async with pair(waits=False, silent=True) as (client, _):
         async with asyncio.timeout(PATIENCE):
             why = await client.ended
         assert "nothing came from the peer for 5 s: is UDP to its port allowed" in why.reason

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.bus.messages import HostPort, Origin, Transport
+from actors.bus.addresses import HostPort
+from actors.bus.messages import Origin, Transport
 from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser

@@ -15,26 +15,22 @@ from aiopquic._binding._transport import KEX_SECP256R1, KEX_X25519, KEX_X25519ML
 from aiopquic.quic import events
 from aiopquic.quic.configuration import QuicConfiguration
 
-from actors.quic_worker.engine import Address, Closed, Path, StreamListener
+from actors.quic_worker.engine import (
+    CONNECTION_WINDOW,
+    IDLE_TIMEOUT,
+    MAX_STREAMS,
+    PING_INTERVAL,
+    Address,
+    Closed,
+    Path,
+    StreamListener,
+)
 from actors.quic_worker.engines.picoquic_library import LibraryConnection, StreamGone, prepare_process
 from actors.quic_worker.engines.spool import Spool
-
-IDLE_TIMEOUT: Final = 5.0
-"""Seconds without a word until the connection counts as lost; the edge's own value."""
-
-PING_INTERVAL: Final = 1.0
-"""Seconds between PINGs, which picoquic sends itself: four may be lost before the idle timeout."""
 
 STREAM_WINDOW: Final = 1024 * 1024
 """Bytes that a peer may send on a stream ahead of what was taken from it, 80 Mbit/s at a round trip of 100 ms. The ring
 in which they wait is as large: address space for each stream, memory only as far as it is used."""
-
-CONNECTION_WINDOW: Final = 24 * 1024 * 1024
-"""The same over all streams of a connection."""
-
-MAX_STREAMS: Final = 2048
-"""Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
-answer."""
 
 SEND_RING: Final = 512 * 1024
 """Bytes that one stream may have waiting for picoquic's thread: `HIGH_WATER` of `connection.py`, and as much again for
@@ -330,8 +326,9 @@ class PicoquicEngine:
         except BufferError:
             return  # its thread is busy; `deliver` comes again
 
-    def is_undelivered(self) -> bool:
-        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause."""
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause. It does not
+        tell of which stream; what is said on the control stream is answered, and so has arrived."""
         quality = self._quic.path_quality()  # asks for a fresh one
         return bool(self._unsent) or quality.get("bytes_in_transit", 0) > 0
 

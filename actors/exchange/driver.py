@@ -1,0 +1,46 @@
+"""What an exchange needs done for it, and what all of them share. Pure: `exchanges.py` does it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from actors.exchange.backend import Target
+from actors.exchange.observers import Observers
+from actors.exchange.request import Request
+
+if TYPE_CHECKING:
+    from actors.exchange.exchange import Exchange
+
+
+class Timer(Protocol):
+    """Something that will be called."""
+
+    def cancel(self) -> None:
+        """Do not call it."""
+
+
+class Driver(Protocol):
+    """Does for exchanges what takes a clock or an event loop."""
+
+    observers: Observers
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many exchanges run as may."""
+
+    def route(self, request: Request) -> Target:
+        """Where a request goes."""
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back later."""
+
+    def connect(self, exchange: "Exchange", target: Target) -> None:
+        """Open a connection, and tell the exchange: `connected`, or `connect_failed`."""
+
+    def ended(self, exchange: "Exchange") -> None:
+        """The exchange needs nothing any more. Called once."""
+
+    def fault(self, exchange: "Exchange", error: Exception) -> None:
+        """Say in the log that this program has failed."""

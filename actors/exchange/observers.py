@@ -1,0 +1,66 @@
+"""Who is told of exchanges as they go: the ledger, the log, and whoever else wants to see them. Pure."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from actors.exchange.reasons import Reason
+from actors.exchange.request import Field, Request
+
+
+class Observed(Protocol):
+    """What is known of an exchange. Observers read it, and change nothing."""
+
+    request: Request
+    method: str
+    """Empty if the request has none that is valid."""
+    status: int | None
+    """Of the response; None while there is none."""
+    reason: Reason | None
+    """Why the visitor did not get the origin's whole answer."""
+    error: str
+    """More exactly what failed at the origin or in the request; empty if nothing did, or only the visitor left."""
+    is_substitute: bool
+    """Whether the response is this program's, in the place of the origin's."""
+    is_renamed: bool
+    """Whether the origin is asked for by a name of its own (`rewrite.py`)."""
+    seconds: float
+    """From the beginning until the latest of: answered, ended."""
+    bytes_in: int
+    """Of the request's body, or a raw tunnel, towards the origin."""
+    bytes_out: int
+    """Of the response's body, or a raw tunnel, towards the edge."""
+
+
+class Observer:
+    """Told of the events of all exchanges; what it does not override costs nothing."""
+
+    def opened(self, exchange: Observed) -> None:
+        """A request has come."""
+
+    def request_data(self, exchange: Observed, data: bytes) -> None:
+        """Bytes of its body went to the origin, or were ready to."""
+
+    def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
+        """The head of the origin's response has come, or 101. `fields` are what the visitor gets, before those of the
+        hop are taken out."""
+
+    def response_data(self, exchange: Observed, data: bytes) -> None:
+        """Bytes of the response's body went to the edge."""
+
+    def ended(self, exchange: Observed) -> None:
+        """It is over, one way or another."""
+
+
+class Observers:
+    """Several observers, as lists of whom to call at which event."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.opened = [each.opened for each in observers if _wants(each, "opened")]
+        self.request_data = [each.request_data for each in observers if _wants(each, "request_data")]
+        self.answered = [each.answered for each in observers if _wants(each, "answered")]
+        self.response_data = [each.response_data for each in observers if _wants(each, "response_data")]
+        self.ended = [each.ended for each in observers if _wants(each, "ended")]
+
+
+def _wants(observer: Observer, event: str) -> bool:
+    return getattr(type(observer), event) is not getattr(Observer, event)

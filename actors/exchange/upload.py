@@ -1,0 +1,122 @@
+"""What a visitor sends, on its way to the backend: the body of a request, or one half of a raw tunnel. Pure.
+
+A body is framed as the head of its request says. What comes before the backend can take it is held, as is the credit
+for what a full backend took.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from actors.exchange import reasons
+from actors.exchange.backend import Backend
+from actors.exchange.flow import Valve
+from actors.exchange.http1 import Body, RequestHead
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class UnfitBody(Exception):
+    """The body is not what the head of its request said."""
+
+    def __init__(self, reason: reasons.Reason) -> None:
+        super().__init__(reason.label)
+        self.reason = reason
+
+
+class Upload(Valve):
+    """One body. As a `Valve` it is closed while the backend is full."""
+
+    __slots__ = ("_backend", "_body", "_consumed", "_early", "_left", "_passed", "has_ended", "is_complete", "is_raw")
+
+    def __init__(self, consumed: Callable[[int], None], passed: Callable[[bytes], None]) -> None:
+        """`consumed` gives the visitor credit; `passed` is told of all that went to the backend."""
+        super().__init__(consumed)
+        self._consumed = consumed
+        self._passed = passed
+        self._backend: Backend | None = None
+        self._early: list[bytes] = []
+        """What came before there was a backend that takes it; bounded by the visitor's credit."""
+        self._body = Body.NONE
+        self._left = 0
+        self.is_raw = False
+        """Whether bytes pass as they are."""
+        self.is_complete = False
+        """Whether the backend has been given the whole request; never of raw bytes."""
+        self.has_ended = False
+        """Whether the visitor has said all."""
+
+    def announce(self, head: RequestHead) -> None:
+        """The backend has been given this head."""
+        self._body, self._left = head.body, head.length
+        self.is_complete = self._body is not Body.CHUNKED and not self._left
+
+    def become_raw(self) -> None:
+        """No HTTP is spoken from here on."""
+        self.is_raw, self.is_complete = True, False
+
+    def connect(self, backend: Backend) -> None:
+        """From here on bytes go to `backend`: those that were held at once.
+
+        Raises:
+            UnfitBody: as `add` and `end`.
+        """
+        self._backend = backend
+        if self._early:
+            early, self._early = self._early, []
+            for data in early:
+                self.add(data)
+        if self.has_ended:
+            self.end()
+
+    def disconnect(self) -> None:
+        """The backend is gone: what comes is held again."""
+        self._backend = None
+
+    def add(self, data: bytes) -> None:
+        """Bytes of the visitor, at least one.
+
+        Raises:
+            UnfitBody: they are more than was announced, or nothing was. On the connection they would look like another
+                request.
+        """
+        if self._backend is None:
+            self._early.append(data)
+            return
+        if self.is_raw:
+            self._backend.write(data)
+        elif self._body is Body.CHUNKED:
+            self._backend.write(chunk(data))
+        else:
+            self._count_down(len(data))
+            self._backend.write(data)
+        self._passed(data)
+        self.passed(len(data))
+
+    def _count_down(self, size: int) -> None:
+        if size > self._left:
+            self._consumed(size)
+            raise UnfitBody(reasons.WRONG_LENGTH if self._body is Body.LENGTH else reasons.NO_LENGTH)
+        self._left -= size
+        self.is_complete = not self._left
+
+    def end(self) -> None:
+        """The visitor has said all.
+
+        Raises:
+            UnfitBody: it is less than was announced; the origin must not take it for the whole.
+        """
+        self.has_ended = True
+        if self._backend is None:
+            return
+        if self.is_raw:
+            self._backend.write_eof()
+        elif self._body is Body.CHUNKED:
+            self.is_complete = True
+            self._backend.write(LAST_CHUNK)
+        elif self._left:
+            raise UnfitBody(reasons.WRONG_LENGTH)
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
