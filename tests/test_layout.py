@@ -130,6 +130,7 @@ TESTED_WITH = {
     "quic_worker/datagrams.py": "quic_worker/test_connection.py",
     "quic_worker/quic.py": "quic_worker/test_connection.py",
     "quic_worker/engines/picoquic_engine.py": "quic_worker/test_picoquic.py",
+    "quic_worker/engines/picoquic_library.py": "quic_worker/test_picoquic.py",
     "quic_worker/engines/aioquic_credit.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_engine.py": "quic_worker/test_connection.py",
     "quic_worker/engines/aioquic_tls.py": "quic_worker/engines/test_key_exchange.py",

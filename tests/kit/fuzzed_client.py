@@ -8,7 +8,6 @@ import asyncio
 import ctypes
 import gc
 import json
-import logging
 import sys
 from typing import Any, Final
 
@@ -186,7 +185,6 @@ class Client:
 async def main() -> None:
     # aioquic's server, as it comes, knows no post-quantum keys, and cannot ask for another share.
     vars(picoquic_engine)["KEX_X25519MLKEM768"] = _transport.KEX_X25519
-    logging.disable()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)  # faults of handlers are among what is asked for
     reader = asyncio.StreamReader()
