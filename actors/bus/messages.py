@@ -49,9 +49,9 @@ class TunnelTally(Message, frozen=True):
 
     tunnel_id: Label
     ended: Tally
-    """The sum of all generations before those in `current`."""
+    """The sum of all generations that are not in `current`."""
     current: list[GenerationTally]
-    """The newest generation of each slot."""
+    """The newest generation of each slot, and all others that live: one that was replaced finishes what it has."""
 
 
 # --- orders: parent → child, on stdin ------------------------------------------------------------------------------

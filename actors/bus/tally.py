@@ -174,6 +174,7 @@ class Connected(Message, frozen=True):
     slot: Count
     generation: Count
     key_exchange: Label = ""
+    protocol: Label = "quic"
 
 
 class LifecycleCounts(Message, frozen=True):

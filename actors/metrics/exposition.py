@@ -116,9 +116,17 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         ),
         Family(
             "tunnel_connection_info",
-            "Always 1; the key exchange that was agreed is in the labels.",
+            "Always 1; what the connection speaks, and the key exchange that was agreed, is in the labels.",
             [
-                Sample({**here, "slot": str(connection.slot), "key_exchange": connection.key_exchange}, 1)
+                Sample(
+                    {
+                        **here,
+                        "slot": str(connection.slot),
+                        "protocol": connection.protocol,
+                        "key_exchange": connection.key_exchange,
+                    },
+                    1,
+                )
                 for connection in lifecycle.connected
             ],
             "gauge",
@@ -235,6 +243,7 @@ def snapshot(registry: CounterRegistry) -> dict[str, Any]:
             {
                 "slot": connection.slot,
                 "generation": connection.generation,
+                "protocol": connection.protocol,
                 "key_exchange": connection.key_exchange,
             }
             for connection in lifecycle.connected

@@ -93,7 +93,7 @@ class Policy(msgspec.Struct):
         if not self.slots:  # else it was read from a log
             self.slots = [Slot(index=index) for index in range(self.limits.connections)]
             self._engines.engine = self.limits.engine
-            self._protocols.wish = self.limits.protocol
+            self._protocols.wish, self._protocols.has_proxy = self.limits.protocol, self.limits.has_proxy
 
     # --- what is true now ---
 

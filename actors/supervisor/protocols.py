@@ -13,6 +13,7 @@ import msgspec
 
 from actors.bus import events
 from actors.bus.messages import Protocol, ProtocolWish
+from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.slots import Slot, SlotState
 
 MEMORY: Final = 600.0
@@ -30,6 +31,8 @@ class Protocols(msgspec.Struct):
     """What is known of this network."""
 
     wish: ProtocolWish = "auto"
+    has_proxy: bool = False
+    """HTTP/2 leaves through a proxy: that there is no route says something about UDP then."""
     _worked: bool = False
     """Whether QUIC has worked in it."""
     _silent_until: float = 0.0
@@ -47,12 +50,13 @@ class Protocols(msgspec.Struct):
             return slot.turned_to
         return "http2" if now < self._silent_until else "quic"
 
-    def dial_failed(self, slot: Slot, message: str) -> bool:
-        """A dial of this slot was not answered; return whether the other protocol is to be tried at once.
+    def dial_failed(self, slot: Slot, end: WorkerEnd, message: str) -> bool:
+        """A dial of this slot has ended so; return whether the other protocol is to be tried at once.
 
         After HTTP/2 it is QUIC's turn again, and not at once: both have been tried, and both count as one failure.
         """
-        if self.wish != "auto":
+        is_silence = end is WorkerEnd.DIAL_FAILED or (end is WorkerEnd.NO_ROUTE and self.has_proxy)
+        if self.wish != "auto" or not is_silence:
             return False
         slot.in_vain += 1
         if slot.protocol == "quic":

@@ -293,6 +293,7 @@ class Supervisor:
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
             self._statistics.gone((name.slot, name.generation))
+            self._counts.gone(name.slot, name.generation)
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status, status in CRASHES))
         elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status, status in CRASHES))

@@ -87,6 +87,7 @@ class Statistics:
                 reconnects=policy.reconnects,
                 rtt=min((beat.gauges.rtt for beat in self._beats.values() if beat.gauges.rtt), default=0.0),
                 key_exchanges=self._counts.key_exchanges,
+                protocols=self._counts.protocols,
                 state=policy.state,
                 serves=policy.serves,
                 origin_reachable=self.origin_reachable(),
