@@ -201,6 +201,8 @@ def main() -> int:
         logger.warning(
             "this user has no home folder, so there are no state files: to have them, set NEXO_HOME or give --state-dir"
         )
+    if settings.proxies.problem and settings.limits.protocol != "quic":
+        logger.warning(settings.proxies.problem)
     try:
         with (
             nursery(lambda: _load_for_later(settings)) as nursed,

@@ -192,6 +192,7 @@ class Policy(msgspec.Struct):
         self._renewal.begun(now)
         self.url, self.tunnel_id, self.reconnects = event.url, event.tunnel_id, 0
         self._edges = EdgeAddresses.of(event.edges, self.dice)
+        self._protocols.by_name = event.edges[0].is_name
         self._outside.begun(event.visibility)
         return [*commands, *self._start(self.slots[0], now)]
 

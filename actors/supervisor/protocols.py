@@ -33,6 +33,8 @@ class Protocols(msgspec.Struct):
     wish: ProtocolWish = "auto"
     has_proxy: bool = False
     """HTTP/2 leaves through a proxy: that there is no route says something about UDP then."""
+    by_name: bool = False
+    """The edge is known by names, which only a proxy can resolve: there is nowhere to send UDP."""
     _worked: bool = False
     """Whether QUIC has worked in it."""
     _silent_until: float = 0.0
@@ -42,10 +44,14 @@ class Protocols(msgspec.Struct):
     _returns: int = 0
     """Consecutive tries to return to QUIC, in vain."""
 
+    @property
+    def _has_choice(self) -> bool:
+        return self.wish == "auto" and not self.by_name
+
     def choose(self, slot: Slot, now: float) -> Protocol:
         """What a dial of this slot is to speak."""
-        if self.wish != "auto":
-            return self.wish
+        if not self._has_choice:
+            return "http2" if self.by_name or self.wish == "http2" else "quic"
         if slot.turned_to is not None:
             return slot.turned_to
         return "http2" if now < self._silent_until else "quic"
@@ -56,7 +62,7 @@ class Protocols(msgspec.Struct):
         After HTTP/2 it is QUIC's turn again, and not at once: both have been tried, and both count as one failure.
         """
         is_silence = end is WorkerEnd.DIAL_FAILED or (end is WorkerEnd.NO_ROUTE and self.has_proxy)
-        if self.wish != "auto" or not is_silence:
+        if not self._has_choice or not is_silence:
             return False
         slot.in_vain += 1
         if slot.protocol == "quic":
@@ -72,7 +78,7 @@ class Protocols(msgspec.Struct):
         if slot.protocol == "quic":
             self._worked, self._silent_until, self._returns = True, 0.0, 0
             self._return_at = now if _on_http2(slots) else None  # the next one follows
-        elif self.wish == "auto":
+        elif self._has_choice:
             if slot.turned_to == "http2":
                 self._silent_until = now + MEMORY
             if self._return_at is None:
