@@ -155,13 +155,13 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         ),
         _counter(
             "tunnel_packets_sent_total",
-            "QUIC packets of ours.",
+            "Packets of ours: QUIC's, or TCP's segments where the kernel counts them.",
             tunnels,
             lambda tunnel: tunnel.tally.details.packets_sent,
         ),
         _counter(
             "tunnel_packets_lost_total",
-            "QUIC packets of ours that count as lost.",
+            "Those of them that were lost.",
             tunnels,
             lambda tunnel: tunnel.tally.details.packets_lost,
         ),

@@ -84,7 +84,8 @@ class Announcer:
                     local_ca=event.local_ca,
                 )
             case events.Assigned() | events.UrlChanged():
-                self._know(url=event.url, tunnel_id=event.tunnel_id, location="")
+                self._protocols.clear()
+                self._know(url=event.url, tunnel_id=event.tunnel_id, location="", protocols=[])
                 self._write_files(clear_url=True)
             case events.Registered():
                 self._protocols[event.slot] = event.protocol

@@ -77,9 +77,9 @@ class Protocols(msgspec.Struct):
         """A slot's connection is registered."""
         if slot.protocol == "quic":
             self._worked, self._silent_until, self._returns = True, 0.0, 0
-            self._return_at = now if _on_http2(slots) else None  # the next one follows
+            self._return_at = now if _on(slots, "http2") else None  # the next one follows
         elif self._has_choice:
-            if slot.turned_to == "http2":
+            if slot.turned_to == "http2" and not _on(slots, "quic"):
                 self._silent_until = now + MEMORY
             if self._return_at is None:
                 self._return_at = now + RETURN_PAUSES[0]
@@ -97,7 +97,7 @@ class Protocols(msgspec.Struct):
         """The slot that is to try QUIC now, beside its connection: one at a time."""
         if self._return_at is None or now < self._return_at or any(slot.successor for slot in slots):
             return None
-        return next(iter(_on_http2(slots)), None)
+        return next(iter(_on(slots, "http2")), None)
 
     def return_failed(self, now: float, message: str) -> float:
         """That try was in vain; return the seconds until the next one."""
@@ -116,5 +116,6 @@ class Protocols(msgspec.Struct):
         return events.ProtocolChanged(slot=slot.index, previous=before, to=slot.protocol, cause=cause)
 
 
-def _on_http2(slots: Sequence[Slot]) -> list[Slot]:
-    return [slot for slot in slots if slot.state is SlotState.REGISTERED and slot.protocol == "http2"]
+def _on(slots: Sequence[Slot], protocol: Protocol) -> list[Slot]:
+    """Those that are registered over it."""
+    return [slot for slot in slots if slot.state is SlotState.REGISTERED and slot.protocol == protocol]

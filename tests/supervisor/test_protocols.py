@@ -63,6 +63,17 @@ def test_others_begin_with_what_works_and_so_do_reconnects() -> None:
     assert changes(play.register(2)) == [], "said once"
 
 
+def test_slot_that_falls_back_alone_says_nothing_about_the_network() -> None:
+    play = up(2, protocol="auto")
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    for _ in range(2):
+        play.until_spawn(1)
+        play.end(WorkerEnd.DIAL_FAILED, slot=1, message=SILENT)
+    assert play.policy.slots[1].protocol == "http2"
+    play.register(1)
+    assert spoken(play, play.end(WorkerEnd.CONNECTION_LOST, slot=0)) == [(0, "quic")], "that one was on QUIC until now"
+
+
 def test_changed_network_forgets_it() -> None:
     play = on_http2()
     play(NetworkSeen(frozenset({"192.0.2.9"}), True))
