@@ -66,6 +66,7 @@ PURE = [
     "supervisor/outside.py",
     "supervisor/policy.py",
     "supervisor/protocols.py",
+    "supervisor/proxies.py",
     "supervisor/readiness.py",
     "supervisor/renewal.py",
     "supervisor/restart.py",

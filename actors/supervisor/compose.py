@@ -129,6 +129,7 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
         local_edge_tls=settings.local_edge_tls,
         as_cloudflare=settings.as_cloudflare,
         origin=settings.origin,
+        proxies=settings.proxies,
     )
 
 
