@@ -12,6 +12,7 @@ what they are made of:
 
     exchange/     what happens to a request, whatever brought it
     wire/         the bytes of the tunnel's protocol
+    web/          HTTP towards clients: small pages, and the front of the local edge
     bus/          how the actors talk: schema, sockets, keys
     processes/    how processes of ours begin and end, and what they need of the machine
 

@@ -10,11 +10,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-
-from aiohttp import web
 
 from actors.local_edge.api import make_api
 from actors.local_edge.certificates import make_certificates
@@ -23,6 +20,7 @@ from actors.local_edge.engines import edge_engines
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
 from actors.processes import event_loop, log
+from actors.web.pages import Answer, Asked, Handler, Pages, serving
 from benchmarks import load
 
 
@@ -71,13 +69,12 @@ class Edge:
         return {}
 
 
-@web.middleware
-async def _delay(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
-    await asyncio.sleep(request.app[_API_DELAY])
-    return await handler(request)
+def _delayed(handler: Handler, delay: float) -> Handler:
+    async def delayed(asked: Asked) -> Answer:
+        await asyncio.sleep(delay)
+        return await handler(asked)
 
-
-_API_DELAY = web.AppKey("api_delay", float)
+    return delayed
 
 
 async def main(api_delay: float) -> None:
@@ -94,32 +91,26 @@ async def main(api_delay: float) -> None:
             make_session=lambda connection: EdgeSession(connection, registry, logger),
         )
         api = make_api(registry, "localhost:1")
-        api[_API_DELAY] = api_delay
-        api.middlewares.append(_delay)
-        runner = web.AppRunner(api, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        address = runner.addresses[0]
-        endpoints = {
-            "api": f"http://127.0.0.1:{address[1]}",
-            "edge": f"127.0.0.1:{server.address[1]}",
-            "ca": str(authority),
-            "pid": os.getpid(),
-        }
-        print(json.dumps(endpoints), flush=True)
-        edge = Edge(registry)
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            order = json.loads(line)
-            cpu, wall = time.process_time(), time.perf_counter()
-            try:
-                answer = await getattr(edge, order.pop("do"))(**order)
-            except Exception as error:  # the run goes on; the table says so
-                answer = {"failed": repr(error)}
-            answer["edge_share"] = (time.process_time() - cpu) / max(time.perf_counter() - wall, 1e-9)
-            print(json.dumps(answer), flush=True)
+        slow = Pages(route._replace(handler=_delayed(route.handler, api_delay)) for route in api.routes)
+        async with serving(slow, "127.0.0.1", 0, stop_timeout=0.0) as (_, port):
+            endpoints = {
+                "api": f"http://127.0.0.1:{port}",
+                "edge": f"127.0.0.1:{server.address[1]}",
+                "ca": str(authority),
+                "pid": os.getpid(),
+            }
+            print(json.dumps(endpoints), flush=True)
+            edge = Edge(registry)
+            while line := await loop.run_in_executor(None, sys.stdin.readline):
+                order = json.loads(line)
+                cpu, wall = time.process_time(), time.perf_counter()
+                try:
+                    answer = await getattr(edge, order.pop("do"))(**order)
+                except Exception as error:  # the run goes on; the table says so
+                    answer = {"failed": repr(error)}
+                answer["edge_share"] = (time.process_time() - cpu) / max(time.perf_counter() - wall, 1e-9)
+                print(json.dumps(answer), flush=True)
         server.close()
-        await runner.cleanup()
 
 
 if __name__ == "__main__":

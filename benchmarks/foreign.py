@@ -78,7 +78,7 @@ class ForeignEdge:
     async def ask(self, what: str, **details: Any) -> dict[str, Any]:
         """Do one of the methods below; the edge's share of a core comes with its answer."""
         cpu, wall = self._cpu(), time.perf_counter()
-        answer = await getattr(self, what)(**details)
+        answer: dict[str, Any] = await getattr(self, what)(**details)
         return answer | {"edge_share": (self._cpu() - cpu) / max(time.perf_counter() - wall, 1e-9)}
 
     def _cpu(self) -> float:

@@ -37,4 +37,5 @@ async def main(edge: str, megabits: float, round_trip: float, share: float, lose
 
 
 if __name__ == "__main__":
-    event_loop.run(main(sys.argv[1], *map(float, sys.argv[2:5]), sys.argv[5], int(sys.argv[6])))
+    _edge, _megabits, _round_trip, _share, _loses, _seed = sys.argv[1:]
+    event_loop.run(main(_edge, float(_megabits), float(_round_trip), float(_share), _loses, int(_seed)))

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import importlib.util
 import os
 import shutil
 import signal
@@ -20,6 +21,26 @@ from tests.kit import foreign_edge
 WITHOUT_FAST = Path(__file__).parent / "data" / "without_fast"
 """On the path of a Python, it hides uvloop from it."""
 
+TAKEN_HERE = "picoquic" if importlib.util.find_spec("aiopquic") else "aioquic"
+"""The engine that `--quic-engine auto` takes in this environment."""
+
+OVER_BOTH_ENGINES = {
+    "test_differential",
+    "test_engines",
+    "test_hostile",
+    "test_life",
+    "test_load",
+    "test_main_job",
+    "test_odd_requests",
+    "test_origins",
+    "test_requests",
+    "test_smuggling",
+    "test_survival_actors",
+    "test_survival_edge",
+    "test_survival_network",
+    "test_websocket_conformance",
+}
+"""Modules of tests/integration whose outcome depends on what speaks QUIC: traffic, limits, and how connections end."""
 
 # A machine that is busy makes an example slow, and says nothing about the code.
 hypothesis.settings.register_profile("ours", deadline=None)
@@ -87,6 +108,13 @@ def local_edge_only(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"the local edge only: {marker.args[0]}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is run over both engines."""
+    for item in items:
+        if item.path.parent.name == "integration" and item.path.stem in OVER_BOTH_ENGINES:
+            item.add_marker("over_both_engines")
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile what the tests need, before the first of them has its timeout running."""
     if session.config.getoption("--edge") == "foreign":
@@ -113,7 +141,7 @@ def nothing_is_left(run_folders: Path) -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `bin/torture` and `.ci/run` ask for."""
     parser.addoption(
-        "--quic-engine", choices=("aioquic", "picoquic"), default="aioquic", help="of the tunnels under test"
+        "--quic-engine", choices=("aioquic", "picoquic"), default=TAKEN_HERE, help="of the tunnels under test"
     )
     parser.addoption("--edge", choices=("local", "foreign"), default="local", help="what the tunnels register at")
     parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")

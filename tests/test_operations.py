@@ -15,7 +15,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors import DEFAULT_GRACE_PERIOD
-from actors.bus.messages import HostPort, LifecycleReport
+from actors.bus.addresses import HostPort
+from actors.bus.messages import LifecycleReport
 from actors.bus.tally import Connected, Gauges, LifecycleCounts
 from actors.exchange.ledger import Ledger
 from actors.metrics.exposition import exposition

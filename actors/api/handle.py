@@ -12,7 +12,7 @@ from actors import DEFAULT_GRACE_PERIOD
 from actors.api.program_log import relay
 from actors.api.supervisor_process import SupervisorProcess
 from actors.api.tether import Tether
-from actors.bus import events as facts
+from actors.bus import events as bus_events
 from actors.bus.messages import DECODE_ERRORS, Drain, Recount
 from actors.bus.tally import Totals
 from actors.errors import BY_REASON, ExitCode, LocalSetupError, PermanentFailure, RateLimited, TunnelError, of_exit_code
@@ -51,13 +51,13 @@ class TunnelHandle:
         self._tasks = Tasks(self._fault)
         self._process: SupervisorProcess | None = None
         self._tether: Tether | None = None
-        self._state = facts.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
+        self._state = bus_events.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
         self._tunnel_id = self._location = self._local_url = self._local_ca = ""
-        self._stopped: facts.Stopped | None = None
+        self._stopped: bus_events.Stopped | None = None
         self._error: TunnelError | None = None
         self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._over = asyncio.Event()
-        self._listeners: list[asyncio.Queue[facts.AnyEvent | None]] = []
+        self._listeners: list[asyncio.Queue[bus_events.AnyEvent | None]] = []
         self._recounts: dict[int, asyncio.Future[TunnelMetrics | None]] = {}
         """Number → who waits for that recount; None: it will not come."""
         self._recounts_asked = 0
@@ -150,9 +150,9 @@ class TunnelHandle:
             if asked <= number and not answer.done():
                 answer.set_result(told)
 
-    async def events(self) -> AsyncIterator[facts.AnyEvent]:
+    async def events(self) -> AsyncIterator[bus_events.AnyEvent]:
         """What happens from now on, until the end."""
-        queue: asyncio.Queue[facts.AnyEvent | None] = asyncio.Queue(MAX_WAITING_EVENTS)
+        queue: asyncio.Queue[bus_events.AnyEvent | None] = asyncio.Queue(MAX_WAITING_EVENTS)
         if self._over.is_set():
             return
         self._listeners.append(queue)
@@ -251,7 +251,7 @@ class TunnelHandle:
             self._tasks.start(relay(stderr), name="tunnel log")
             async for line in stdout:
                 try:
-                    self.take(msgspec.json.decode(line, type=facts.AnyEvent))
+                    self.take(msgspec.json.decode(line, type=bus_events.AnyEvent))
                 except DECODE_ERRORS:
                     continue  # of a newer version than this one
         finally:  # cancelled: the event loop ends, and the tunnel with it
@@ -269,40 +269,40 @@ class TunnelHandle:
             assert self._process is not None
             self._ended(self._process.reap())
 
-    def take(self, event: facts.AnyEvent) -> None:
+    def take(self, event: bus_events.AnyEvent) -> None:
         """The supervisor told something."""
         match event:
-            case facts.Starting():
+            case bus_events.Starting():
                 self._local_url, self._local_ca = event.local_url, event.local_ca
-            case facts.RateLimited() if not self._up.done():
+            case bus_events.RateLimited() if not self._up.done():
                 message = f"the tunnel API refuses new tunnels for now; try again in {event.retry_after:.0f} s or later"
                 self._up.set_exception(RateLimited(message, retry_after=event.retry_after))
-            case facts.Assigned():
+            case bus_events.Assigned():
                 self._tunnel_id = event.tunnel_id
-            case facts.Registered():
+            case bus_events.Registered():
                 self._location = self._location or event.location
                 self._come_up()
-            case facts.UrlChanged():
+            case bus_events.UrlChanged():
                 self._tunnel_id, self._location = event.tunnel_id, ""
-            case facts.StateChanged():
+            case bus_events.StateChanged():
                 self._state = event
                 self._come_up()
-            case facts.Stats():
+            case bus_events.Stats():
                 self._recounted(event.recount, metrics_of(event.totals, event.reconnects))
-            case facts.StartFailed():
+            case bus_events.StartFailed():
                 self._error = BY_REASON.get(event.reason, TunnelError)(event.message)
-            case facts.GaveUp():
+            case bus_events.GaveUp():
                 self._error = (
                     PermanentFailure(event.attempts, event.message)
                     if event.reason == PermanentFailure.reason
                     else BY_REASON.get(event.reason, TunnelError)(event.message)
                 )
                 self._recounted(self._recounts_asked, None)
-            case facts.Stopped():
+            case bus_events.Stopped():
                 self._stopped = event
         self._pass_on(event)
 
-    def _pass_on(self, event: facts.AnyEvent | None) -> None:
+    def _pass_on(self, event: bus_events.AnyEvent | None) -> None:
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()

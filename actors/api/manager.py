@@ -32,8 +32,8 @@ Flag = str | tuple[str, ...] | bool
 
 @dataclass(frozen=True)
 class TunnelManager:
-    """How a tunnel is to be. Each `with_…` is a flag of the command line and gives a changed copy; `start` makes the
-    tunnel."""
+    """The configuration of a tunnel (a builder). Each `with_…` is a flag of the command line and gives a changed copy;
+    `start` makes the tunnel."""
 
     origin: int | str | None = None
     """A local port; or `HOST:PORT`, `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`; None: a page of its own."""
@@ -128,6 +128,10 @@ class TunnelManager:
     def with_probe(self, on: bool = True) -> Self:
         """Fetch the public URL once a minute, to know that it leads here."""
         return self._with(probe=on)
+
+    def with_protocol(self, name: str) -> Self:
+        """Towards the edge: `quic`, `http2`, or `auto` (default), which is QUIC, and HTTP/2 while UDP is blocked."""
+        return self._with(protocol=name)
 
     def with_quic_engine(self, engine: str) -> Self:
         """`picoquic` or `aioquic`; `auto` (default) is picoquic where `tunnel-supervisor[fast]` is installed."""

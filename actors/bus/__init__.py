@@ -1,6 +1,7 @@
 """How the actors talk: one schema, and ZeroMQ sockets that are made in one place.
 
 messages.py    the schema of everything that passes between processes
+addresses.py   a host and a port, and their text
 events.py      what the supervisor tells the world
 tally.py       what is counted
 sockets.py     endpoints, and the one place where sockets are made

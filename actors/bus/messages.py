@@ -14,10 +14,12 @@ may have changed them. So a field that the reader does not know is passed over, 
 what no default can explain gets a new `SCHEMA_VERSION`.
 """
 
+import ipaddress
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.bus.addresses import HostPort, Port, joined
 from actors.bus.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
 
 SCHEMA_VERSION: Final = 1
@@ -28,7 +30,7 @@ OTHER_VERSION_STATUS: Final = 64
 """The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The largest message any of our sockets takes. The biggest of ours is a `Know` of 16 tunnels: a test encodes it."""
+"""The largest message that our sockets take. Our biggest is a `KnownCounts` of 16 tunnels: a test encodes it."""
 
 DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
 """Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
@@ -48,9 +50,9 @@ class TunnelTally(Message, frozen=True):
 
     tunnel_id: Label
     ended: Tally
-    """The sum of all generations before those in `current`."""
+    """The sum of all generations that are not in `current`."""
     current: list[GenerationTally]
-    """The newest generation of each slot."""
+    """The newest generation of each slot, and all others that live: one that was replaced finishes what it has."""
 
 
 # --- orders: parent → child, on stdin ------------------------------------------------------------------------------
@@ -71,21 +73,33 @@ class Credentials(Message, frozen=True):
 
 
 class EdgeAddress(Message, frozen=True):
-    """One address of the edge: an IP literal and a UDP port, with the region it belongs to."""
+    """One address of the edge: an IP literal and a port, UDP and TCP alike, with the region it belongs to.
+
+    The host is a name where only a proxy can resolve it.
+    """
 
     host: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     region: str = ""
 
+    @property
+    def is_name(self) -> bool:
+        """Whether the host is a name."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return True
+        return False
+
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
 
 class Origin(Message, frozen=True):
     """Where requests are forwarded to, and how."""
 
     host: str = ""
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    port: Port = 0
     scheme: Literal["http", "https", "unix"] = "http"
     path: str = ""
     """Of the socket, with `unix`."""
@@ -117,7 +131,7 @@ class Origin(Message, frozen=True):
     @property
     def authority(self) -> str:
         """Host and port, as they stand in a URL."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -130,27 +144,41 @@ class Origin(Message, frozen=True):
         return f"http://{self.authority}" if self.scheme == "http" else str(self)
 
 
-class HostPort(Message, frozen=True):
-    """A TCP address to bind."""
+Protocol = Literal["quic", "http2"]
+"""What a connection to the edge speaks: QUIC over UDP, or HTTP/2 with TLS over TCP."""
 
-    host: str
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
+ProtocolWish = Literal["auto", "quic", "http2"]
+"""`--protocol`: what the user wants. Each connection then gets its `Protocol`."""
 
 QuicEngine = Literal["aioquic", "picoquic"]
 CongestionControl = Literal["bbr", "cubic", "reno"]
 
 
 class Transport(Message, frozen=True):
-    """How a worker speaks QUIC to the edge."""
+    """How a worker speaks to the edge."""
 
     engine: QuicEngine = "aioquic"
+    """Over QUIC."""
     congestion_control: CongestionControl = "bbr"
+    """Over TCP it is a wish: the kernel may not have it."""
     post_quantum: bool = False
     """Whether to accept no other key exchange."""
+
+
+class Proxy(Message, frozen=True):
+    """An HTTP proxy through which the edge is reached over TCP (CONNECT). The credentials show in no repr."""
+
+    host: str
+    """A name, or an IP literal without brackets."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    authorization: str = ""
+    """The value of Proxy-Authorization; empty: none."""
+
+    def __str__(self) -> str:
+        return joined(self.host, self.port)
+
+    def __repr__(self) -> str:
+        return f"Proxy({str(self)!r}, authorization=…)"
 
 
 class Curve(Message, frozen=True):
@@ -193,6 +221,10 @@ class WorkerOrders(ChildOrders, frozen=True):
     deltas_endpoint: str
     log_requests: bool
     transport: Transport
+    protocol: Protocol = "quic"
+    """What this connection speaks: the supervisor's choice for this generation."""
+    proxy: Proxy | None = None
+    """Where to go through, with `http2`; QUIC passes no proxy."""
 
 
 class SpareOrders(ChildOrders, frozen=True):
@@ -202,7 +234,7 @@ class SpareOrders(ChildOrders, frozen=True):
 
 
 class MetricsOrders(ChildOrders, frozen=True):
-    """The endpoints to serve at. What was counted before comes with `Know`, once the actor is up."""
+    """The endpoints to serve at. What was counted before comes with `KnownCounts`, once the actor is up."""
 
     metrics_endpoint: str
     guarded_endpoint: str | None
@@ -248,7 +280,19 @@ class Registered(Message, frozen=True, tag="registered"):
     connection_id: str
     """A UUID of the edge's."""
     key_exchange: str
-    """The TLS group that was agreed, by its registered name."""
+    """The TLS group that was agreed, by its registered name; empty where that is not told."""
+    protocol: Protocol = "quic"
+
+
+class Leaving(Message, frozen=True, tag="leaving"):
+    """The edge wants to end this connection (GOAWAY): it sends no new requests, and waits for what runs.
+
+    The worker serves what runs to its end. The supervisor starts a successor at once; this worker gets `Drain` when
+    that one is registered.
+    """
+
+    reason: str = ""
+    """In the edge's words, or its code's name."""
 
 
 HEARTBEAT_INTERVAL: Final = 1.0
@@ -285,7 +329,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """Seconds that the edge asked to wait before another try."""
 
 
-Up = Ready | Registered | Heartbeat | Unregistered | Stopped
+Up = Ready | Registered | Heartbeat | Leaving | Unregistered | Stopped
 
 # --- control: supervisor → child -----------------------------------------------------------------------------------
 
@@ -296,7 +340,7 @@ class Drain(Message, frozen=True, tag="drain"):
     grace: Seconds
 
 
-class Know(Message, frozen=True, tag="know"):
+class KnownCounts(Message, frozen=True, tag="know"):
     """To the metrics actor, when it is up and once more at the end: all that the supervisor knows.
 
     Before the first one the actor answers no query: it would show counters that went backwards.
@@ -314,7 +358,7 @@ class Recount(Message, frozen=True, tag="recount"):
     number: Count
 
 
-Down = Drain | Know | Recount
+Down = Drain | KnownCounts | Recount
 
 # --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
 

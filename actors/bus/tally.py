@@ -97,7 +97,7 @@ class HistogramMeter:
         self._seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One took so long."""
+        """Record one duration."""
         self._buckets[bisect.bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 
@@ -117,7 +117,7 @@ class Details(Message, frozen=True):
     first_byte: Histogram = Histogram()
     """From a request's head to the head of the origin's response."""
     packets_sent: Count = 0
-    """QUIC packets of ours."""
+    """Packets of ours: QUIC's, or TCP's segments."""
     packets_lost: Count = 0
     """Those of them that count as lost."""
     reports_refused: Count = 0
@@ -174,6 +174,7 @@ class Connected(Message, frozen=True):
     slot: Count
     generation: Count
     key_exchange: Label = ""
+    protocol: Label = "quic"
 
 
 class LifecycleCounts(Message, frozen=True):
@@ -196,6 +197,8 @@ class LifecycleCounts(Message, frozen=True):
     serves: bool = False
     """Whether a visitor gets an answer now, if only that the origin is down."""
     origin_reachable: bool = True
+    quic_engine: Label = ""
+    """What connections that are made from now on use."""
     started_at: Seconds = 0.0
     """When the supervisor started: Unix time."""
 

@@ -27,7 +27,7 @@ class Ledger:
         self._first_byte = HistogramMeter()
         self._reports_refused = 0
         self.packets_sent = self.packets_lost = 0
-        """Set from outside, by who knows."""
+        """The worker sets it just before each report."""
         self._reported = Tally()
         self._sequence = 0
 

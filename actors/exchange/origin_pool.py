@@ -10,7 +10,6 @@ and short-lived, and none are left where a fresh one is not served.
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 from collections import deque
@@ -23,6 +22,7 @@ from actors.exchange.http1 import RequestHead
 from actors.exchange.origin import OriginConnection, plain
 from actors.exchange.origin_tls import explain, make_context
 from actors.exchange.reach import Reach, Unreachable
+from actors.processes.means import EXHAUSTED
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds to reach the origin, its TLS handshake included: it is on this machine or next to it."""
@@ -48,9 +48,6 @@ ONE_BY_ONE: Final = 60.0
 
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds and counts after which the kernel notices an origin that vanished: a minute."""
-
-OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-"""What this process, not the origin, lacks for another connection."""
 
 
 class OriginPool:
@@ -126,7 +123,7 @@ class OriginPool:
         """What is said of it. This counts as a failure of the origin, unless it was this machine's."""
         origin = self._origin
         errors = error.errors if isinstance(error, Unreachable) else {str(origin): error}
-        if lacking := next((each for each in errors.values() if each.errno in OUT_OF_MEANS), None):
+        if lacking := next((each for each in errors.values() if each.errno in EXHAUSTED), None):
             # The visitor may come again; the origin is not to blame.
             return OriginError(f"cannot connect to {origin}: {plain(lacking)}", status=503)
         self.failures += 1

@@ -8,85 +8,146 @@ import time
 from importlib import resources
 from typing import Final
 
-from aiohttp import WSMsgType, web
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Message, Ping
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError, generate_accept_token
 
 from actors.bus.messages import HelloWorldOrders
 from actors.processes import lifeline, log
 from actors.processes.child import serve_until_told
+from actors.web.http_server import HttpConnection, Request, Responder
+from actors.web.pages import Answer, Asked, Pages, Route, Serve, as_json, serving
 
 SSE_INTERVAL: Final = 1.0
 """Seconds between events."""
 
-MAX_WEBSOCKET_MESSAGE: Final = 16 * 1024 * 1024
-"""Bytes of a message that is echoed."""
-
 STOP_TIMEOUT: Final = 1.0
 """Seconds for open requests at the end: the tunnel has drained by then."""
 
-_COPY_BYTES: Final = 64 * 1024
 
-
-def make_app() -> web.Application:
-    """The pages."""
+def make_pages() -> Serve:
+    """What is served."""
     started = time.monotonic()
-    text = resources.files("actors.hello_world").joinpath("page.html").read_text(encoding="utf-8")
+    page_bytes = resources.files("actors.hello_world").joinpath("page.html").read_bytes()
 
-    async def page(request: web.Request) -> web.Response:
-        return web.Response(text=text, content_type="text/html")
+    async def page(asked: Asked) -> Answer:
+        return Answer(page_bytes, content_type="text/html; charset=utf-8")
 
-    async def uptime(request: web.Request) -> web.Response:
-        return web.json_response({"seconds": time.monotonic() - started})
+    async def uptime(asked: Asked) -> Answer:
+        return as_json({"seconds": time.monotonic() - started})
 
-    async def echo(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": request.content_type})
-        response.content_length = request.content_length
-        await response.prepare(request)
-        async for part in request.content.iter_chunked(_COPY_BYTES):
-            await response.write(part)
-        return response
+    pages = Pages([Route("GET", "/", page), Route("GET", "/uptime", uptime)])
+    streamed: dict[bytes, Serve] = {b"/echo": Echo, b"/sse": Events}
 
-    async def sse(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        number = 0
-        while True:
-            number += 1
-            await response.write(f"data: {number}\n\n".encode())
-            await asyncio.sleep(SSE_INTERVAL)
+    def serve(client: HttpConnection, request: Request) -> Responder:
+        path = request.target.partition(b"?")[0]
+        if path == b"/ws" and request.upgrade:
+            return WebSocketEcho(client, request)
+        return streamed.get(path, pages)(client, request)
 
-    async def websocket(request: web.Request) -> web.WebSocketResponse:
-        response = web.WebSocketResponse(max_msg_size=MAX_WEBSOCKET_MESSAGE)
-        await response.prepare(request)
-        async for message in response:
-            if message.type is WSMsgType.TEXT:
-                await response.send_str(message.data)
-            elif message.type is WSMsgType.BINARY:
-                await response.send_bytes(message.data)
-        return response
+    return serve
 
-    app = web.Application()
-    app.add_routes(
-        [
-            web.get("/", page),
-            web.get("/uptime", uptime),
-            web.route("*", "/echo", echo),
-            web.get("/sse", sse),
-            web.get("/ws", websocket),
-        ]
-    )
-    return app
+
+class Echo:
+    """Gives the body back as it comes."""
+
+    def __init__(self, client: HttpConnection, request: Request) -> None:
+        self._client = client
+        kind = (request.values(b"content-type") or [b"application/octet-stream"])[0]
+        length = [(b"Content-Length", value) for value in request.values(b"content-length")]
+        client.send_head(200, [(b"Content-Type", kind), *length])
+
+    def body_received(self, data: bytes) -> None:
+        self._client.send_body(data)
+
+    def body_ended(self) -> None:
+        self._client.end()
+
+    def visitor_lost(self) -> None: ...
+
+    def pause(self) -> None:
+        self._client.pause_reading()
+
+    def resume(self) -> None:
+        self._client.resume_reading()
+
+
+class Events:
+    """An event a second, until the client has enough."""
+
+    def __init__(self, client: HttpConnection, request: Request) -> None:
+        self._client = client
+        self._number = 0
+        self._is_paused = False
+        client.send_head(200, [(b"Content-Type", b"text/event-stream"), (b"Cache-Control", b"no-store")])
+        self._timer = asyncio.get_running_loop().call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._number += 1
+        if not self._is_paused:
+            self._client.send_body(b"data: %d\n\n" % self._number)
+        self._timer = asyncio.get_running_loop().call_later(SSE_INTERVAL, self._tick)
+
+    def body_received(self, data: bytes) -> None: ...
+    def body_ended(self) -> None: ...
+
+    def visitor_lost(self) -> None:
+        self._timer.cancel()
+
+    def pause(self) -> None:
+        self._is_paused = True
+
+    def resume(self) -> None:
+        self._is_paused = False
+
+
+class WebSocketEcho:
+    """Gives messages back, piece by piece as they come: none is held, however long it is."""
+
+    def __init__(self, client: HttpConnection, request: Request) -> None:
+        self._client = client
+        self._socket = Connection(ConnectionType.SERVER)
+        token = generate_accept_token((request.values(b"sec-websocket-key") or [b""])[0])
+        upgrade = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
+        client.send_head(101, [*upgrade, (b"Sec-WebSocket-Accept", token)])
+
+    def body_received(self, data: bytes) -> None:
+        try:
+            self._socket.receive_data(data)
+            for event in self._socket.events():
+                match event:
+                    case Message():
+                        self._client.send_body(self._socket.send(event))
+                    case Ping():
+                        self._client.send_body(self._socket.send(event.response()))
+                    case CloseConnection():
+                        self._client.send_body(self._socket.send(event.response()))
+                        self._client.end()
+                        return
+        except RemoteProtocolError as error:
+            if error.event_hint is not None:
+                self._client.send_body(self._socket.send(error.event_hint))
+            self._client.end()
+        except LocalProtocolError:  # it goes on talking after its goodbye
+            self._client.abort()
+
+    def body_ended(self) -> None:
+        self._client.end()
+
+    def visitor_lost(self) -> None: ...
+
+    def pause(self) -> None:
+        self._client.pause_reading()
+
+    def resume(self) -> None:
+        self._client.resume_reading()
 
 
 async def _main(orders: HelloWorldOrders) -> None:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
     log.watch(asyncio.get_running_loop(), logger)
-    runner = web.AppRunner(make_app(), access_log=None, shutdown_timeout=STOP_TIMEOUT)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        await serve_until_told(orders, {"http": f"127.0.0.1:{runner.addresses[0][1]}"})
-    finally:
-        await runner.cleanup()
+    async with serving(make_pages(), "127.0.0.1", 0, stop_timeout=STOP_TIMEOUT) as (_, port):
+        await serve_until_told(orders, {"http": f"127.0.0.1:{port}"})
 
 
 if __name__ == "__main__":

@@ -7,10 +7,15 @@ GET    /log                               all that happened, oldest first
 GET    /totals                            streams and body bytes, as the edge counted them
 POST   /connections/{id}/drop             close it ({"error_code": 0, "reason": ""}), or {"silent": true}: forget it
 POST   /connections/{id}/freeze, /thaw    read and send nothing, as if the network had died; and again
+POST   /connections/{id}/goaway           over HTTP/2: GOAWAY ({"error_code": 0, "reason": ""}), and the end of the
+                                          control stream ({"control": "fin" or "reset"})
+POST   /network                           {"udp": "open"|"silent", "tcp": "open"|"silent"|"refused"}: what passes, and
+                                          what a firewall drops
 POST   /rules                             how the next registrations are answered (see registry.Rule)
 DELETE /rules                             none any more
 POST   /connections/{id}/stream           {"dest", "type", "metadata": [[key, value]…], "body", "fin"}, or
-                                          {"raw": hex, "fin"}: opens a stream;
+                                          {"raw": hex, "fin"}, or over HTTP/2 {"fields": [[name, value]…], …}:
+                                          opens a stream;
                                           answers {"data": hex, "ended": "fin"|"reset"|"open", "stopped"}
 POST   /connections/{id}/call             {"method", "params"} of CloudflaredServer (bytes as hex);
                                           answers its results
@@ -18,25 +23,23 @@ POST   /connections/{id}/call             {"method", "params"} of CloudflaredSer
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import web
-
 from actors.errors import EdgeProtocolError, UsageError
-from actors.local_edge.edge import EdgeRegistry, EdgeSession
+from actors.local_edge.edge import EdgeRegistry, EdgeSession, EdgeStream
+from actors.local_edge.h2_link import H2Link
+from actors.local_edge.h2_server import H2Server
+from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Connection, Rule
-from actors.quic_worker.connection import Stream
+from actors.web.pages import Answer, Asked, Handler, Pages, Route, as_json
 from actors.wire import rpc
-from actors.wire.connect import ConnectionType, ConnectRequest, encode_request
+from actors.wire.connect import ConnectionType, ConnectRequest
 
 STREAM_TIMEOUT: Final = 10.0
 """Seconds that `/stream` waits for the end of an answer, unless `timeout` says less."""
 
 MAX_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of an answer that `/stream` gathers."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Collector:
@@ -47,7 +50,7 @@ class _Collector:
         self.ended = "open"
         self.stopped = False
         self.done = asyncio.Event()
-        self.stream: Stream | None = None
+        self.stream: EdgeStream | None = None
 
     def data_received(self, data: bytes) -> None:
         assert self.stream is not None
@@ -72,14 +75,14 @@ class _Collector:
     def resume_writing(self) -> None: ...
 
 
-def make_admin(registry: EdgeRegistry) -> web.Application:
+def make_admin(registry: EdgeRegistry, over_udp: QuicServer, over_tcp: H2Server) -> Pages:
     """The admin endpoints."""
 
-    def connection(request: web.Request) -> Connection[EdgeSession]:
-        return registry.connection(request.match_info["id"])
+    def connection(asked: Asked) -> Connection[EdgeSession]:
+        return registry.connection(asked.names["id"])
 
-    async def connections(request: web.Request) -> web.StreamResponse:
-        return web.json_response(
+    async def connections(asked: Asked) -> Answer:
+        return as_json(
             [
                 {
                     "id": str(entry.id),
@@ -87,70 +90,67 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
                     "hostname": entry.tunnel.hostname,
                     "index": entry.index,
                     "draining": entry.draining,
-                    "frozen": entry.session.connection.frozen,
+                    "frozen": entry.session.link.is_frozen,
                     "client_id": entry.client.get("clientId", b"").hex(),
                     "version": entry.client.get("version", ""),
-                    "rtt": entry.session.connection.engine.path().round_trip_time,
+                    "rtt": entry.session.link.round_trip_time(),
+                    "protocol": entry.session.link.protocol,
                 }
                 for entry in registry.connections()
             ]
         )
 
-    async def tunnels(request: web.Request) -> web.StreamResponse:
-        return web.json_response(
+    async def tunnels(asked: Asked) -> Answer:
+        return as_json(
             [
                 {"id": str(tunnel.id), "hostname": tunnel.hostname, "secret": tunnel.secret.hex()}
                 for tunnel in registry.tunnels()
             ]
         )
 
-    async def drop_tunnel(request: web.Request) -> web.StreamResponse:
-        for entry in registry.drop_tunnel(request.match_info["id"]):
-            entry.session.connection.close(0, "the tunnel was dropped")
-        return web.json_response({})
+    async def drop_tunnel(asked: Asked) -> Answer:
+        for entry in registry.drop_tunnel(asked.names["id"]):
+            entry.session.link.close(0, "the tunnel was dropped")
+        return as_json({})
 
-    async def log(request: web.Request) -> web.StreamResponse:
-        return web.json_response(list(registry.log))
+    async def log(asked: Asked) -> Answer:
+        return as_json(list(registry.log))
 
-    async def totals(request: web.Request) -> web.StreamResponse:
-        return web.json_response(
-            {"streams": registry.streams, "bytes_in": registry.bytes_in, "bytes_out": registry.bytes_out}
-        )
+    async def totals(asked: Asked) -> Answer:
+        return as_json({"streams": registry.streams, "bytes_in": registry.bytes_in, "bytes_out": registry.bytes_out})
 
-    async def drop(request: web.Request) -> web.StreamResponse:
-        entry, options = connection(request), await _json(request)
-        quic = entry.session.connection
+    async def drop(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
+        link = entry.session.link
         if options.get("silent"):
-            quic.frozen = True
+            link.freeze(True)
             registry.remove(entry.id)
         else:
-            quic.close(int(options.get("error_code", 0)), str(options.get("reason", "")))
+            link.close(int(options.get("error_code", 0)), str(options.get("reason", "")))
             registry.remove(entry.id)
         registry.note("dropped", connection=str(entry.id), silent=bool(options.get("silent")))
-        return web.json_response({})
+        return as_json({})
 
-    async def freeze(request: web.Request) -> web.StreamResponse:
-        connection(request).session.connection.frozen = True
-        return web.json_response({})
+    async def freeze(asked: Asked) -> Answer:
+        connection(asked).session.link.freeze(True)
+        return as_json({})
 
-    async def thaw(request: web.Request) -> web.StreamResponse:
-        quic = connection(request).session.connection
-        quic.frozen = False
-        quic.transmit()
-        return web.json_response({})
+    async def thaw(asked: Asked) -> Answer:
+        connection(asked).session.link.freeze(False)
+        return as_json({})
 
-    async def add_rule(request: web.Request) -> web.StreamResponse:
-        registry.rules.append(Rule.from_json(await _json(request)))
-        return web.json_response({})
+    async def add_rule(asked: Asked) -> Answer:
+        registry.rules.append(Rule.from_json(asked.json()))
+        return as_json({})
 
-    async def clear_rules(request: web.Request) -> web.StreamResponse:
+    async def clear_rules(asked: Asked) -> Answer:
         registry.rules.clear()
-        return web.json_response({})
+        return as_json({})
 
-    async def stream(request: web.Request) -> web.StreamResponse:
-        entry, options = connection(request), await _json(request)
+    async def stream(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
         collector = _Collector()
-        collector.stream = entry.session.open_raw(_stream_bytes(options), collector, fin=bool(options.get("fin", True)))
+        collector.stream = _open_stream(entry.session, options, collector)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(float(options.get("timeout", STREAM_TIMEOUT))):
                 await collector.done.wait()
@@ -158,64 +158,87 @@ def make_admin(registry: EdgeRegistry) -> web.Application:
             collector.stream.reset()
             collector.stream.stop()
         answer = {"data": collector.data.hex(), "ended": collector.ended, "stopped": collector.stopped}
-        return web.json_response(answer)
+        return as_json(answer)
 
-    async def call(request: web.Request) -> web.StreamResponse:
-        entry, options = connection(request), await _json(request)
+    async def call(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
         methods = rpc.SESSIONS | rpc.CONFIGURATION
         method = methods.get(str(options.get("method")))
         if method is None:
             raise UsageError(f"method must be one of {', '.join(methods)}")
         try:
-            results = await entry.session.call(method, _unhex(options.get("params", {})))
+            results = await entry.session.link.call(method, _unhex(options.get("params", {})))
         except EdgeProtocolError as error:
-            return web.json_response({"error": str(error)}, status=502)
-        return web.json_response(_hex(results))
+            return as_json({"error": str(error)}, 502)
+        return as_json(_hex(results))
 
-    app = web.Application(middlewares=[_explain])
-    app.add_routes(
-        [
-            web.get("/connections", connections),
-            web.get("/tunnels", tunnels),
-            web.delete("/tunnels/{id}", drop_tunnel),
-            web.get("/log", log),
-            web.get("/totals", totals),
-            web.post("/connections/{id}/drop", drop),
-            web.post("/connections/{id}/freeze", freeze),
-            web.post("/connections/{id}/thaw", thaw),
-            web.post("/connections/{id}/stream", stream),
-            web.post("/connections/{id}/call", call),
-            web.post("/rules", add_rule),
-            web.delete("/rules", clear_rules),
-        ]
-    )
-    return app
+    async def go_away(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
+        code, reason = int(options.get("error_code", 0)), str(options.get("reason", ""))
+        _h2(entry.session).go_away(code, reason, str(options.get("control", "")))
+        return as_json({})
 
+    async def network(asked: Asked) -> Answer:
+        options = asked.json()
+        if (udp := options.get("udp")) is not None:
+            if udp not in ("open", "silent"):
+                raise UsageError(f"udp must be open or silent, not {udp!r}")
+            over_udp.is_silent = udp == "silent"
+        if (tcp := options.get("tcp")) is not None:
+            await over_tcp.treat(str(tcp))
+        return as_json({})
 
-@web.middleware
-async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except (UsageError, ValueError, TypeError, KeyError) as error:
-        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    if not request.can_read_body:
-        return {}
-    value = await request.json()
-    if not isinstance(value, dict):
-        raise UsageError("the body must be a JSON object")
-    return value
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/connections", connections),
+        ("GET", "/tunnels", tunnels),
+        ("DELETE", "/tunnels/{id}", drop_tunnel),
+        ("GET", "/log", log),
+        ("GET", "/totals", totals),
+        ("POST", "/connections/{id}/drop", drop),
+        ("POST", "/connections/{id}/freeze", freeze),
+        ("POST", "/connections/{id}/thaw", thaw),
+        ("POST", "/connections/{id}/stream", stream),
+        ("POST", "/connections/{id}/call", call),
+        ("POST", "/connections/{id}/goaway", go_away),
+        ("POST", "/network", network),
+        ("POST", "/rules", add_rule),
+        ("DELETE", "/rules", clear_rules),
+    ]
+    return Pages(Route(method, path, _explained(handler)) for method, path, handler in routes)
 
 
-def _stream_bytes(options: dict[str, Any]) -> bytes:
+def _explained(handler: Handler) -> Handler:
+    """The same; what a test got wrong is its answer."""
+
+    async def explained(asked: Asked) -> Answer:
+        try:
+            return await handler(asked)
+        except (UsageError, ValueError, TypeError, KeyError) as error:
+            return as_json({"error": f"{type(error).__name__}: {error}"}, 400)
+
+    return explained
+
+
+def _open_stream(session: EdgeSession, options: dict[str, Any], collector: _Collector) -> EdgeStream:
+    fin = bool(options.get("fin", True))
     if "raw" in options:
-        return bytes.fromhex(options["raw"])
-    kind = ConnectionType[str(options.get("type", "http")).upper()]
-    metadata = tuple((str(key), str(value).encode("latin-1")) for key, value in options.get("metadata", []))
-    request = ConnectRequest(str(options["dest"]), kind, metadata)
-    return encode_request(request) + str(options.get("body", "")).encode("latin-1")
+        return session.link.open_raw(bytes.fromhex(options["raw"]), collector, fin=fin)
+    stream: EdgeStream
+    if "fields" in options:
+        fields = [(str(name).encode("latin-1"), str(value).encode("latin-1")) for name, value in options["fields"]]
+        stream = _h2(session).open_fields(fields, collector)
+    else:
+        kind = ConnectionType[str(options.get("type", "http")).upper()]
+        metadata = tuple((str(key), str(value).encode("latin-1")) for key, value in options.get("metadata", []))
+        stream = session.link.open_request(ConnectRequest(str(options["dest"]), kind, metadata), collector)
+    stream.write(str(options.get("body", "")).encode("latin-1"), fin=fin)
+    return stream
+
+
+def _h2(session: EdgeSession) -> H2Link:
+    if not isinstance(session.link, H2Link):
+        raise UsageError("the connection is not over HTTP/2")
+    return session.link
 
 
 def _unhex(params: dict[str, Any]) -> dict[str, Any]:

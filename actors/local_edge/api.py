@@ -2,15 +2,14 @@
 
 import base64
 
-from aiohttp import web
-
 from actors.local_edge.edge import EdgeRegistry
+from actors.web.pages import Answer, Asked, Pages, Route, as_json
 
 
-def make_api(registry: EdgeRegistry, domain: str, scheme: str = "http") -> web.Application:
+def make_api(registry: EdgeRegistry, domain: str, scheme: str = "http") -> Pages:
     """The API; tunnels get names under `domain` (`localhost:PORT` of the front), which speaks `scheme`."""
 
-    async def create(request: web.Request) -> web.Response:
+    async def create(asked: Asked) -> Answer:
         tunnel = registry.new_tunnel(domain)
         registry.note("created", tunnel=str(tunnel.id), hostname=tunnel.hostname)
         result = {
@@ -21,8 +20,6 @@ def make_api(registry: EdgeRegistry, domain: str, scheme: str = "http") -> web.A
             "account_tag": tunnel.account_tag,
             "secret": base64.b64encode(tunnel.secret).decode(),
         }
-        return web.json_response({"success": True, "result": result, "errors": []})
+        return as_json({"success": True, "result": result, "errors": []})
 
-    app = web.Application()
-    app.add_routes([web.post("/tunnel", create)])
-    return app
+    return Pages([Route("POST", "/tunnel", create)])

@@ -7,7 +7,8 @@
     http.py          the same over HTTP, and readiness (--metrics-http)
     process_wide.py  the lifecycle counters of a program that uses the Python API
 
-It can be killed at any moment: a new one is told what was counted (`Know`), and every report carries running totals.
+It can be killed at any moment: a new one is told what was counted (`KnownCounts`), and every report carries running
+totals.
 
 For programs that use the Python API: `render_prometheus()`, and `await render_prometheus_for(handles)`.
 """
@@ -27,7 +28,7 @@ from actors.metrics.prometheus import render
 __all__ = ["render_prometheus", "render_prometheus_for"]
 
 
-class Counted(Protocol):
+class Counters(Protocol):
     """What is asked of a handle's `metrics()`."""
 
     @property
@@ -45,7 +46,7 @@ class Handle(Protocol):
 
     @property
     def tunnel_id(self) -> str: ...
-    async def metrics(self) -> Counted: ...
+    async def metrics(self) -> Counters: ...
 
 
 def render_prometheus() -> str:
@@ -68,7 +69,7 @@ async def render_prometheus_for(handles: Iterable[Handle]) -> str:
     return render(families(lifecycle, totals))
 
 
-async def _ask(handle: Handle) -> Counted | None:
+async def _ask(handle: Handle) -> Counters | None:
     """All at once: one that is stuck costs its timeout, not the others' counters."""
     try:
         return await handle.metrics()

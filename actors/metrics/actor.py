@@ -14,13 +14,13 @@ import msgspec
 import zmq
 
 from actors.bus import sockets
+from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
-    HostPort,
-    Know,
+    KnownCounts,
     MetricsOrders,
     Ready,
     Stopped,
@@ -81,8 +81,8 @@ class MetricsActor:
 
         readiness = http.Readiness()
         self._tasks.start(readiness.follow(self._context, self._orders.events_endpoint), name="readiness")
-        app = http.make_app(self._exposition, readiness, self._orders.connector_id)
-        return http.serving(app, address)
+        pages = http.make_pages(self._exposition, readiness, self._orders.connector_id)
+        return http.serving(pages, address)
 
     def _exposition(self) -> str | None:
         return exposition(self._registry) if self._knows.is_set() else None
@@ -130,7 +130,7 @@ class MetricsActor:
                 self._log.warning("order that cannot be read", error=type(error).__name__)
                 continue
             match order:
-                case Know():
+                case KnownCounts():
                     self._registry.know(order)
                     self._knows.set()
                 case Drain():

@@ -2,11 +2,12 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from actors import __version__
+from actors.bus.messages import QuicEngine
 from actors.bus.tally import NO_RESPONSE, Details, Histogram, LifecycleCounts, Totals
 from actors.errors import START_FAILURE_REASONS
 from actors.metrics.prometheus import Family, Sample, histogram, render
@@ -71,6 +72,12 @@ def further_families(registry: CounterRegistry) -> list[Family]:
             lambda tunnel: tunnel.gaps,
         ),
         Family(
+            "tunnel_quic_engine",
+            "1 for the engine of connections that are made from now on: it changes if picoquic crashes twice.",
+            [Sample({"engine": engine}, int(engine == lifecycle.quic_engine)) for engine in get_args(QuicEngine)],
+            "gauge",
+        ),
+        Family(
             "tunnel_build_info",
             "Always 1; what runs is in the labels.",
             [Sample({"version": __version__, "python": platform.python_version()}, 1)],
@@ -109,9 +116,17 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         ),
         Family(
             "tunnel_connection_info",
-            "Always 1; the key exchange that was agreed is in the labels.",
+            "Always 1; what the connection speaks, and the key exchange that was agreed, is in the labels.",
             [
-                Sample({**here, "slot": str(connection.slot), "key_exchange": connection.key_exchange}, 1)
+                Sample(
+                    {
+                        **here,
+                        "slot": str(connection.slot),
+                        "protocol": connection.protocol,
+                        "key_exchange": connection.key_exchange,
+                    },
+                    1,
+                )
                 for connection in lifecycle.connected
             ],
             "gauge",
@@ -140,13 +155,13 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         ),
         _counter(
             "tunnel_packets_sent_total",
-            "QUIC packets of ours.",
+            "Packets of ours: QUIC's, or TCP's segments where the kernel counts them.",
             tunnels,
             lambda tunnel: tunnel.tally.details.packets_sent,
         ),
         _counter(
             "tunnel_packets_lost_total",
-            "QUIC packets of ours that count as lost.",
+            "Those of them that were lost.",
             tunnels,
             lambda tunnel: tunnel.tally.details.packets_lost,
         ),
@@ -228,6 +243,7 @@ def snapshot(registry: CounterRegistry) -> dict[str, Any]:
             {
                 "slot": connection.slot,
                 "generation": connection.generation,
+                "protocol": connection.protocol,
                 "key_exchange": connection.key_exchange,
             }
             for connection in lifecycle.connected

@@ -14,13 +14,15 @@ from typing import Final
 
 import msgspec
 import zmq
-from aiohttp import web
 
 from actors.bus import sockets
+from actors.bus.addresses import HostPort
 from actors.bus.events import read_payload
-from actors.bus.messages import DECODE_ERRORS, HostPort
+from actors.bus.messages import DECODE_ERRORS
 from actors.errors import LocalSetupError
 from actors.metrics.prometheus import CONTENT_TYPE
+from actors.web import pages
+from actors.web.pages import Answer, Asked, Pages, Route, as_json, text
 
 FRESH: Final = 3.5
 """Seconds for which a word of the supervisor's holds: it speaks every second, and a dead one is not ready."""
@@ -71,57 +73,52 @@ class Readiness:
                 self._said, self._at = read_payload(payload, _Stats), self._loop.time()
 
 
-def make_app(exposition: Callable[[], str | None], readiness: Readiness, connector_id: str) -> web.Application:
+def make_pages(exposition: Callable[[], str | None], readiness: Readiness, connector_id: str) -> Pages:
     """The endpoints. `exposition` gives the text for Prometheus; None while what was counted before is not known."""
 
-    async def metrics(request: web.Request) -> web.Response:
-        if (text := exposition()) is None:  # counters that went back to 0 for a moment would be counted again
-            return web.Response(status=503, text="starting\n")
-        return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
+    async def metrics(asked: Asked) -> Answer:
+        if (counted := exposition()) is None:  # counters that went back to 0 for a moment would be counted again
+            return text("starting\n", 503)
+        return Answer(counted.encode(), content_type=CONTENT_TYPE)
 
-    async def ready(request: web.Request) -> web.Response:
+    async def ready(asked: Asked) -> Answer:
         said = readiness.latest
         status = 200 if said.serves and said.origin_reachable else 503
         body = {"status": status, "readyConnections": said.connections, "connectorId": connector_id}
-        return web.json_response(body, status=status)
+        return as_json(body, status)
 
-    async def healthcheck(request: web.Request) -> web.Response:
+    async def healthcheck(asked: Asked) -> Answer:
         if readiness.is_silent:
-            return web.Response(status=503, text="nothing is heard from the supervisor\n")
-        return web.Response(text="OK\n")
+            return text("nothing is heard from the supervisor\n", 503)
+        return text("OK\n")
 
-    async def quicktunnel(request: web.Request) -> web.Response:
-        return web.json_response({"hostname": urllib.parse.urlsplit(readiness.latest.url).netloc})
+    async def quicktunnel(asked: Asked) -> Answer:
+        return as_json({"hostname": urllib.parse.urlsplit(readiness.latest.url).netloc})
 
-    app = web.Application()
-    app.add_routes(
+    return Pages(
         [
-            web.get("/metrics", metrics),
-            web.get("/ready", ready),
-            web.get("/healthcheck", healthcheck),
-            web.get("/quicktunnel", quicktunnel),
+            Route("GET", "/metrics", metrics),
+            Route("GET", "/ready", ready),
+            Route("GET", "/healthcheck", healthcheck),
+            Route("GET", "/quicktunnel", quicktunnel),
         ]
     )
-    return app
 
 
 @contextlib.asynccontextmanager
-async def serving(app: web.Application, address: HostPort) -> AsyncIterator[str]:
+async def serving(serve: Pages, address: HostPort) -> AsyncIterator[str]:
     """Serve for the length of the block; yields the address as it came out.
 
     Raises:
         LocalSetupError: it cannot be bound.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
-    await runner.setup()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            bound = await stack.enter_async_context(
+                pages.serving(serve, address.host, address.port, stop_timeout=STOP_TIMEOUT)
+            )
         except OSError as error:
             raise LocalSetupError(
                 f"cannot bind --metrics-http {address}: {error.strerror}. Choose another port, or 0 for any."
             ) from error
-        host, port = runner.addresses[0][:2]
-        yield str(HostPort(host, port))
-    finally:
-        await runner.cleanup()
+        yield str(HostPort(*bound))

@@ -23,8 +23,8 @@ FIRST_DESCRIPTOR: Final = 3
 that one from seeing that the parent is gone."""
 
 END_OF_DESCRIPTORS: Final = 65536
-"""What has just begun has none beyond. The limit of the process may be a thousand million, which a kernel before 5.9
-closes one by one."""
+"""Descriptors are closed up to this one: a process that has just begun has none higher. Its limit may be a thousand
+million, and a kernel before 5.9 would close all of these one by one."""
 
 UNKNOWN_STATUS: Final = 255
 """The exit status of a child whose end somebody else was told of; asyncio says the same of those that it starts."""

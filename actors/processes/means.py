@@ -31,6 +31,9 @@ _ADVICE: Final = {
     errno.ENOSYS: "the kernel is too old for it, or a sandbox (seccomp) hides it",
 }
 
+EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""By these a socket is refused for what this process or machine has no more of: they say nothing about the network."""
+
 _NO_THREAD: Final = "can't start new thread"
 """What Python says when the kernel refuses a thread: a RuntimeError without a number."""
 

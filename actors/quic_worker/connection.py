@@ -1,8 +1,8 @@
 """The streams of one connection to the edge, and their back-pressure, whatever carries them.
 
 Between the engine, which carries bytes, and the handlers, which know what a stream is for. Handlers are told of bytes
-as asyncio's protocols are. How an engine is driven is said by the two subclasses: `DatagramConnection` (`datagrams.py`)
-and `PicoquicConnection` (`picoquic.py`).
+as asyncio's protocols are. How an engine is driven is said by the subclasses: `DatagramConnection` (`datagrams.py`) and
+`PicoquicConnection` (`picoquic.py`), which are both QUIC (`quic.py`).
 """
 
 import asyncio
@@ -10,13 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from actors.quic_worker.engine import Address, Closed, StreamEngine
+from actors.quic_worker.engine import Closed, StreamEngine
 
 HIGH_WATER: Final = 256 * 1024
 """Unsent bytes of one stream at which its source is paused."""
-
-_UNIDIRECTIONAL: Final = 2
-"""The bit of a stream id that says so (RFC 9000 section 2.1)."""
 
 LOW_WATER: Final = 64 * 1024
 """Unsent bytes at which it is resumed: enough to keep a fast path busy while the source wakes up."""
@@ -119,15 +116,16 @@ class Stream:
 
     def deliver(self, data: bytes, fin: bool) -> None:
         """Bytes of the peer."""
-        if not self._wanted or self.handler is None:
-            self._connection.engine.consumed(self.id, len(data))
-        elif data:
-            self.handler.data_received(data)
-        if fin:
-            wanted = self._wanted
-            self._end(receiving=True)
-            if wanted and self.handler is not None:
-                self.handler.eof_received()
+        try:
+            if not self._wanted or self.handler is None:
+                self._connection.engine.consumed(self.id, len(data))
+            elif data:
+                self.handler.data_received(data)
+        finally:  # a fault in the handler does not take the peer's end back
+            if fin:
+                self._end(receiving=True)
+        if fin and self._wanted and self.handler is not None:
+            self.handler.eof_received()
 
     def peer_reset(self) -> None:
         """The peer gave up sending."""
@@ -171,14 +169,12 @@ class Connection(ABC):
         self._streams: dict[int, Stream] = {}
         self._watched: dict[int, Stream] = {}
         self._flushed: asyncio.Future[None] | None = None
+        self._besides: int | None = None
+        """The stream that `flushed` does not wait for."""
         self._has_failed = False
         self.is_closed = False
 
     # --- how the engine is driven ---
-
-    @abstractmethod
-    def connect(self, address: Address) -> None:
-        """Begin the handshake (client)."""
 
     @abstractmethod
     def transmit_soon(self) -> None:
@@ -187,11 +183,6 @@ class Connection(ABC):
     @abstractmethod
     def close(self, error_code: int = 0, reason: str = "") -> None:
         """Close the connection, and tell the peer so at once; after a fault too, if the engine still can."""
-
-    @property
-    def last_error(self) -> OSError | None:
-        """What the last failed send said: the reason to give when nothing is ever answered."""
-        return None
 
     # --- for the owner ---
 
@@ -214,22 +205,16 @@ class Connection(ABC):
             finally:
                 self._owner.on_fault(error)
 
-    def open_stream(self, make_handler: Callable[[Stream], StreamHandler]) -> Stream:
-        """Open a stream of ours."""
-        stream = Stream(self, self.engine.open_stream())
-        self._streams[stream.id] = stream
-        stream.handler = make_handler(stream)
-        return stream
-
     def ping(self) -> None:
         """Send a PING."""
         self.enter(self.engine.ping)
         self.transmit_soon()
 
-    async def flushed(self) -> None:
-        """Wait until all that was sent on streams (but the first) has been acknowledged, or the connection is gone."""
+    async def flushed(self, besides: Stream | None = None) -> None:
+        """Wait until all that was sent on streams but `besides` has been acknowledged, or the connection is gone."""
         if self.is_closed:
             return
+        self._besides = None if besides is None else besides.id
         self._flushed = self._loop.create_future()
         self.enter(self.progressed)
         await self._flushed
@@ -245,7 +230,9 @@ class Connection(ABC):
         for stream in list(self._watched.values()):
             if stream.check_writable():
                 self._watched.pop(stream.id, None)
-        if self._flushed is not None and not self._flushed.done() and not self.engine.is_undelivered():
+        if self._flushed is None or self._flushed.done():
+            return
+        if not self.engine.is_undelivered(self._besides):
             self._flushed.set_result(None)
 
     def release(self, stream: Stream) -> None:
@@ -267,23 +254,15 @@ class Connection(ABC):
         self._owner.on_handshake()
 
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
-        if stream_id & _UNIDIRECTIONAL:
-            self.engine.consumed(stream_id, len(data))  # the protocol has none: nobody listens
-            if fin:
-                self.engine.discard(stream_id)
-        else:
-            stream = self._stream(stream_id)
-            self._guarded(stream, stream.deliver, data, fin)
+        stream = self._stream(stream_id)
+        self._guarded(stream, stream.deliver, data, fin)
 
     def stream_reset(self, stream_id: int, error_code: int) -> None:
-        if stream_id & _UNIDIRECTIONAL:
-            self.engine.discard(stream_id)
-        elif (stream := self._known(stream_id)) is not None:
+        if (stream := self._known(stream_id)) is not None:
             self._guarded(stream, stream.peer_reset)
 
     def stop_sending(self, stream_id: int, error_code: int) -> None:
-        # We open no unidirectional stream: there is none that the peer could stop.
-        if not stream_id & _UNIDIRECTIONAL and (stream := self._known(stream_id)) is not None:
+        if (stream := self._known(stream_id)) is not None:
             self._guarded(stream, stream.peer_stop)
 
     def _known(self, stream_id: int) -> Stream | None:

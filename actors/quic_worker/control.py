@@ -12,10 +12,10 @@ RPC_TIMEOUT: Final = 5.0
 
 
 class ControlStream:
-    """The first stream of a connection, on which the client is the asking side. Nothing precedes the RPC on it."""
+    """The stream on which the client is the asking side. Nothing precedes the RPC on it."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+        self.stream = stream
         self._session = rpc.RpcSession(serves=False)
         self._waiting: dict[int, asyncio.Future[rpc.Struct]] = {}
         self._broken: EdgeProtocolError | None = None
@@ -42,10 +42,10 @@ class ControlStream:
 
     def _flush(self) -> None:
         if output := self._session.take_output():
-            self._stream.write(output)
+            self.stream.write(output)
 
     def data_received(self, data: bytes) -> None:
-        self._stream.consumed(len(data))
+        self.stream.consumed(len(data))
         try:
             events = self._session.receive(data)
         except EdgeProtocolError as error:
@@ -76,7 +76,7 @@ class ControlStream:
         """A few calls are all that is ever written."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""
 
     def _break(self, error: EdgeProtocolError) -> None:
         self._broken = self._broken or error

@@ -7,12 +7,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from actors.quic_worker.connection import Connection, Owner
+from actors.quic_worker.connection import Owner
 from actors.quic_worker.engine import Address, Datagram, PacketEngine
+from actors.quic_worker.quic import QuicConnection
 from actors.quic_worker.udp import ANY_ADDRESS, UdpSocket
 
 
-class DatagramConnection(Connection):
+class DatagramConnection(QuicConnection):
     """A connection over a `PacketEngine`; `send` lets datagrams leave."""
 
     engine: PacketEngine

@@ -6,14 +6,15 @@ from typing import Final
 
 from actors import trust
 from actors.bus.messages import EdgeAddress, Transport
-from actors.quic_worker.connection import Connection, Owner
+from actors.quic_worker.connection import Owner
 from actors.quic_worker.engine import Address
+from actors.quic_worker.quic import QuicConnection
 
 PICOQUIC_CONTROLLERS: Final = {"bbr": "bbr1", "cubic": "cubic", "reno": "newreno"}
 """picoquic's names of the congestion controllers. Of its two BBRs the first fills lines that lose packets better."""
 
 
-def open_connection(edge: EdgeAddress, ca_file: str | None, transport: Transport, owner: Owner) -> Connection:
+def open_connection(edge: EdgeAddress, ca_file: str | None, transport: Transport, owner: Owner) -> QuicConnection:
     """Make a connection; `connect(address_of(edge))` sends its first flight. `ca_file` replaces the trust roots.
 
     Each engine is imported only where it is asked for. picoquic takes one file: the supervisor has made one.

@@ -36,3 +36,13 @@ class WorkerEnd(enum.StrEnum):
 
 EXIT_STATUS = {WorkerEnd.DRAINED: 0}
 """The process's exit status by its end; every other end is 1."""
+
+
+class Ended(Exception):
+    """The connection's life is over, for a reason."""
+
+    def __init__(self, end: WorkerEnd, message: str = "", *, retry_after: float = 0.0) -> None:
+        """`retry_after`: seconds that the edge asked to wait before another try."""
+        super().__init__(message)
+        self.end = end
+        self.retry_after = retry_after

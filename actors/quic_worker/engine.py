@@ -5,7 +5,23 @@ two, in `engines/`; nothing outside that folder knows which one it is. aioquic i
 I/O of its own, and is driven by `datagrams.py`.
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from actors.exchange.request import Field
+
+IDLE_TIMEOUT: Final = 5.0
+"""Seconds without a word until a QUIC connection counts as lost; the edge's own value."""
+
+PING_INTERVAL: Final = 1.0
+"""Seconds between PINGs over QUIC: four may be lost before the idle timeout."""
+
+CONNECTION_WINDOW: Final = 24 * 1024 * 1024
+"""Bytes that the edge may send ahead, over all streams of a QUIC connection: the bound of what one can make us hold."""
+
+MAX_STREAMS: Final = 2048
+"""Streams that the edge may have open at once over QUIC: more than are served (`--max-streams`), so that those beyond
+get an answer."""
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module gives it: IPv4, or IPv6 with flow and scope."""
@@ -45,9 +61,6 @@ class StreamListener(Protocol):
 class StreamEngine(Protocol):
     """One connection, as streams."""
 
-    def open_stream(self) -> int:
-        """The id of a new bidirectional stream of ours."""
-
     def send(self, stream_id: int, data: bytes, fin: bool) -> None:
         """Queue bytes on a stream. The queue has no bound of its own: ask `unsent`."""
 
@@ -66,8 +79,8 @@ class StreamEngine(Protocol):
     def discard(self, stream_id: int) -> None:
         """Nothing more of this stream will be consumed: what it holds of the connection's credit is given back."""
 
-    def is_undelivered(self) -> bool:
-        """Whether a stream, besides the first, still has something to send or to be acknowledged."""
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether a stream other than `besides` still has something to send or to be acknowledged."""
 
     def ping(self) -> None:
         """Send a PING."""
@@ -82,6 +95,45 @@ class StreamEngine(Protocol):
         """CONNECTION_CLOSE by the application."""
 
 
+class QuicStreamEngine(StreamEngine, Protocol):
+    """A QUIC connection: both sides open streams."""
+
+    def open_stream(self) -> int:
+        """The id of a new bidirectional stream of ours."""
+
+
+class ByteListener(StreamListener, Protocol):
+    """Told what else happens over HTTP/2."""
+
+    def stream_opened(self, stream_id: int, fields: Sequence[Field], ended: bool) -> None:
+        """The edge began a stream with these fields; `ended`: nothing follows."""
+
+    def leaving(self, reason: str) -> None:
+        """The edge wants to end the connection, and waits for what runs."""
+
+    def pong(self) -> None:
+        """The answer to a PING."""
+
+
+class ByteEngine(StreamEngine, Protocol):
+    """An HTTP/2 connection (RFC 9113) sans I/O, on which the edge opens the streams."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what the socket gave."""
+
+    def deliver(self, listener: ByteListener) -> None:
+        """Tell `listener` what happened since the last call."""
+
+    def respond(self, stream_id: int, head: list[Field]) -> None:
+        """Queue the fields that begin the response on a stream."""
+
+    def end(self, stream_id: int, trailers: list[Field]) -> None:
+        """Queue the fields that end it."""
+
+    def output(self, room: int) -> bytes:
+        """What is to be sent now; of bodies about `room` bytes at most."""
+
+
 class PacketListener(StreamListener, Protocol):
     """Told of connection ids too, which only a server with many connections on one socket needs."""
 
@@ -89,7 +141,7 @@ class PacketListener(StreamListener, Protocol):
     def connection_id_retired(self, connection_id: bytes) -> None: ...
 
 
-class PacketEngine(StreamEngine, Protocol):
+class PacketEngine(QuicStreamEngine, Protocol):
     """A QUIC connection (RFC 9000) sans I/O. Times are in seconds of one monotonic clock, passed in."""
 
     def connect(self, address: Address, now: float) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import time
 from typing import Final
 
-from actors.quic_worker.connection import Connection, Owner, Stream
+from actors.quic_worker.connection import Owner, Stream
 from actors.quic_worker.engine import Address
 from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
+from actors.quic_worker.quic import QuicConnection
 
 ROOM_INTERVAL: Final = 0.001
 """Seconds between looks at whether a paused stream has room again. picoquic would tell of each packet that leaves,
@@ -22,7 +23,7 @@ CLOSE_TIME: Final = 0.02
 """Seconds that its thread gets to send CONNECTION_CLOSE, before it is ended."""
 
 
-class PicoquicConnection(Connection):
+class PicoquicConnection(QuicConnection):
     """A connection over picoquic."""
 
     engine: PicoquicEngine
@@ -66,7 +67,7 @@ class PicoquicConnection(Connection):
         super().watch(stream)
         self._look_soon()
 
-    async def flushed(self) -> None:
+    async def flushed(self, besides: Stream | None = None) -> None:
         quiet = 0
         while quiet < QUIET_LOOKS and not self.is_closed:
             quiet = 0 if self.engine.is_undelivered() else quiet + 1

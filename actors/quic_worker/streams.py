@@ -69,7 +69,7 @@ class IncomingStream:
         """Nothing is written yet."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
@@ -178,4 +178,4 @@ class RpcStreamHandler:
         """Answers are small, and one is written for each call."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""

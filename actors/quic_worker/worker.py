@@ -1,12 +1,11 @@
 """The worker process: orders, then the life and the end of one connection.
 
-dial → register → serve, with a PING, a heartbeat and a report at their intervals → unregister, drain, close.
+dial → register → serve, with a heartbeat and a report at their intervals → unregister, drain, close.
 It never reconnects: whatever ends the connection ends the worker, which says why, and the supervisor starts another.
 """
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import uuid
@@ -19,7 +18,6 @@ from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
     Drain,
-    EdgeAddress,
     Heartbeat,
     Ready,
     Recount,
@@ -40,22 +38,12 @@ from actors.exchange.observers import Observers
 from actors.exchange.router import Router
 from actors.processes import event_loop, lifeline, log
 from actors.processes.tasks import Tasks, until_over
-from actors.quic_worker.connection import Connection, Owner, Stream
-from actors.quic_worker.control import ControlStream
-from actors.quic_worker.dial import address_of, open_connection
-from actors.quic_worker.ends import EXIT_STATUS, WorkerEnd
-from actors.quic_worker.engine import Closed
+from actors.quic_worker.connection import Stream
+from actors.quic_worker.edge_connection import EdgeConnection, Told
+from actors.quic_worker.ends import EXIT_STATUS, Ended, WorkerEnd
+from actors.quic_worker.quic_edge import QuicEdge
 from actors.quic_worker.streams import IncomingStream
-from actors.wire.registration import Refusal, Registration, local_configuration, read_result
-
-DIAL_TIMEOUT: Final = 5.0
-"""Seconds for the QUIC handshake; the Go client's own."""
-
-PING_INTERVAL: Final = 1.0
-"""Seconds between PINGs: four may be lost before the idle timeout of 5 s."""
-
-NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
-"""What the kernel says to a datagram for which it knows no way. (EPERM, a firewall's, is not among them.)"""
+from actors.wire.registration import Refusal, Registration
 
 UNREGISTER_TIMEOUT: Final = 1.0
 """Seconds that the edge gets to answer the unregistration, even with a grace period of 0."""
@@ -65,20 +53,6 @@ MAX_TEXT: Final = 1000
 
 REPORT_INTERVAL: Final = 0.25
 """Seconds between reports to the metrics actor: what a worker that is killed can lose."""
-
-
-class _End(Exception):
-    """The connection's life is over, for a reason."""
-
-    def __init__(self, end: WorkerEnd, message: str = "", *, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.end = end
-        self.retry_after = retry_after
-
-
-def _cannot_send(edge: EdgeAddress, error: OSError) -> _End:
-    end = WorkerEnd.NO_ROUTE if error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED
-    return _End(end, f"cannot send UDP to {edge}: {error.strerror}")
 
 
 class Worker:
@@ -97,13 +71,18 @@ class Worker:
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
         observers = Observers(Counting(self._ledger), journal)
         self._exchanges = Exchanges(self._router, observers, self._tasks, at_once=orders.max_streams)
-        self._handshake = asyncio.Event()
         self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._registered = False
         self._recount = 0
         """The latest that was asked for."""
-        self._connection: Connection | None = None
+        self._edge: EdgeConnection = QuicEdge(
+            orders.edge,
+            Told(self._accept, self._lost),
+            ca_file=orders.edge_ca_file,
+            transport=orders.transport,
+            log=logger,
+        )
 
     # --- life ---
 
@@ -114,7 +93,7 @@ class Worker:
         self._tasks.start(self._beat(), name="heartbeat")
         try:
             await self._live()
-        except _End as end:
+        except Ended as end:
             reason, message, retry_after = end.end, str(end), end.retry_after
         else:
             reason, message, retry_after = WorkerEnd.DRAINED, "", 0.0
@@ -123,69 +102,21 @@ class Worker:
         self._report()
         message = message[:MAX_TEXT]  # a longer one would not fit on the bus
         self._say(Stopped(reason=reason, message=message, tally=self._ledger.tally, retry_after=retry_after))
-        if self._connection is not None:
-            # However it ended: an edge that is not told holds the connection index for five more seconds.
-            self._connection.close(0, "")
+        # However it ended: an edge that is not told holds the connection index for five more seconds.
+        self._edge.close()
         self._control_socket.close()
         self._deltas.close()
         return reason
 
     async def _live(self) -> None:
-        connection = await self._dial()
-        control = self._open_control(connection)
-        details = await until_over(self._register(control), self._over)
+        await until_over(self._edge.dial(), self._over)
+        self._tasks.start(self._edge.keep_alive(), name="ping")
+        details = await until_over(self._register(), self._over)
         grace = await until_over(self._drain, self._over)
         self._log.info("draining", grace=grace, streams=len(self._exchanges), connection=details)
-        await self._leave(connection, control, grace)
+        await self._leave(grace)
 
-    async def _dial(self) -> Connection:
-        edge = self._orders.edge
-        owner = Owner(self._accept, self._handshake.set, self._closed, self._engine_failed)
-        try:
-            connection = open_connection(edge, self._orders.edge_ca_file, self._orders.transport, owner)
-        except OSError as error:
-            raise _cannot_send(edge, error) from error
-        self._connection = connection
-        connection.connect(address_of(edge))
-        if connection.last_error is not None:
-            raise _cannot_send(edge, connection.last_error)  # there is nothing to wait for
-        try:
-            async with asyncio.timeout(DIAL_TIMEOUT):
-                await until_over(self._handshake.wait(), self._over)
-        except TimeoutError:
-            failed = connection.last_error
-            hint = f"; sending failed: {failed.strerror}" if failed is not None else ""
-            raise _End(
-                WorkerEnd.DIAL_FAILED,
-                f"no answer from {edge} over UDP within {DIAL_TIMEOUT:.0f} s{hint}. "
-                f"Is UDP to port {edge.port} allowed on this network?",
-            ) from None
-        except _End as end:
-            if end.end is WorkerEnd.DRAINED:
-                raise
-            hint = ""
-            if self._orders.transport.post_quantum:
-                hint = ". --post-quantum takes no key exchange but X25519MLKEM768: does the edge know it?"
-            raise _End(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {edge} failed: {end}{hint}") from None
-        return connection
-
-    def _engine_failed(self, error: BaseException) -> None:
-        """A fault in the engine leaves a connection that nobody can trust: the worker ends."""
-        self._log.error("internal fault in the QUIC engine", exc_info=error)
-        self._end_with(_End(WorkerEnd.CONNECTION_LOST, f"internal fault in the QUIC engine: {error!r}"))
-
-    def _open_control(self, connection: Connection) -> ControlStream:
-        controls: list[ControlStream] = []
-
-        def make(stream: Stream) -> ControlStream:
-            controls.append(ControlStream(stream))
-            return controls[0]
-
-        connection.open_stream(make)
-        self._tasks.start(self._keep_alive(connection), name="ping")
-        return controls[0]
-
-    async def _register(self, control: ControlStream) -> str:
+    async def _register(self) -> str:
         orders = self._orders
         registration = Registration(
             account_tag=orders.credentials.account_tag,
@@ -197,9 +128,9 @@ class Worker:
             replace_existing=orders.replace_existing,
         )
         try:
-            result = read_result(await control.call("registerConnection", registration.params()))
+            result = await self._edge.register(registration)
         except EdgeProtocolError as error:
-            raise _End(WorkerEnd.REGISTRATION_FAILED, str(error)) from error
+            raise Ended(WorkerEnd.REGISTRATION_FAILED, str(error)) from error
         if isinstance(result, Refusal):
             kind = (
                 WorkerEnd.DUPLICATE_CONNECTION
@@ -208,44 +139,42 @@ class Worker:
                 if result.is_permanent
                 else WorkerEnd.REGISTRATION_REFUSED
             )
-            raise _End(kind, result.cause or "the edge gave no cause", retry_after=result.retry_after)
+            raise Ended(kind, result.cause or "the edge gave no cause", retry_after=result.retry_after)
         self._registered = True
-        assert self._connection is not None
         self._say(
             Registered(
                 location=result.location[:MAX_TEXT],
                 connection_id=result.connection_id,
-                key_exchange=self._connection.engine.key_exchange(),
+                key_exchange=self._edge.key_exchange(),
             )
         )
         if orders.slot == 0 and not result.remotely_managed:
-            self._tasks.start(self._configure(control), name="configure")
+            self._tasks.start(self._configure(), name="configure")
         return result.connection_id
 
-    async def _configure(self, control: ControlStream) -> None:
+    async def _configure(self) -> None:
         """Tell the edge where requests go. It is informative: a failure is no reason to end a connection that works."""
-        configuration = local_configuration(self._orders.origin.url)
         try:
-            await control.call("updateLocalConfiguration", {"config": configuration})
+            await self._edge.configure(self._orders.origin.url)
         except EdgeProtocolError as error:
             self._log.warning("the edge did not take the local configuration", error=str(error))
 
-    async def _leave(self, connection: Connection, control: ControlStream, grace: float) -> None:
+    async def _leave(self, grace: float) -> None:
         """Unregister, and let what is in flight finish; within `grace`, or what the unregistration takes."""
         end = asyncio.get_running_loop().time() + grace
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(grace, UNREGISTER_TIMEOUT)):
-                self._say(Unregistered(acknowledged=await self._unregister(control)))
+                self._say(Unregistered(acknowledged=await self._unregister()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end):
                 if self._exchanges:
                     await until_over(self._exchanges.idle(), self._over)
-                await connection.flushed()
+                await self._edge.flushed()
 
-    async def _unregister(self, control: ControlStream) -> bool:
+    async def _unregister(self) -> bool:
         """Ask the edge for no more requests; return whether it answered."""
         try:
-            await until_over(control.call("unregisterConnection", {}), self._over)
+            await until_over(self._edge.unregister(), self._over)
         except EdgeProtocolError as error:
             self._log.warning("the edge did not acknowledge the unregistration", error=str(error))
             return False
@@ -272,11 +201,11 @@ class Worker:
     def drain(self, grace: float) -> None:
         """End as soon as what is in flight has ended, or `grace` seconds have passed."""
         if not self._registered:
-            self._end_with(_End(WorkerEnd.DRAINED))
+            self._end_with(Ended(WorkerEnd.DRAINED))
         elif not self._drain.done():
             self._drain.set_result(grace)
 
-    def _end_with(self, end: _End) -> None:
+    def _end_with(self, end: Ended) -> None:
         if not self._over.done():
             self._over.set_exception(end)
             self._over.exception()  # seen here, in case nobody waits for it
@@ -308,19 +237,12 @@ class Worker:
         )
 
     def _gauges(self) -> Gauges:
-        rtt = self._connection.engine.path().round_trip_time if self._connection is not None else 0.0
-        return Gauges(streams_in_flight=len(self._exchanges), rtt=rtt)
-
-    async def _keep_alive(self, connection: Connection) -> None:
-        while True:
-            await asyncio.sleep(PING_INTERVAL)
-            connection.ping()
+        return Gauges(streams_in_flight=len(self._exchanges), rtt=self._edge.path().round_trip_time)
 
     def _report(self) -> None:
         """Push what passed; what a full queue does not take goes with the next report."""
-        if self._connection is not None:
-            path = self._connection.engine.path()
-            self._ledger.packets_sent, self._ledger.packets_lost = path.packets_sent, path.packets_lost
+        path = self._edge.path()
+        self._ledger.packets_sent, self._ledger.packets_lost = path.packets_sent, path.packets_lost
         report = self._ledger.draft(self._gauges())
         if sockets.try_send(self._deltas, encode(report)):
             self._ledger.taken(report)
@@ -337,10 +259,8 @@ class Worker:
     def _accept(self, stream: Stream) -> None:
         stream.handler = IncomingStream(stream, self._exchanges, self._log)
 
-    def _closed(self, why: Closed) -> None:
-        who = "application" if why.is_application else "QUIC"
-        reason = why.reason or ("closed without a reason" if why.is_application else "no reason given")
-        self._end_with(_End(WorkerEnd.CONNECTION_LOST, f"{reason} ({who} error {why.error_code:#x})"))
+    def _lost(self, why: str) -> None:
+        self._end_with(Ended(WorkerEnd.CONNECTION_LOST, why))
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed: that is a fault of this program, and the worker ends."""

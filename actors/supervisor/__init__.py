@@ -5,21 +5,34 @@ flags.py         the flags, and what makes sense for each
 habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
-runner.py        the process: children, sockets, signals (the only I/O on the bus)
+compose.py       what a supervisor is made of, put together
+bus_sockets.py   its own sockets and endpoints
+runner.py        the process at work: children, what they say, what is done about it
+statistics.py    how the tunnel is doing, in numbers
+ending.py        who may ask for the end
 policy.py        its judgement: events in, commands out (pure)
+history.py       what it was told lately, for a fault to be played again (pure)
 vocabulary.py    those events and commands (pure)
+failures.py      what the end of a worker means (pure)
+outside.py       what is known of the network and of the public URL (pure)
+dice.py          chance that can be repeated (pure)
 slots.py         what is remembered of each connection (pure)
 restart.py       restart rules, and the judgement of the other actors (pure)
 renewal.py       when another tunnel is asked for (pure)
 readiness.py     the states of the tunnel (pure)
 edges.py         which address of the edge a slot dials next (pure)
+protocols.py     which protocol a slot dials next (pure)
+succession.py    one connection takes another's place while that one still serves (pure)
+telling.py       the events that tell of one connection (pure)
+engines.py       which QUIC engine workers run (pure)
 counts.py        what was counted, for a metrics actor that begins anew (pure)
 recount.py       what has passed by now: all workers are asked
+proxies.py       the proxy that the environment names, and for what (pure)
 orders.py        what each child is told at its start
 children.py      the processes, and what they say
 lifeline_input.py  stdin, which ties the tunnel to the program that started it
 announcer.py     what is told to whom: log, files, service manager, events
-lookout.py       what is seen of the world outside: routes, DNS, the public URL
+watcher.py       what is seen of the world outside: routes, DNS, the public URL
 network.py         routes and the resolver
 visibility.py      the public name, by DNS and by HTTP
 package.py       whether the package on disk is still the one that runs

@@ -1,4 +1,4 @@
-"""Whoever is told what happens: the event socket, the log, the state files, stdout, the service manager."""
+"""Tells everybody what happens: the event socket, the log, the state files, stdout, the service manager."""
 
 import contextlib
 from collections.abc import Callable
@@ -47,20 +47,22 @@ class Announcer:
         self._terminal = terminal
         self._about = about
         self._given_url = ""
+        self._protocols: dict[int, str] = {}
+        """What each slot's connection speaks."""
         self._files_fail = self._closed = False
         self._faults: set[str] = set()
-        """Who could not be told of something: said once."""
+        """Listeners in which there was a fault: said once."""
 
-    def __call__(self, fact: events.Event) -> None:
-        """Tell everybody: the files first, so that who hears the event finds them true.
+    def __call__(self, event: events.Event) -> None:
+        """Tell everybody, the event socket after the files: a subscriber that hears the event finds the files true.
 
-        Who cannot be told has no say in the tunnel's life, nor in what the others hear.
+        A listener that cannot be told neither harms the tunnel nor keeps the event from the others.
         """
         for tell in (self._write_log, self._note, self._publisher.publish, self._terminal):
             if tell is None:
                 continue
             try:
-                tell(fact)
+                tell(event)
             except Exception as error:
                 self._fault(tell, error)
 
@@ -71,49 +73,56 @@ class Announcer:
             with contextlib.suppress(Exception):
                 self._log.error("internal fault in what tells of the tunnel, which goes on", what=who, exc_info=error)
 
-    def _note(self, fact: events.Event) -> None:
-        match fact:
+    def _note(self, event: events.Event) -> None:
+        match event:
             case events.Starting():
                 self._know(
-                    origin=fact.origin,
-                    events_endpoint=fact.events_endpoint,
-                    metrics_endpoint=fact.metrics_endpoint,
-                    local_url=fact.local_url,
-                    local_ca=fact.local_ca,
+                    origin=event.origin,
+                    events_endpoint=event.events_endpoint,
+                    metrics_endpoint=event.metrics_endpoint,
+                    local_url=event.local_url,
+                    local_ca=event.local_ca,
                 )
             case events.Assigned() | events.UrlChanged():
-                self._know(url=fact.url, tunnel_id=fact.tunnel_id, location="")
+                self._protocols.clear()
+                self._know(url=event.url, tunnel_id=event.tunnel_id, location="", protocols=[])
                 self._write_files(clear_url=True)
-            case events.Registered() if not self._about.location:
-                self._know(location=fact.location)
+            case events.Registered():
+                self._protocols[event.slot] = event.protocol
+                self._know(
+                    location=self._about.location or event.location, protocols=sorted(set(self._protocols.values()))
+                )
                 self._write_files()
+            case events.ConnectionEnded() if event.was_registered:
+                self._protocols.pop(event.slot, None)
+                self._know(protocols=sorted(set(self._protocols.values())))
             case events.OriginUnreachable() | events.OriginReachable():
-                self._know(origin_reachable=isinstance(fact, events.OriginReachable))
+                self._know(origin_reachable=isinstance(event, events.OriginReachable))
                 self._write_files()
             case events.StateChanged():
-                self._state_changed(fact)
+                self._state_changed(event)
 
     def _know(self, **changes: object) -> None:
         self._about = msgspec.structs.replace(self._about, **changes)
 
-    def _state_changed(self, fact: events.StateChanged) -> None:
-        self._know(state=fact.state, serves=fact.serves, connections=fact.connections, slots=fact.slots)
-        words = _SAYS.get(State(fact.state), fact.url)
-        self._manager.status(f"{words} ({fact.connections} of {fact.slots} connections)")
-        if fact.state == State.STOPPING:
+    def _state_changed(self, event: events.StateChanged) -> None:
+        self._know(state=event.state, serves=event.serves, connections=event.connections, slots=event.slots)
+        words = _SAYS.get(State(event.state), event.url)
+        self._manager.status(f"{words} ({event.connections} of {event.slots} connections)")
+        if event.state == State.STOPPING:
             self._manager.stopping()
-        self._write_files(clear_url=fact.state == State.STOPPING)
-        if fact.serves and fact.url != self._given_url:
+        self._write_files(clear_url=event.state == State.STOPPING)
+        if event.serves and event.url != self._given_url:
             if not self._given_url:
                 self._manager.ready()
-            self._given_url = fact.url
+            self._given_url = event.url
             if self._stdout is not None:
-                self._stdout.write(fact.url + "\n")
+                self._stdout.write(event.url + "\n")
 
-    def _is_news(self, fact: events.StateChanged) -> bool:
+    def _is_news(self, event: events.StateChanged) -> bool:
         """Whether no other line of the log says the same."""
-        changed = (fact.state, fact.serves) != (self._about.state, self._about.serves)
-        return changed and fact.state not in (State.ASSIGNED, State.STOPPING)
+        changed = (event.state, event.serves) != (self._about.state, self._about.serves)
+        return changed and event.state not in (State.ASSIGNED, State.STOPPING)
 
     # --- the state files ---
 
@@ -129,12 +138,12 @@ class Announcer:
         self._try(*work)
 
     def clear_files(self) -> None:
-        """The tunnel is no more, and nothing that comes late brings its files back."""
+        """Remove the files of a tunnel that has ended; a late event does not bring them back."""
         self._closed = True
         self._try(self._folder.clear_url, self._folder.clear)
 
     def _try(self, *work: Callable[[], None]) -> None:
-        """Do what can be done: one file does not suffer from the other."""
+        """Do each step, also after one that failed."""
         failed = False
         for step in work:
             try:
@@ -158,33 +167,49 @@ class Announcer:
 
     # --- the log ---
 
-    def _write_log(self, fact: events.Event) -> None:
+    def _write_log(self, event: events.Event) -> None:
         log = self._log
-        match fact:
+        match event:
             case events.Assigned():
-                log.info("tunnel assigned", url=fact.url)
+                log.info("tunnel assigned", url=event.url)
             case events.Connecting():
-                log.info("connecting", slot=fact.slot, edge=fact.edge, attempt=fact.attempt)
+                log.info("connecting", slot=event.slot, edge=event.edge, protocol=event.protocol, attempt=event.attempt)
             case events.Registered():
-                log.info("connection registered", slot=fact.slot, location=fact.location, connections=fact.connections)
+                log.info(
+                    "connection registered",
+                    slot=event.slot,
+                    location=event.location,
+                    protocol=event.protocol,
+                    connections=event.connections,
+                )
+            case events.ProtocolChanged():
+                log.warning(
+                    "another protocol", slot=event.slot, previous=event.previous, to=event.to, cause=event.cause
+                )
             case events.ConnectionEnded():
                 log.warning(
                     "connection ended",
-                    slot=fact.slot,
-                    reason=fact.reason,
-                    message=fact.message,
-                    failures=fact.failures,
-                    retry_in=None if fact.retry_in is None else round(fact.retry_in, 1),
+                    slot=event.slot,
+                    reason=event.reason,
+                    message=event.message,
+                    failures=event.failures,
+                    retry_in=None if event.retry_in is None else round(event.retry_in, 1),
                 )
             case events.ConnectionRefused():
-                log.error("the edge refused a connection for good", slot=fact.slot, cause=fact.cause)
+                log.error("the edge refused a connection for good", slot=event.slot, cause=event.cause)
             case events.ActorRestarted():
-                log.error("an actor ended and is started again", actor_name=fact.actor, status=fact.exit_status)
-            case events.StateChanged() if self._is_news(fact):
-                log.info("state", state=fact.state, serves=fact.serves, connections=f"{fact.connections}/{fact.slots}")
+                log.error("an actor ended and is started again", actor_name=event.actor, status=event.exit_status)
+            case events.EngineChanged():
+                log.error(
+                    "the QUIC engine is changed for good", to=event.engine, previous=event.previous, cause=event.cause
+                )
+            case events.StateChanged() if self._is_news(event):
+                log.info(
+                    "state", state=event.state, serves=event.serves, connections=f"{event.connections}/{event.slots}"
+                )
             case events.UrlChanged():
-                log.warning("the URL changed", url=fact.url, previous_url=fact.previous_url, cause=fact.cause)
+                log.warning("the URL changed", url=event.url, previous_url=event.previous_url, cause=event.cause)
             case events.Online():
-                log.info("this machine has a way out", sources=fact.sources)
+                log.info("this machine has a way out", sources=event.sources)
             case events.Offline() | events.Unreachable() | events.NameNotVisible():
-                log.warning(fact.message)
+                log.warning(event.message)

@@ -33,6 +33,12 @@ MODULES: Final = {
 }
 """What is run for which actor."""
 
+CRASHES: Final = frozenset(
+    -number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
+)
+"""Exit statuses of a process that a fault in machine code has ended, its own or a library's. KILL and TERM are none of
+these: we send them, and so does the kernel when memory runs out."""
+
 NURSED: Final = ("spare", "worker", "metrics")
 """Those that are started again, from a nursery where there is one."""
 

@@ -12,6 +12,7 @@ from actors.bus.events import (
     Connecting,
     ConnectionEnded,
     ConnectionRefused,
+    EngineChanged,
     Event,
     OriginReachable,
     OriginUnreachable,
@@ -19,7 +20,7 @@ from actors.bus.events import (
     StateChanged,
     Unregistered,
 )
-from actors.bus.messages import GenerationTally, Know, LifecycleReport, TunnelTally
+from actors.bus.messages import GenerationTally, KnownCounts, LifecycleReport, TunnelTally
 from actors.bus.tally import Connected, LifecycleCounts, Tally, Totals, add
 from actors.quic_worker.ends import WorkerEnd
 
@@ -32,21 +33,35 @@ class TunnelCounts:
 
     def __init__(self, tunnel_id: str) -> None:
         self.tunnel_id = tunnel_id
-        self._current: dict[int, GenerationTally] = {}
-        """The newest generation of each slot, with the last tally that it told."""
+        self._current: dict[tuple[int, int], GenerationTally] = {}
+        """The newest generation of each slot and all that live, with the last tally that each told."""
+        self._gone: set[tuple[int, int]] = set()
+        """Those of them that have ended."""
         self._ended = Tally()
-        """The sum of all generations before those."""
+        """The sum of all other generations."""
 
     def spawned(self, slot: int, generation: int) -> None:
-        """A worker begins; its slot's earlier one has said all that it had to say."""
-        if slot in self._current:
-            self._ended += self._current[slot].tally
-        self._current[slot] = GenerationTally(slot, generation, Tally())
+        """A worker begins. An earlier one of its slot may still live."""
+        self._current[slot, generation] = GenerationTally(slot, generation, Tally())
+        self._fold(slot)
 
     def note(self, slot: int, generation: int, tally: Tally) -> None:
-        """A worker told its tally. A late word of an earlier generation changes nothing: its last one came before."""
-        if slot in self._current and self._current[slot].generation == generation:
-            self._current[slot] = GenerationTally(slot, generation, tally)
+        """A worker told its tally. The word of one that has ended changes nothing: its last one came before."""
+        if (slot, generation) in self._current and (slot, generation) not in self._gone:
+            self._current[slot, generation] = GenerationTally(slot, generation, tally)
+
+    def gone(self, slot: int, generation: int) -> None:
+        """A worker has ended, and has said all that it had to say."""
+        if (slot, generation) in self._current:
+            self._gone.add((slot, generation))
+            self._fold(slot)
+
+    def _fold(self, slot: int) -> None:
+        """Add up those that have ended; the newest one stays apart, for reports of it that come late."""
+        newest = max(generation for each, generation in self._current if each == slot)
+        for worker in [worker for worker in self._gone if worker[0] == slot and worker[1] < newest]:
+            self._gone.discard(worker)
+            self._ended += self._current.pop(worker).tally
 
     @property
     def totals(self) -> Totals:
@@ -61,9 +76,9 @@ class TunnelCounts:
 class Counts:
     """The counts of one supervisor."""
 
-    def __init__(self, started_at: float = 0.0) -> None:
-        """`started_at`: Unix time of the supervisor's start."""
-        self.lifecycle = LifecycleCounts(started_at=started_at)
+    def __init__(self, started_at: float = 0.0, quic_engine: str = "") -> None:
+        """`started_at`: Unix time of the supervisor's start. `quic_engine`: what workers run at first."""
+        self.lifecycle = LifecycleCounts(started_at=started_at, quic_engine=quic_engine)
         self._tunnels: list[TunnelCounts] = []
         self._sequence = 0
         self._reported = 0
@@ -71,55 +86,62 @@ class Counts:
     # --- the tunnel as a whole ---
 
     def started(self) -> None:
-        """The tunnel came up."""
+        """Count a start that succeeded."""
         self._change(starts=self.lifecycle.starts + 1)
 
     def start_failed(self, reason: str) -> None:
-        """It did not."""
+        """Count a start that failed."""
         failed = self.lifecycle.starts_failed
         self._change(starts_failed=failed | {reason: failed.get(reason, 0) + 1})
 
     def stop_asked(self) -> None:
-        """Somebody wants it to end."""
+        """Count a stop that was asked for."""
         self._change(shutdowns=self.lifecycle.shutdowns + 1)
 
     def assigned(self, tunnel_id: str) -> None:
-        """There is a tunnel, or another one, from now on."""
+        """Begin to count for a tunnel: the first one, or one that replaces it (`--renew`)."""
         self._tunnels = [*self._tunnels[-(KEPT_TUNNELS - 1) :], TunnelCounts(tunnel_id)]
         self.reconnected(0)
 
     def reconnected(self, total: int) -> None:
-        """So many lost connections of the present tunnel have been replaced by now."""
+        """Set how many lost connections of the present tunnel have been replaced."""
         before = self.lifecycle.reconnects
         ids = [tunnel.tunnel_id for tunnel in self._tunnels]
         self._change(reconnects={name: before.get(name, 0) for name in ids} | {self.tunnel_id: total})
 
-    def happened(self, fact: Event) -> None:
-        """Something was told to the world: count it, if it is one of those that are counted."""
+    def happened(self, event: Event) -> None:
+        """Count an event, if it is of a kind that is counted."""
         before = self.lifecycle
-        match fact:
-            case Registered(slot=slot, generation=generation, key_exchange=key_exchange):
-                connected = [*self._others(slot), Connected(slot, generation, key_exchange)]
-                self._change(registrations=before.registrations + 1, connected=connected)
-            case ConnectionEnded(slot=slot, reason=reason):
+        match event:
+            case Registered(slot=slot):
+                others = [connection for connection in before.connected if connection.slot != slot]
+                connection = Connected(slot, event.generation, event.key_exchange, event.protocol)
+                self._change(registrations=before.registrations + 1, connected=[*others, connection])
+            case ConnectionEnded(slot=slot, generation=generation, reason=reason):
                 failures = add(before.connection_failures, {reason: 1})
-                self._change(connected=self._others(slot), connection_failures=failures)
-            case ConnectionRefused(slot=slot):
+                self._change(connected=self._without(slot, generation), connection_failures=failures)
+            case ConnectionRefused(slot=slot, generation=generation):
                 failures = add(before.connection_failures, {WorkerEnd.REFUSED_FOR_GOOD: 1})
-                self._change(connected=self._others(slot), connection_failures=failures)
+                self._change(connected=self._without(slot, generation), connection_failures=failures)
             case Connecting(generation=generation) if generation > 1:
                 self._change(actor_restarts=add(before.actor_restarts, {"worker": 1}))
-            case Unregistered(slot=slot):
-                self._change(connected=self._others(slot))
+            case Unregistered(slot=slot, generation=generation):
+                self._change(connected=self._without(slot, generation))
             case StateChanged(slots=slots, serves=serves):
                 self._change(slots=slots, serves=serves)
             case OriginUnreachable() | OriginReachable():
-                self._change(origin_reachable=isinstance(fact, OriginReachable))
+                self._change(origin_reachable=isinstance(event, OriginReachable))
+            case EngineChanged(engine=engine):
+                self._change(quic_engine=engine)
             case ActorRestarted(actor=actor):
                 self._change(actor_restarts=add(before.actor_restarts, {actor: 1}))
 
-    def _others(self, slot: int) -> list[Connected]:
-        return [connection for connection in self.lifecycle.connected if connection.slot != slot]
+    def _without(self, slot: int, generation: int) -> list[Connected]:
+        """Those that are registered but this one; a slot's other generation may serve in its place already."""
+        ended = (slot, generation)
+        return [
+            connection for connection in self.lifecycle.connected if (connection.slot, connection.generation) != ended
+        ]
 
     def _change(self, **changes: object) -> None:
         self.lifecycle = msgspec.structs.replace(self.lifecycle, **changes)
@@ -137,8 +159,13 @@ class Counts:
 
     @property
     def key_exchanges(self) -> list[str]:
-        """What was agreed on the connections that are up, each once."""
+        """The key exchanges of the connections that are up, each once."""
         return sorted({connection.key_exchange for connection in self.lifecycle.connected})
+
+    @property
+    def protocols(self) -> list[str]:
+        """What the connections that are up speak, each once."""
+        return sorted({connection.protocol for connection in self.lifecycle.connected})
 
     @property
     def is_reported(self) -> bool:
@@ -163,11 +190,15 @@ class Counts:
         """A worker told its tally."""
         self._tunnels[-1].note(slot, generation, tally)
 
+    def gone(self, slot: int, generation: int) -> None:
+        """A worker has ended."""
+        self._tunnels[-1].gone(slot, generation)
+
     @property
     def totals(self) -> Totals:
         """What passed on the present tunnel."""
         return self._tunnels[-1].totals if self._tunnels else Totals()
 
-    def knowledge(self) -> Know:
-        """All there is, for a metrics actor."""
-        return Know([tunnel.knowledge() for tunnel in self._tunnels], self.lifecycle, self._sequence)
+    def knowledge(self) -> KnownCounts:
+        """Everything that a metrics actor needs to go on counting."""
+        return KnownCounts([tunnel.knowledge() for tunnel in self._tunnels], self.lifecycle, self._sequence)

@@ -1,12 +1,12 @@
 """This machine's way out, as the kernel's routing table and the resolver tell. No packet goes to the edge for it."""
 
 import contextlib
-import errno
 import socket
 from collections.abc import Iterable
 from typing import Final
 
 from actors.bus.messages import EdgeAddress
+from actors.processes.means import EXHAUSTED
 
 ROUTE_INTERVAL: Final = 1.0
 """Seconds between two looks at the routes: a system call for each IP version."""
@@ -16,10 +16,6 @@ RESOLVER_INTERVAL: Final = 5.0
 
 RESOLVER_TIMEOUT: Final = 3.0
 """Seconds for its answer: less than a dial takes to fail, so that it is known in time not to count that."""
-
-
-OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-"""What says something about this process, and nothing about the network."""
 
 
 def sources(addresses: Iterable[EdgeAddress]) -> frozenset[str]:
@@ -39,7 +35,7 @@ def sources(addresses: Iterable[EdgeAddress]) -> frozenset[str]:
                 probe.connect((address.host, address.port))
                 found.add(str(probe.getsockname()[0]))
         except OSError as error:
-            if error.errno in OUT_OF_MEANS:
+            if error.errno in EXHAUSTED:
                 raise
     return frozenset(found)
 

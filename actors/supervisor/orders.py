@@ -4,20 +4,24 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     ChildOrders,
     Credentials,
     Curve,
     HelloWorldOrders,
-    HostPort,
     LocalEdgeOrders,
     MetricsOrders,
     Origin,
+    QuicEngine,
     SpareOrders,
     Transport,
     WorkerOrders,
 )
 from actors.supervisor.children import Name
+from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
 from actors.supervisor.vocabulary import SpawnWorker
 
@@ -44,8 +48,26 @@ class OrderBook:
     edge_ca: str | None
     local_edge_tls: bool
     as_cloudflare: bool
-    origin: Origin | None = None
+    origin: Origin | None
+    """None: the hello-world page, once that is up."""
     credentials: Credentials | None = None
+    proxies: ProxyRules = DIRECTLY
+
+    def learn(self, endpoints: dict[str, dict[str, str]]) -> None:
+        """Take in what the children that are up have bound, by actor and purpose."""
+        metrics = endpoints["metrics"]
+        self.metrics_endpoint = metrics["metrics"]
+        self.guarded_metrics_endpoint = metrics.get("guarded")
+        self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
+        if (page := endpoints.get("hello_world")) is not None:
+            address = HostPort.parse(page["http"])
+            self.origin = Origin(host=address.host, port=address.port)
+        if (edge := endpoints.get("local_edge")) is not None:
+            self.edge_ca = edge["ca"]
+
+    def use_engine(self, engine: QuicEngine) -> None:
+        """Whoever is started from now on runs this QUIC engine."""
+        self.transport = msgspec.structs.replace(self.transport, engine=engine)
 
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
         """For a worker. There are credentials and an origin by then."""
@@ -66,6 +88,8 @@ class OrderBook:
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,
             transport=self.transport,
+            protocol=command.protocol,
+            proxy=self.proxies.for_edge(command.edge) if command.protocol == "http2" else None,
         )
 
     def helper(self, name: Name) -> ChildOrders:

@@ -33,7 +33,7 @@ class OutputWriter:
         return not self._waiting.empty()
 
     def close(self) -> None:
-        """Write what waits, if somebody reads it."""
+        """Write what waits, if the reader takes it within `FLUSH_TIMEOUT`."""
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(None)
         self._thread.join(FLUSH_TIMEOUT)

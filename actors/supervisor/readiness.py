@@ -34,7 +34,7 @@ class State(enum.StrEnum):
     """The end."""
 
 
-class Visibility(enum.Enum):
+class Visibility(enum.StrEnum):
     """What is known about the name."""
 
     NOT_ASKED = enum.auto()

@@ -8,7 +8,7 @@ Worker = tuple[int, int]
 """Slot and generation."""
 
 PATIENCE: Final = 1.0
-"""Seconds for the workers: one that is stuck must not keep what the others counted from whoever asks."""
+"""Seconds that the workers get: one that is stuck must not hold back what the others counted."""
 
 
 class Recount:
@@ -42,7 +42,7 @@ class Recount:
             self.gone(worker)
 
     def gone(self, worker: Worker) -> None:
-        """A worker needs not be waited for."""
+        """Do not wait for this worker."""
         self._waiting.discard(worker)
         self._look()
 

@@ -1,10 +1,11 @@
 """With `--renew`: when to ask for another tunnel, after the service has dropped one. Pure."""
 
-import random
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from actors.errors import ApiServerError, ApiUnreachable, DiscoveryError, TunnelError
+from actors.supervisor.dice import Dice
 from actors.supervisor.restart import BACKOFF, backoff
 
 WAIT: Final = 60.0
@@ -14,11 +15,9 @@ HEALTHY_AFTER: Final = 600.0
 """Seconds that a tunnel must last for the next renewal to be made at once."""
 
 
-@dataclass
-class Renewal:
+class Renewal(msgspec.Struct):
     """The first renewal is made at once. After one that did not last, the next one waits: longer each time."""
 
-    rng: random.Random
     active: bool = False
     """The old tunnel is gone, and there is no new one yet."""
     _due_at: float | None = None
@@ -41,13 +40,13 @@ class Renewal:
         self._in_a_row += 1
         self.active, self._due_at = True, now + wait
 
-    def failed(self, error: TunnelError, max_attempts: int, now: float) -> bool:
+    def failed(self, error: TunnelError, max_attempts: int, now: float, dice: Dice) -> bool:
         """No other was to be had; return whether it is tried again: what may pass, as often as a connection."""
         self._failures += 1
         exhausted = 0 < max_attempts <= self._failures
         if exhausted or not isinstance(error, ApiServerError | ApiUnreachable | DiscoveryError):
             return False
-        self._due_at = now + backoff(self._failures, self.rng)
+        self._due_at = now + backoff(self._failures, dice)
         return True
 
     def take_if_due(self, now: float) -> bool:

@@ -1,16 +1,18 @@
-"""When a child is started again: restart rules as data, in OTP's words, and the waits between two tries. Pure.
+"""When a child is started again, and the waits between two tries. Pure.
 
-`policy.py` judges the workers by it. The other actors ("helpers") are judged here, all in the same way.
+`policy.py` judges the workers by it. The other actors (the helpers) are judged here, all in the same way.
 """
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from actors.bus import events
 from actors.bus.messages import HEARTBEAT_INTERVAL
 from actors.errors import LocalSetupError
+from actors.supervisor.dice import Dice
 from actors.supervisor.vocabulary import (
     Announce,
     Command,
@@ -49,51 +51,62 @@ SPARE: Final = "spare"
 
 
 @dataclass(frozen=True)
-class ChildSpec:
-    """How a kind of child is treated, in OTP's words."""
+class HelperSpec:
+    """How an actor that is no worker is treated. One that ends is started again, if it is not significant."""
 
-    restart: Literal["permanent", "transient", "temporary"]
-    """Started again always; only if it failed; never."""
     significant: bool = False
-    """Its end is the end of the supervisor."""
+    """Its end is the end of the supervisor (OTP's word)."""
     needed: bool = True
-    """Nothing can begin before it was up."""
+    """The tunnel cannot begin before this actor is up."""
 
 
-CHILDREN: Final = {
-    "worker": ChildSpec("transient"),
-    "metrics": ChildSpec("permanent"),
-    SPARE: ChildSpec("permanent", needed=False),
-    "local_edge": ChildSpec("temporary", significant=True),
-    "hello_world": ChildSpec("temporary", significant=True),
+HELPERS: Final = {
+    "metrics": HelperSpec(),
+    SPARE: HelperSpec(needed=False),
+    "local_edge": HelperSpec(significant=True),
+    "hello_world": HelperSpec(significant=True),
 }
 
 
-def backoff(tries: int, rng: random.Random) -> float:
+def backoff(tries: int, dice: Dice) -> float:
     """Seconds to wait after so many consecutive failures."""
-    return BACKOFF[min(tries, len(BACKOFF)) - 1] * rng.uniform(MIN_JITTER, 1.0)
+    return BACKOFF[min(tries, len(BACKOFF)) - 1] * dice.uniform(MIN_JITTER, 1.0)
 
 
-@dataclass
-class Helpers:
-    """The actors that are no workers, and those of them that are to be started again."""
+class Helpers(msgspec.Struct):
+    """The actors that are no workers: who is up, who is coming up, and who is due to be started again."""
 
-    rng: random.Random
-    _seen: dict[str, float] = field(default_factory=dict)
+    _seen: dict[str, float] = {}
     """When each that is up was last heard of."""
-    _were_up: set[str] = field(default_factory=set)
-    _failures: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _due: dict[str, float] = field(default_factory=dict)
-    _ordered: dict[str, float] = field(default_factory=dict)
+    _were_up: set[str] = set()
+    _failures: dict[str, tuple[int, float]] = {}
+    _due: dict[str, float] = {}
+    _ordered: dict[str, float] = {}
     """When each that is not up yet was to be started."""
+
+    has_spare: bool = True
+    """One is up, on its way, or due to be started again. The first is started together with the metrics actor, before
+    there is a tunnel: it becomes the first worker, also of those who want none later."""
+
+    def take_spare(self) -> tuple[bool, bool]:
+        """The spare becomes a worker: return whether there is one, and whether it is up already."""
+        is_up, is_coming = SPARE in self._seen, SPARE in self._ordered
+        if is_up or is_coming:
+            self._seen.pop(SPARE, None)
+            self._ordered.pop(SPARE, None)
+            self.has_spare = False
+        return is_up or is_coming, is_up
+
+    def order_spare(self, now: float) -> list[Command]:
+        """Have a spare started, if there is none."""
+        if self.has_spare:
+            return []
+        self.has_spare = True
+        return [self.order(SPARE, now)]
 
     def is_up(self, name: str) -> bool:
         """Whether it has said that it is ready, and has not ended since."""
         return name in self._seen
-
-    def is_coming(self, name: str) -> bool:
-        """Whether it is being started, and has not said yet that it is ready."""
-        return name in self._ordered
 
     def order(self, name: str, now: float) -> SpawnHelper:
         """Have one started."""
@@ -104,17 +117,12 @@ class Helpers:
         """Whether one that is up says nothing."""
         return any(now - seen > PATIENCE for seen in self._seen.values())
 
-    def taken(self, name: str) -> None:
-        """It is a helper no more: its end is no failure."""
-        self._seen.pop(name, None)
-        self._ordered.pop(name, None)
-
     def slept(self, seconds: float) -> None:
-        """It was this process that heard nothing for so long."""
+        """This process slept for so long: nobody could be heard in that time."""
         self._seen = {name: seen + seconds for name, seen in self._seen.items()}
         self._ordered = {name: since + seconds for name, since in self._ordered.items()}
 
-    def handle(self, event: HelperReady | HelperBeat | HelperExited, now: float) -> Sequence[Command]:
+    def handle(self, event: HelperReady | HelperBeat | HelperExited, now: float, dice: Dice) -> Sequence[Command]:
         """Take an event; return what is to be done about it."""
         match event:
             case HelperReady(name):
@@ -125,11 +133,11 @@ class Helpers:
                 if name in self._seen:
                     self._seen[name] = now
             case HelperExited(name, status):
-                return self._exited(name, status, now)
+                return self._exited(name, status, now, dice)
         return []
 
     def tick(self, now: float) -> list[Command]:
-        """What is due: hung ones to kill, ended ones to start."""
+        """Return what is due: kill those that hang, start those that have ended."""
         hung = [name for name, seen in self._seen.items() if now - seen > PATIENCE]
         hung += [name for name, since in self._ordered.items() if now - since > READY_TIMEOUT]
         for name in hung:
@@ -140,10 +148,10 @@ class Helpers:
             del self._due[name]
         return [*(KillHelper(name) for name in hung), *(self.order(name, now) for name in due)]
 
-    def _exited(self, name: str, status: int, now: float) -> Sequence[Command]:
+    def _exited(self, name: str, status: int, now: float, dice: Dice) -> Sequence[Command]:
         self._seen.pop(name, None)
         self._ordered.pop(name, None)
-        spec, words = CHILDREN[name], name.replace("_", " ")
+        spec, words = HELPERS[name], name.replace("_", " ")
         if spec.needed and name not in self._were_up:
             return [Finish(LocalSetupError(f"the {words} actor ended with status {status} during the start"))]
         if spec.significant:
@@ -151,8 +159,8 @@ class Helpers:
         failures, last = self._failures.get(name, (0, 0.0))
         failures = failures + 1 if now - last < HELPER_HEALTHY_AFTER else 1
         self._failures[name] = (failures, now)
-        fact = Announce(events.ActorRestarted(actor=name, exit_status=status))
+        announcement = Announce(events.ActorRestarted(actor=name, exit_status=status))
         if failures == 1:
-            return [fact, self.order(name, now)]
-        self._due[name] = now + backoff(failures - 1, self.rng)
-        return [fact]
+            return [announcement, self.order(name, now)]
+        self._due[name] = now + backoff(failures - 1, dice)
+        return [announcement]

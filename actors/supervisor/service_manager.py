@@ -40,7 +40,7 @@ class ServiceManager:
         if not self._address.startswith(("/", "@")):
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # One that is gone or does not read has no say in the tunnel's life.
+        # A manager that is gone, or does not read, must not harm the tunnel.
         with (
             contextlib.suppress(OSError, ValueError),
             contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender,

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
-from actors.bus.messages import HostPort, Origin, Transport
+from actors.bus.addresses import HostPort
+from actors.bus.messages import Origin, ProtocolWish, Transport
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
+from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
+from actors.supervisor.vocabulary import Limits
 
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
@@ -34,6 +37,9 @@ class Settings:
     grace_period: float = DEFAULT_GRACE_PERIOD
     max_streams: int = DEFAULT_MAX_STREAMS
     transport: Transport = field(default_factory=Transport)
+    protocol: ProtocolWish = "auto"
+    proxies: ProxyRules = DIRECTLY
+    """What HTTPS_PROXY and its kin say: for HTTP/2."""
     max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
     renew: bool = False
     """Ask for another tunnel when the service drops this one."""
@@ -44,7 +50,7 @@ class Settings:
     state_folder: Path | None = None
     """Of the state files; None: a private one, which goes with the run folder."""
     state_folder_is_usual: bool = False
-    """Nobody named it: where another tunnel has it, one beside it will do."""
+    """Whether the user did not name it: if another tunnel holds it, this one takes a folder beside it."""
     user_agent: str = USER_AGENT
     lifeline: bool = False
     """End with stdin: it is held by the program that started this one."""
@@ -63,6 +69,21 @@ class Settings:
     log_requests: bool = False
     log_level: str = "info"
     log_json: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """What of it the policy keeps to."""
+        return Limits(
+            self.connections,
+            self.timeout,
+            self.max_reconnect_attempts,
+            self.renew,
+            self.spare,
+            self.transport.engine,
+            # Python's TLS over TCP cannot be told to take no other key exchange.
+            "quic" if self.transport.post_quantum else self.protocol,
+            self.proxies.proxy is not None,
+        )
 
     @property
     def helpers(self) -> tuple[str, ...]:

@@ -3,19 +3,22 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from actors.bus import events
+from actors.bus.addresses import HostPort
 from actors.bus.messages import Credentials, EdgeAddress
-from actors.errors import ApiServerError, ApiUnreachable, RateLimited, TunnelError
+from actors.errors import ApiServerError, ApiUnreachable, DiscoveryError, RateLimited, TunnelError
 from actors.processes.log import Logger
-from actors.processes.tasks import Tasks
+from actors.processes.tasks import Tasks, beside
 from actors.supervisor import discovery
 from actors.supervisor.discovery import IpVersion
-from actors.supervisor.provisioning import request_tunnel
+from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, request_tunnel
 from actors.supervisor.rate_limit import RateLimitMemory, wait_for
+from actors.supervisor.settings import Settings
 
 RATE_LIMIT_TRIES: Final = 5
 """Requests that may be answered with 429 before the start fails."""
@@ -27,6 +30,74 @@ API_BACKOFF: Final = (1.0, 2.0, 4.0)
 """Seconds between those, with jitter."""
 
 Announce = Callable[[events.Event], None]
+
+
+class TunnelSource:
+    """Where tunnels come from, the first one and with `--renew` others: the API and the edge's addresses."""
+
+    def __init__(self, settings: Settings, state_folder: Path, announce: Announce, log: Logger) -> None:
+        self._settings = settings
+        self._state_folder = state_folder
+        self._announce = announce
+        self._log = log
+        self._service_url = settings.service_url
+        self._edges = settings.edges
+        self._asked: asyncio.Future[Credentials] | None = None
+        """The first request to the API, if it is made beside the rest of the start."""
+
+    def use_local_edge(self, service_url: str, edge: HostPort) -> None:
+        """Take tunnels of an edge on this machine."""
+        self._service_url, self._edges = service_url, ((edge.host, edge.port),)
+
+    @property
+    def asks_dns(self) -> bool:
+        """Whether the edge's addresses come from DNS: where they were given, a dead resolver explains nothing."""
+        return not self._edges
+
+    @property
+    def names_are_public(self) -> bool:
+        """Whether DNS will know the tunnels' names: Cloudflare's own service sees to that, others need not."""
+        return self._service_url == DEFAULT_SERVICE_URL
+
+    def ask_ahead(self, tasks: Tasks) -> None:
+        """Begin the first request to the API."""
+        self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
+
+    async def obtain(self, assigned: Callable[[Credentials], None]) -> list[EdgeAddress]:
+        """Get a tunnel, which `assigned` is told of at once; return the edge's addresses.
+
+        Raises:
+            TunnelError: there is no tunnel to be had, or no edge.
+        """
+        self._log.info("asking for a tunnel", service=self._service_url)
+        asked, self._asked = self._asked, None
+        async with beside(find_edges(self._edges, self._settings.edge_ip_version)) as found:
+            credentials = await obtain_credentials(
+                self._service_url,
+                self._settings.user_agent,
+                self._memory(),
+                self._announce,
+                self._log,
+                rng=random.Random(),
+                asked=asked,
+            )
+            assigned(credentials)
+            try:
+                return await found
+            except DiscoveryError as error:
+                if self._settings.proxies.proxy is None or self._edges or self._settings.limits.protocol == "quic":
+                    raise
+                self._log.warning("the proxy is asked for the edge by name", cause=str(error))
+                return discovery.by_name()
+
+    async def proxy_addresses(self, edges: Sequence[EdgeAddress]) -> list[EdgeAddress]:
+        """Where the proxy is through which these are reached; none: they are reached directly."""
+        proxy = self._settings.proxies.for_edge(edges[0])
+        return await discovery.resolve(proxy.host, proxy.port) if proxy is not None else []
+
+    def _memory(self) -> RateLimitMemory:
+        # One refusal is all tunnels' of this user: the usual folder remembers it for those beside it too.
+        return RateLimitMemory(self._settings.state_folder or self._state_folder, self._service_url)
 
 
 async def obtain_credentials(

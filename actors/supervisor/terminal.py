@@ -45,20 +45,20 @@ class Terminal:
         """How else a local edge is reached, and whom to trust then."""
         self._shown_url = ""
 
-    def __call__(self, fact: events.Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show what is news to a person."""
-        match fact:
+        match event:
             case events.Starting():
-                self._origin = fact.origin
+                self._origin = event.origin
                 self._ways = (
-                    [f"or {fact.local_url}, for programs that cannot resolve this name"] if fact.local_url else []
+                    [f"or {event.local_url}, for programs that cannot resolve this name"] if event.local_url else []
                 )
-                self._ways += [f"trust {fact.local_ca}"] if fact.local_ca else []
-            case events.StateChanged() if fact.serves and fact.url != self._shown_url:
-                self._shown_url = fact.url
-                self._show_url(fact.url)
+                self._ways += [f"trust {event.local_ca}"] if event.local_ca else []
+            case events.StateChanged() if event.serves and event.url != self._shown_url:
+                self._shown_url = event.url
+                self._show_url(event.url)
             case events.Stats() if log.is_lively() and _is_in_front() and not self._writer.is_behind:
-                self._writer.write(f"{log.ERASE_LINE}{live_line(fact, _width() - 1)}\r")
+                self._writer.write(f"{log.ERASE_LINE}{live_line(event, _width() - 1)}\r")
 
     def _show_url(self, url: str) -> None:
         plain = "utf" not in (sys.stderr.encoding or "").lower()
@@ -120,7 +120,7 @@ def live_line(stats: events.Stats, width: int) -> str:
     """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
     parts = [
         (urllib.parse.urlsplit(stats.url).hostname or "no tunnel") + ("" if stats.serves else f" ({stats.state})"),
-        f"{stats.connections}/{stats.slots} connections",
+        f"{stats.connections}/{stats.slots} connections" + (" over HTTP/2" if "http2" in stats.protocols else ""),
         f"{stats.totals.streams} requests",
         f"{stats.streams_in_flight} in flight",
         f"in {in_units(stats.totals.bytes_in)}",

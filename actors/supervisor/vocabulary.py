@@ -1,38 +1,69 @@
-"""What the policy is told, and what it answers: its events (facts) and its commands (imperatives). Pure.
+"""What the policy is told, its limits and its events, and what it answers, its commands. Pure.
 
 Counterparts: `policy.py` judges them, `runner.py` makes the events of what happens and carries the commands out.
 """
 
 import msgspec
 
+from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus import events
-from actors.bus.messages import EdgeAddress
+from actors.bus.messages import (
+    EdgeAddress,
+    Heartbeat,
+    Leaving,
+    Protocol,
+    ProtocolWish,
+    QuicEngine,
+    Ready,
+    Registered,
+    Stopped,
+    Up,
+)
 from actors.errors import TunnelError
 from actors.quic_worker.ends import WorkerEnd
-from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.readiness import Visibility
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the user may set."""
+
+    connections: int
+    start_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
+    max_attempts: int = MAX_RECONNECT_ATTEMPTS
+    renew: bool = False
+    spare: bool = False
+    engine: QuicEngine = "aioquic"
+    protocol: ProtocolWish = "auto"
+    has_proxy: bool = False
+    """HTTP/2 can leave through a proxy, also where there is no route."""
+
 
 # --- events --------------------------------------------------------------------------------------------------------
 
 
-class Begin(msgspec.Struct, frozen=True):
+class _PolicyEvent(msgspec.Struct, frozen=True, tag=True):
+    """All are plain data: they are written to the log after a fault (`history.py`)."""
+
+
+class Begin(_PolicyEvent, frozen=True):
     """There is a tunnel, the first one or (after `Renew`) another."""
 
     url: str
     tunnel_id: str
-    edges: EdgeAddresses
+    edges: tuple[EdgeAddress, ...]
+    """Its addresses; there is one at least."""
     visibility: Visibility
     """NOT_ASKED, or UNSEEN if the name's own servers are going to be asked."""
 
 
-class NameSeen(msgspec.Struct, frozen=True):
+class NameSeen(_PolicyEvent, frozen=True):
     """The name of `url` is in DNS; or (not `found`) it was asked for long enough."""
 
     url: str
     found: bool
 
 
-class ProbeSeen(msgspec.Struct, frozen=True):
+class ProbeSeen(_PolicyEvent, frozen=True):
     """The public URL was fetched."""
 
     url: str
@@ -40,7 +71,7 @@ class ProbeSeen(msgspec.Struct, frozen=True):
     message: str
 
 
-class NetworkSeen(msgspec.Struct, frozen=True):
+class NetworkSeen(_PolicyEvent, frozen=True):
     """How this machine reaches the edge has changed."""
 
     sources: frozenset[str]
@@ -48,13 +79,13 @@ class NetworkSeen(msgspec.Struct, frozen=True):
     resolver_answers: bool
 
 
-class RenewFailed(msgspec.Struct, frozen=True):
+class RenewFailed(_PolicyEvent, frozen=True):
     """No other tunnel was to be had."""
 
     error: TunnelError
 
 
-class WorkerEvent(msgspec.Struct, frozen=True):
+class WorkerEvent(_PolicyEvent, frozen=True):
     """Something of one worker. One of an earlier generation changes nothing."""
 
     slot: int
@@ -71,6 +102,13 @@ class WorkerRegistered(WorkerEvent, frozen=True):
     location: str
     connection_id: str
     key_exchange: str
+    protocol: Protocol = "quic"
+
+
+class WorkerLeaving(WorkerEvent, frozen=True):
+    """The edge wants this connection to end: a successor is wanted while it still serves what runs."""
+
+    reason: str
 
 
 class WorkerBeat(WorkerEvent, frozen=True):
@@ -89,38 +127,42 @@ class WorkerExited(WorkerEvent, frozen=True):
     """The process has ended (negative: the signal that killed it)."""
 
     status: int
+    is_crash: bool = False
+    """The signal is one that only a fault in machine code brings: no Python is to blame."""
 
 
-class HelperExited(msgspec.Struct, frozen=True):
+class HelperExited(_PolicyEvent, frozen=True):
     """Another child than a worker has ended."""
 
     name: str
     status: int
+    is_crash: bool = False
+    """As with a worker."""
 
 
-class HelperReady(msgspec.Struct, frozen=True):
+class HelperReady(_PolicyEvent, frozen=True):
     """Another actor is up."""
 
     name: str
 
 
-class HelperBeat(msgspec.Struct, frozen=True):
+class HelperBeat(_PolicyEvent, frozen=True):
     """Another actor lives."""
 
     name: str
 
 
-class Tick(msgspec.Struct, frozen=True):
+class Tick(_PolicyEvent, frozen=True):
     """Time passes."""
 
 
-class StopAsked(msgspec.Struct, frozen=True):
+class StopAsked(_PolicyEvent, frozen=True):
     """Somebody wants an orderly end."""
 
     grace: float
 
 
-class Over(msgspec.Struct, frozen=True):
+class Over(_PolicyEvent, frozen=True):
     """The end has begun, whoever decided it: nothing is to be mended any more."""
 
 
@@ -128,6 +170,7 @@ PolicyEvent = (
     Begin
     | WorkerReady
     | WorkerRegistered
+    | WorkerLeaving
     | WorkerBeat
     | WorkerStopped
     | WorkerExited
@@ -143,6 +186,26 @@ PolicyEvent = (
     | Over
 )
 
+
+def said(worker: tuple[int, int], message: Up) -> PolicyEvent | None:
+    """What the message of a worker (its slot and generation) is to the policy; None: nothing."""
+    match message:
+        case Ready():
+            return WorkerReady(*worker)
+        case Registered():
+            return WorkerRegistered(
+                *worker, message.location, message.connection_id, message.key_exchange, message.protocol
+            )
+        case Leaving():
+            return WorkerLeaving(*worker, message.reason)
+        case Heartbeat():
+            return WorkerBeat(*worker)
+        case Stopped():
+            end = WorkerEnd(message.reason) if message.reason in set(WorkerEnd) else WorkerEnd.CRASHED
+            return WorkerStopped(*worker, end, message.message, message.retry_after)
+    return None
+
+
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +219,7 @@ class SpawnWorker(msgspec.Struct, frozen=True):
     replace_existing: bool
     from_spare: bool
     """The spare, up or still on its way, gets the orders, and is the spare no more."""
+    protocol: Protocol = "quic"
 
 
 class KillWorker(msgspec.Struct, frozen=True):
@@ -185,6 +249,12 @@ class KillHelper(msgspec.Struct, frozen=True):
     name: str
 
 
+class UseEngine(msgspec.Struct, frozen=True):
+    """Workers and spares that are started from now on run this QUIC engine."""
+
+    engine: QuicEngine
+
+
 class Renew(msgspec.Struct, frozen=True):
     """Ask for another tunnel; `Begin` or `RenewFailed` is the answer."""
 
@@ -201,4 +271,4 @@ class Finish(msgspec.Struct, frozen=True):
     error: TunnelError | None
 
 
-Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | Renew | Announce | Finish
+Command = SpawnWorker | KillWorker | DrainWorker | SpawnHelper | KillHelper | UseEngine | Renew | Announce | Finish

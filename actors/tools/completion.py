@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import shtab
 
+from actors.tools.programs import PARSERS
 from actors.tools.running import run
 
 NAME: Final = "tunnel-completion"
@@ -35,11 +37,13 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _work() -> int:
-    from actors.tools.programs import PARSERS  # here: this program is one of them
+ALL_PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (*PARSERS, parser)
+"""Of all programs, this one too."""
 
+
+def _work() -> int:
     shell = parser().parse_args().shell
-    for make in PARSERS:
+    for make in ALL_PARSERS:
         made = make()
         for action in made._actions:
             if (kind := _PATHS.get(str(action.metavar))) is not None:

@@ -12,7 +12,17 @@ from actors.bus import sockets
 from actors.bus.events import read_payload
 from actors.bus.messages import DECODE_ERRORS
 from actors.tools.catalogue import kinds, schema, topic
-from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run, subscribe
+from actors.tools.running import (
+    ANSWER_TIMEOUT,
+    Endpoint,
+    Failed,
+    Status,
+    add_endpoint,
+    endpoint_of,
+    make_parser,
+    run,
+    subscribe,
+)
 
 NAME = "tunnel-events"
 
@@ -25,7 +35,7 @@ MAYBE: Final = (
 TYPES: Final = sorted(topic(kind) for kind in kinds())
 
 
-async def _follow(where: Door, topics: list[str]) -> None:
+async def _follow(where: Endpoint, topics: list[str]) -> None:
     context = sockets.make_context()
     try:
         socket = subscribe(context, where, *((*topics, "stopped") if topics else ()))
@@ -65,7 +75,7 @@ def _work() -> int:
         return 0
     if unknown := [name for name in given.types if name not in TYPES]:
         raise Failed(Status.USAGE, f"{unknown[0]} is no type of event; there are {', '.join(TYPES)}")
-    asyncio.run(_follow(door(given, lambda state: state.events_endpoint), given.types))
+    asyncio.run(_follow(endpoint_of(given, lambda state: state.events_endpoint), given.types))
     return 0
 
 

@@ -8,12 +8,12 @@ import zmq
 
 from actors.bus import sockets
 from actors.processes.log import printable
-from actors.tools.running import ANSWER_TIMEOUT, Door, Failed, Status, add_endpoint, door, make_parser, run
+from actors.tools.running import ANSWER_TIMEOUT, Endpoint, Failed, Status, add_endpoint, endpoint_of, make_parser, run
 
 NAME = "tunnel-metrics"
 
 
-async def _ask(where: Door, query: bytes) -> str:
+async def _ask(where: Endpoint, query: bytes) -> str:
     context = sockets.make_context()
     try:
         socket = sockets.make_socket(context, zmq.SocketType.REQ)
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _work() -> int:
     given = parser().parse_args()
-    where = door(given, lambda state: state.metrics_endpoint)
+    where = endpoint_of(given, lambda state: state.metrics_endpoint)
     print(asyncio.run(_ask(where, b"snapshot" if given.json else b"prometheus")).rstrip("\n"))
     return 0
 

@@ -1,4 +1,4 @@
-"""All programs of the project with their flags: for docs/cli.md and for the completion of shells."""
+"""The programs of the project with their flags, but for the one that completes them (`completion.py`)."""
 
 import argparse
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Final
 
 from actors.local_edge import cli as local_edge
 from actors.supervisor import flags
-from actors.tools import completion, doctor, events, keys, metrics, status, stop
+from actors.tools import doctor, events, keys, metrics, status, stop
 
 PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (
     flags.make_parser,
@@ -16,6 +16,5 @@ PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (
     metrics.parser,
     doctor.parser,
     keys.parser,
-    completion.parser,
     local_edge.make_parser,
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, EXIT_CODES
-from actors.tools.programs import PARSERS
+from actors.tools.completion import ALL_PARSERS
 from actors.tools.running import Status
 
 _HEAD: Final = f"""# The command line
@@ -36,7 +36,7 @@ A flag wins over a variable, and a variable over the file. A name that the file 
 def markdown() -> str:
     """The document."""
     parts = [_HEAD]
-    for make in PARSERS:
+    for make in ALL_PARSERS:
         parser = make()
         parts.append(_program(parser))
         if parser.prog == "tunnel-supervisor":

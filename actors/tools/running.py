@@ -78,7 +78,7 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--curve-server-key", type=Path, metavar="FILE", help="its public key: server.key")
 
 
-class Door(NamedTuple):
+class Endpoint(NamedTuple):
     """Where to connect to, and with which keys."""
 
     endpoint: str
@@ -99,7 +99,7 @@ class Door(NamedTuple):
             raise Failed(Status.USAGE, f"cannot connect to {self.endpoint}: {error.strerror}") from None
 
 
-def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
+def endpoint_of(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Endpoint:
     """The endpoint that was named, or else `of` what runs in the state folder.
 
     Raises:
@@ -108,13 +108,13 @@ def door(given: argparse.Namespace, of: Callable[[TunnelState], str]) -> Door:
     if given.endpoint is None and (given.curve_key or given.curve_server_key):
         raise Failed(Status.USAGE, "--curve-key is for --endpoint tcp://HOST:PORT; programs of this machine need none")
     if given.endpoint is None:
-        return Door(of(find(state_folder(given))))
+        return Endpoint(of(find(state_folder(given))))
     if given.curve_key is None and given.curve_server_key is None:
-        return Door(given.endpoint)
+        return Endpoint(given.endpoint)
     if given.curve_key is None or given.curve_server_key is None:
         raise Failed(Status.USAGE, "--curve-key and --curve-server-key go together")
     try:
-        return Door(given.endpoint, read_keys(given.curve_key), read_public_key(given.curve_server_key))
+        return Endpoint(given.endpoint, read_keys(given.curve_key), read_public_key(given.curve_server_key))
     except UsageError as error:
         raise Failed(Status.USAGE, str(error)) from None
 
@@ -163,7 +163,7 @@ def find(folder: Path) -> TunnelState:
     return state
 
 
-def subscribe(context: sockets.Context, where: Door, *topics: str) -> sockets.Socket:
+def subscribe(context: sockets.Context, where: Endpoint, *topics: str) -> sockets.Socket:
     """A socket that hears events of these types; all, if none is named."""
     socket = sockets.make_socket(context, zmq.SocketType.SUB)
     for topic in topics or ("",):
@@ -172,7 +172,7 @@ def subscribe(context: sockets.Context, where: Door, *topics: str) -> sockets.So
     return socket
 
 
-async def next_event(where: Door, topic: str, kind: type[T], timeout: float = ANSWER_TIMEOUT) -> T | None:
+async def next_event(where: Endpoint, topic: str, kind: type[T], timeout: float = ANSWER_TIMEOUT) -> T | None:
     """The next event of a type; None if there is none within `timeout` seconds."""
     context = sockets.make_context()
     try:

@@ -15,11 +15,11 @@ from actors.supervisor.readiness import State
 from actors.supervisor.state_folder import TunnelState
 from actors.tools.running import (
     ANSWER_TIMEOUT,
-    Door,
+    Endpoint,
     Failed,
     Status,
     add_endpoint,
-    door,
+    endpoint_of,
     find,
     make_parser,
     next_event,
@@ -31,6 +31,9 @@ NAME = "tunnel-status"
 
 HOME: Final = "\x1b[H\x1b[2J"
 """Clears a terminal (ECMA-48: CUP, ED)."""
+
+
+SPOKEN: Final = {"quic": "QUIC", "http2": "HTTP/2"}
 
 
 class Stats(msgspec.Struct):
@@ -50,6 +53,7 @@ class Stats(msgspec.Struct):
     pid: int
     version: str
     key_exchanges: list[str]
+    protocols: list[str] = []
 
 
 class Look(NamedTuple):
@@ -67,10 +71,10 @@ async def look(folder: Path, *, timeout: float = ANSWER_TIMEOUT) -> Look:
         state = find(folder)
     except Failed as failure:
         return Look(failure.status)
-    return (await ask(Door(state.events_endpoint), timeout=timeout))._replace(state=state)
+    return (await ask(Endpoint(state.events_endpoint), timeout=timeout))._replace(state=state)
 
 
-async def ask(where: Door, *, timeout: float = ANSWER_TIMEOUT) -> Look:
+async def ask(where: Endpoint, *, timeout: float = ANSWER_TIMEOUT) -> Look:
     """Look at the tunnel that publishes its events there."""
     stats = await next_event(where, "stats", Stats, timeout)
     if stats is None:
@@ -87,8 +91,9 @@ def in_words(found: Look, where: object) -> str:
             stats.url or "there is no tunnel yet",
             f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
             f"connections  {stats.connections} of {stats.slots}"
+            + (f", over {' and '.join(SPOKEN.get(each, each) for each in stats.protocols)}" if stats.protocols else "")
             + (f", {stats.rtt * 1000:.0f} ms round trip" if stats.rtt else ""),
-            f"encryption   TLS 1.3, {', '.join(stats.key_exchanges) or 'not agreed yet'}",
+            f"encryption   TLS 1.3, {', '.join(filter(None, stats.key_exchanges)) or 'key exchange not told'}",
             f"requests     {stats.totals.streams}, {stats.streams_in_flight} of them in flight",
             f"reconnects   {stats.reconnects}",
             f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),
@@ -137,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
 def _work() -> int:
     given = parser().parse_args()
     folder = None if given.endpoint else state_folder(given)
-    where = None if folder else door(given, lambda state: state.events_endpoint)
+    where = None if folder else endpoint_of(given, lambda state: state.events_endpoint)
 
     async def next_look() -> Look:
         if folder is not None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors import DEFAULT_GRACE_PERIOD
-from actors.tools.running import Door, Failed, Status, find, holds, make_parser, next_event, run, state_folder
+from actors.tools.running import Endpoint, Failed, Status, find, holds, make_parser, next_event, run, state_folder
 
 NAME = "tunnel-stop"
 
@@ -72,7 +72,7 @@ def _at(endpoint: str) -> _Running:
     """The tunnel with this events endpoint. Only an ipc one is surely of this machine."""
     if not endpoint.startswith("ipc://"):
         raise Failed(Status.USAGE, f"--endpoint {endpoint}: a tunnel is stopped on its own machine; give an ipc:// one")
-    stats = asyncio.run(next_event(Door(endpoint), "stats", _Stats))
+    stats = asyncio.run(next_event(Endpoint(endpoint), "stats", _Stats))
     if stats is None:
         raise Failed(Status.SILENT, f"nothing is heard from {endpoint}")
     if stats.pid != (owner := _owner(endpoint)):

@@ -33,7 +33,7 @@ KNOWN_SETS: Final = 256
 """Sets of keys that are remembered with what they mean: a visitor's requests, and an origin's answers, have the same
 ones again and again. Others push them out."""
 
-_EDGE_INTERNAL: Final = (b"cf-int-", b"cf-cloudflared-", b"cf-proxy-")
+EDGE_INTERNAL: Final = (b"cf-int-", b"cf-cloudflared-", b"cf-proxy-")
 """Fields of a response with a meaning between client and edge; an origin has no business to send them."""
 
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
@@ -139,7 +139,7 @@ def response_of(status: int, fields: Sequence[Field]) -> ConnectResponse:
 
 
 def _goes_on(name: bytes) -> bool:
-    return not name.lower().startswith(_EDGE_INTERNAL)
+    return not name.lower().startswith(EDGE_INTERNAL)
 
 
 def write_accepted() -> bytes:

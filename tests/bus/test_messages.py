@@ -12,7 +12,9 @@ from actors.bus.messages import (
     Credentials,
     GenerationTally,
     Heartbeat,
-    Know,
+    KnownCounts,
+    Leaving,
+    Proxy,
     Ready,
     StreamDelta,
     TunnelTally,
@@ -33,6 +35,7 @@ def test_messages_survive_the_wire() -> None:
     assert decode_up(encode(Ready({"a": "b"}))) == Ready({"a": "b"})
     beat = Heartbeat(Tally(Totals(1, 2, 3)), Gauges(4, 0.5))
     assert decode_up(encode(beat)) == beat
+    assert decode_up(encode(Leaving("bye"))) == Leaving("bye")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,9 @@ def test_deep_nesting_raises_a_documented_error() -> None:
 def test_secret_shows_in_no_repr() -> None:
     credentials = Credentials("id", "https://a", "tag", b"hunter2")
     assert "hunter2" not in f"{credentials!r} {credentials}"
+    proxy = Proxy("proxy.example", 3128, authorization="Basic c2VjcmV0")
+    assert "c2VjcmV0" not in repr(proxy)
+    assert str(proxy) == "proxy.example:3128"
 
 
 def test_every_event_has_a_topic_of_its_own() -> None:
@@ -96,4 +102,4 @@ def test_largest_message_fits() -> None:
         reconnects={f"{number:036}": most for number in range(KEPT_TUNNELS)},
         connection_failures={f"{number:064}": most for number in range(16)},
     )
-    assert len(encode(Know([tunnel] * KEPT_TUNNELS, lifecycle, most))) < MAX_MESSAGE_BYTES
+    assert len(encode(KnownCounts([tunnel] * KEPT_TUNNELS, lifecycle, most))) < MAX_MESSAGE_BYTES

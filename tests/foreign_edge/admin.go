@@ -11,11 +11,10 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
-// The control port: the calls and the JSON of the local edge's (actors/local_edge/admin.py), and GET /counters.
+// The control port: the calls and the JSON of the local edge's (actors/local_edge/admin.py), and some of its own: GET
+// /counters, and /frames, /ping and /goaway for connections over HTTP/2.
 
 const (
 	streamTimeout = 10.0     // seconds that /stream waits for the end of an answer, unless `timeout` says less
@@ -32,10 +31,11 @@ func usage(format string, arguments ...any) error {
 type admin struct {
 	registry *registry
 	socket   *udpSocket
+	tcp      *tcpEdge
 }
 
-func newAdmin(registry *registry, socket *udpSocket) http.Handler {
-	a := &admin{registry, socket}
+func newAdmin(registry *registry, socket *udpSocket, tcp *tcpEdge) http.Handler {
+	a := &admin{registry, socket, tcp}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /connections", answering(a.connections))
 	routes.HandleFunc("GET /tunnels", answering(a.tunnels))
@@ -48,6 +48,10 @@ func newAdmin(registry *registry, socket *udpSocket) http.Handler {
 	routes.HandleFunc("POST /connections/{id}/thaw", answering(a.thaw))
 	routes.HandleFunc("POST /connections/{id}/stream", answering(a.stream))
 	routes.HandleFunc("POST /connections/{id}/call", answering(a.call))
+	routes.HandleFunc("POST /connections/{id}/ping", answering(a.ping))
+	routes.HandleFunc("POST /connections/{id}/goaway", answering(a.goAway))
+	routes.HandleFunc("POST /connections/{id}/frames", answering(a.frames))
+	routes.HandleFunc("POST /network", answering(a.network))
 	routes.HandleFunc("POST /rules", answering(a.addRule))
 	routes.HandleFunc("DELETE /rules", answering(a.clearRules))
 	return routes
@@ -91,9 +95,9 @@ func (a *admin) connections(*http.Request) (any, error) {
 	for _, held := range a.registry.connections {
 		told = append(told, details{
 			"id": held.id.String(), "tunnel": held.tunnel.id.String(), "hostname": held.tunnel.hostname,
-			"index": held.index, "draining": held.draining, "frozen": held.session.frozen.Load(),
+			"index": held.index, "draining": held.draining, "frozen": held.session.link.frozen(),
 			"client_id": hex.EncodeToString(held.clientID), "version": held.version,
-			"rtt": held.session.conn.ConnectionStats().SmoothedRTT.Seconds(),
+			"rtt": held.session.link.roundTrip().Seconds(), "protocol": held.session.protocol,
 		})
 	}
 	return told, nil
@@ -117,7 +121,7 @@ func (a *admin) dropTunnel(r *http.Request) (any, error) {
 		return nil, usage("there is no tunnel %q", r.PathValue("id"))
 	}
 	for _, held := range dropped {
-		held.session.conn.CloseWithError(noError, "the tunnel was dropped")
+		held.session.link.close(noError, "the tunnel was dropped")
 	}
 	return details{}, nil
 }
@@ -139,12 +143,9 @@ func (a *admin) counters(*http.Request) (any, error) {
 	defer a.registry.mutex.Unlock()
 	told := []details{}
 	for _, held := range a.registry.connections {
-		stats := held.session.conn.ConnectionStats()
-		told = append(told, details{
-			"id": held.id.String(), "packets_in": stats.PacketsReceived, "packets_out": stats.PacketsSent,
-			"bytes_in": stats.BytesReceived, "bytes_out": stats.BytesSent, "packets_lost": stats.PacketsLost,
-			"min_rtt": stats.MinRTT.Seconds(),
-		})
+		counted := held.session.link.counters()
+		counted["id"] = held.id.String()
+		told = append(told, counted)
 	}
 	return details{
 		"datagrams_in": a.socket.datagramsIn.Load(), "datagrams_out": a.socket.datagramsOut.Load(),
@@ -167,9 +168,9 @@ func (a *admin) drop(r *http.Request) (any, error) {
 	}
 	a.registry.remove(held)
 	if options.Silent {
-		held.session.freeze(true)
+		held.session.link.freeze(true)
 	} else {
-		held.session.conn.CloseWithError(quic.ApplicationErrorCode(options.ErrorCode), options.Reason)
+		held.session.link.close(options.ErrorCode, options.Reason)
 	}
 	a.registry.note("dropped", details{"connection": held.id.String(), "silent": options.Silent})
 	return details{}, nil
@@ -181,9 +182,99 @@ func (a *admin) thaw(r *http.Request) (any, error)   { return a.setFrozen(r, fal
 func (a *admin) setFrozen(r *http.Request, silent bool) (any, error) {
 	held, err := a.connection(r)
 	if err == nil {
-		held.session.freeze(silent)
+		held.session.link.freeze(silent)
 	}
 	return details{}, err
+}
+
+// network sets what passes: {"udp": "open" or "silent", "tcp": "open", "silent" or "refused"}.
+func (a *admin) network(r *http.Request) (any, error) {
+	var asked struct{ UDP, TCP string }
+	if err := decode(r, &asked); err != nil {
+		return nil, err
+	}
+	if asked.UDP != "" {
+		if err := a.socket.treat(asked.UDP); err != nil {
+			return nil, err
+		}
+	}
+	if asked.TCP != "" {
+		if err := a.tcp.treat(asked.TCP); err != nil {
+			return nil, err
+		}
+	}
+	return details{}, nil
+}
+
+// h2 is the connection that was asked for, if it is one over HTTP/2.
+func (a *admin) h2(r *http.Request) (*h2Link, error) {
+	held, err := a.connection(r)
+	if err != nil {
+		return nil, err
+	}
+	over, is := held.session.link.(*h2Link)
+	if !is {
+		return nil, usage("connection %s is not over HTTP/2", held.id)
+	}
+	return over, nil
+}
+
+// ping answers when the client has answered a PING.
+func (a *admin) ping(r *http.Request) (any, error) {
+	over, err := a.h2(r)
+	if err != nil {
+		return nil, err
+	}
+	until, cancel, _ := within(r, nil)
+	defer cancel()
+	answered := make(chan time.Duration, 1)
+	over.ping(func(took time.Duration) { answered <- took })
+	select {
+	case took := <-answered:
+		return details{"seconds": took.Seconds()}, nil
+	case <-until.Done():
+		return nil, errors.New("the client does not answer a PING")
+	}
+}
+
+// goAway sends GOAWAY: no new requests go to the connection. Its client leaves when the control stream has ended too.
+func (a *admin) goAway(r *http.Request) (any, error) {
+	held, err := a.connection(r)
+	if err != nil {
+		return nil, err
+	}
+	over, err := a.h2(r)
+	if err != nil {
+		return nil, err
+	}
+	var asked struct {
+		ErrorCode uint32 `json:"error_code"`
+		Reason    string `json:"reason"`
+		Control   string `json:"control"` // what happens to the control stream: nothing, fin or reset
+	}
+	if err := decode(r, &asked); err != nil {
+		return nil, err
+	}
+	a.registry.drain(held)
+	return details{}, over.goAway(asked.ErrorCode, asked.Reason, asked.Control)
+}
+
+// frames writes frames as they are, and tells what came back.
+func (a *admin) frames(r *http.Request) (any, error) {
+	over, err := a.h2(r)
+	if err != nil {
+		return nil, err
+	}
+	var asked framesRequest
+	if err := decode(r, &asked); err != nil {
+		return nil, err
+	}
+	until, cancel, err := within(r, asked.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	return over.sendFrames(until, asked)
 }
 
 func (a *admin) addRule(r *http.Request) (any, error) {
@@ -217,7 +308,24 @@ type streamRequest struct {
 	Body        string       `json:"body"`
 	Fin         *bool        `json:"fin"`
 	Timeout     *json.Number `json:"timeout"`
+	Fields      [][2]string  `json:"fields"` // HTTP/2: the request's fields as they are
 }
+
+// within is the time that the answer has.
+func within(r *http.Request, seconds *json.Number) (context.Context, context.CancelFunc, error) {
+	limit := streamTimeout
+	if seconds != nil {
+		var err error
+		if limit, err = seconds.Float64(); err != nil {
+			return nil, nil, usage("timeout: %v", err)
+		}
+	}
+	made, cancel := context.WithTimeout(r.Context(), time.Duration(limit*float64(time.Second)))
+	return made, cancel, nil
+}
+
+// ends is whether the stream's end follows the bytes.
+func (asked streamRequest) ends() bool { return asked.Fin == nil || *asked.Fin }
 
 func (asked streamRequest) bytes() ([]byte, error) {
 	if asked.Raw != nil {
@@ -241,6 +349,8 @@ func (asked streamRequest) bytes() ([]byte, error) {
 	return append(encodeRequest(asked.Destination, kind, metadata), latin1(asked.Body)...), nil
 }
 
+func hexed(data []byte) string { return hex.EncodeToString(data) }
+
 // latin1 gives the bytes that the characters of a text stand for, as JSON has no bytes.
 func latin1(text string) string {
 	encoded := make([]byte, 0, len(text))
@@ -259,59 +369,12 @@ func (a *admin) stream(r *http.Request) (any, error) {
 	if err := decode(r, &asked); err != nil {
 		return nil, err
 	}
-	output, err := asked.bytes()
+	until, cancel, err := within(r, asked.Timeout)
 	if err != nil {
 		return nil, err
 	}
-	seconds := streamTimeout
-	if asked.Timeout != nil {
-		if seconds, err = asked.Timeout.Float64(); err != nil {
-			return nil, usage("timeout: %v", err)
-		}
-	}
-	within, cancel := context.WithTimeout(r.Context(), time.Duration(seconds*float64(time.Second)))
 	defer cancel()
-	return exchange(within, held.session.conn, output, asked.Fin == nil || *asked.Fin)
-}
-
-// exchange writes bytes on a new stream, and gathers the answer until its end or the time's.
-func exchange(within context.Context, conn *quic.Conn, output []byte, fin bool) (any, error) {
-	stream, err := conn.OpenStreamSync(within)
-	if err != nil {
-		return details{"data": "", "ended": "open", "stopped": false}, nil
-	}
-	deadline, _ := within.Deadline()
-	stream.SetDeadline(deadline)
-	written := make(chan bool, 1) // whether the client asked us to stop
-	go func() {
-		_, err := stream.Write(output)
-		if err == nil && fin {
-			stream.Close()
-		}
-		written <- stopped(err)
-	}()
-	answer, err := io.ReadAll(io.LimitReader(stream, maxAnswer))
-	ended := "open"
-	var reset *quic.StreamError
-	switch {
-	case err == nil && len(answer) < maxAnswer:
-		ended = "fin"
-	case errors.As(err, &reset):
-		ended = "reset"
-	}
-	if ended == "open" {
-		stream.CancelWrite(noError)
-		stream.CancelRead(noError)
-	} else if !fin {
-		stream.CancelWrite(noError)
-	}
-	told := <-written || stopped(context.Cause(stream.Context()))
-	return details{"data": hex.EncodeToString(answer), "ended": ended, "stopped": told}, nil
-}
-
-func stopped(err error) bool {
-	var reset *quic.StreamError
-	return errors.As(err, &reset) && reset.Remote
+	return held.session.link.try(until, asked)
 }
 
 func (a *admin) call(r *http.Request) (any, error) {
@@ -330,5 +393,5 @@ func (a *admin) call(r *http.Request) (any, error) {
 	if !known {
 		return nil, usage("method must be one of %v", slices.Sorted(maps.Keys(methods)))
 	}
-	return held.session.call(called, asked.Params)
+	return held.session.link.call(called, asked.Params)
 }

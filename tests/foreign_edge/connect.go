@@ -46,6 +46,20 @@ func encodeRequest(destination string, kind int, metadata []pair) []byte {
 	return append(head, b.finish()...)
 }
 
+// encodeResponse gives the head of an answer.
+func encodeResponse(failure string, metadata []pair) []byte {
+	b := newBuilder(1024)
+	response := b.structure(rootPointer, 0, 2)
+	b.text(response.pointer(0), failure)
+	first := b.structures(response.pointer(1), len(metadata), 0, 2)
+	for i, entry := range metadata {
+		b.text(first+16*i, entry.key)
+		b.text(first+16*i+8, entry.value)
+	}
+	head := append(append([]byte(nil), dataSignature...), dataVersion...)
+	return append(head, b.finish()...)
+}
+
 var errNotData = errors.New("the client's answer does not begin with the signature of data")
 
 // decodeResponse reads the head of an answer: its error, or its metadata.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,19 +9,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
 // The public front: a visitor's request becomes a stream to a client, its answer the response.
 
 const (
 	noConnection = 530              // what the edge answers when no connection of the tunnel is registered
-	maxHead      = 64 << 10         // bytes of a request's head
+	maxHead      = 256 << 10        // bytes of a request's head, as the local edge takes them
 	pieceBytes   = 64 << 10         // bytes that are read and written at once
 	leftover     = 2 * time.Second  // for the rest of a body whose answer is complete
 	openTimeout  = 30 * time.Second // for a stream, while the client allows no more
@@ -54,40 +52,38 @@ func isWebSocket(r *http.Request) bool {
 		strings.Contains(strings.ToLower(strings.Join(r.Header["Connection"], ",")), "upgrade")
 }
 
-// connectRequest gives the head of the stream, its metadata spelled as the edge spells it.
-func connectRequest(r *http.Request) []byte {
-	metadata := make([]pair, 0, len(r.Header)+12)
-	metadata = append(metadata, pair{"HttpMethod", r.Method}, pair{"HttpHost", r.Host})
+// newRequest is a visitor's request as the edge passes it on, with what it says of the visitor.
+func newRequest(r *http.Request) request {
+	headers := make([]pair, 0, len(r.Header)+8)
 	for name, values := range r.Header {
 		if neverForwarded[name] {
 			continue
 		}
 		for _, value := range values {
-			metadata = append(metadata, pair{"HttpHeader:" + name, value})
+			headers = append(headers, pair{name, value})
 		}
-	}
-	if r.ContentLength < 0 {
-		// A body follows whose length is not known.
-		metadata = append(metadata, pair{"HttpHeader:Transfer-Encoding", "chunked"})
 	}
 	visitor, _, _ := net.SplitHostPort(r.RemoteAddr)
 	var ray [8]byte
 	rand.Read(ray[:])
 	forwarded := strings.Join(append(r.Header["X-Forwarded-For"], visitor), ", ")
-	metadata = append(metadata,
-		pair{"HttpHeader:Cf-Connecting-Ip", visitor},
-		pair{"HttpHeader:Cf-Ipcountry", "XX"},
-		pair{"HttpHeader:Cf-Ray", hex.EncodeToString(ray[:]) + "-LAB"},
-		pair{"HttpHeader:Cf-Visitor", `{"scheme":"https"}`},
-		pair{"HttpHeader:Cdn-Loop", "cloudflare; loops=1"},
-		pair{"HttpHeader:X-Forwarded-For", forwarded},
-		pair{"HttpHeader:X-Forwarded-Proto", "https"},
+	headers = append(headers,
+		pair{"Cf-Connecting-Ip", visitor},
+		pair{"Cf-Ipcountry", "XX"},
+		pair{"Cf-Ray", hex.EncodeToString(ray[:]) + "-LAB"},
+		pair{"Cf-Visitor", `{"scheme":"https"}`},
+		pair{"Cdn-Loop", "cloudflare; loops=1"},
+		pair{"X-Forwarded-For", forwarded},
+		pair{"X-Forwarded-Proto", "https"},
 	)
-	kind := kindHTTP
-	if isWebSocket(r) {
-		kind = kindWebSocket
+	made := request{
+		method: r.Method, host: r.Host, target: r.RequestURI, headers: headers, length: r.ContentLength,
+		ended: r.Body == http.NoBody, trailers: slices.Contains(r.Header["Te"], "trailers"),
 	}
-	return encodeRequest("https://"+r.Host+r.RequestURI, kind, metadata)
+	if isWebSocket(r) {
+		made.kind, made.ended = kindWebSocket, false
+	}
+	return made
 }
 
 func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -99,20 +95,16 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	within, cancel := context.WithTimeout(r.Context(), openTimeout)
-	stream, err := chosen.session.conn.OpenStreamSync(within)
+	stream, err := chosen.session.link.open(within, newRequest(r))
 	cancel()
 	if err != nil {
-		badGateway(w, "no stream could be opened: "+err.Error())
+		badGateway(w, fmt.Errorf("the client took no request: %w", err))
 		return
 	}
 	f.registry.streams.Add(1)
 	// A visitor who leaves ends both directions at once.
-	unhook := context.AfterFunc(r.Context(), func() { abandon(stream) })
+	unhook := context.AfterFunc(r.Context(), stream.abandon)
 	defer unhook()
-	if _, err := stream.Write(connectRequest(r)); err != nil {
-		badGateway(w, "the client took no request: "+err.Error())
-		return
-	}
 	if isWebSocket(r) {
 		f.answerWebSocket(w, stream, unhook)
 		return
@@ -120,9 +112,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	control.EnableFullDuplex() // an answer may begin, or be complete, before the body is
 	var sent sync.WaitGroup
-	if r.Body == http.NoBody {
-		stream.Close()
-	} else {
+	if r.Body != http.NoBody {
 		sent.Add(1)
 		go func() {
 			defer sent.Done()
@@ -141,20 +131,14 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sent.Wait()
 	rest.Stop()
-	stream.CancelRead(noError)
+	stream.finish()
 	if !whole {
 		panic(http.ErrAbortHandler) // the visitor must not take a part for the whole
 	}
 }
 
-// abandon resets and stops a stream.
-func abandon(stream *quic.Stream) {
-	stream.CancelWrite(noError)
-	stream.CancelRead(noError)
-}
-
 // sendBody passes the visitor's body on; what the client does not want is read and thrown away.
-func (f front) sendBody(stream *quic.Stream, body io.Reader) {
+func (f front) sendBody(stream exchange, body io.Reader) {
 	piece := pieces.Get().(*[]byte)
 	defer pieces.Put(piece)
 	wanted := true
@@ -166,54 +150,34 @@ func (f front) sendBody(stream *quic.Stream, body io.Reader) {
 			wanted = failed == nil
 		}
 		if err == io.EOF {
-			stream.Close()
+			stream.CloseWrite()
 			return
 		}
 		if err != nil { // it broke off: never FIN on a short body, and nobody is left for the answer
-			abandon(stream)
+			stream.abandon()
 			return
 		}
 	}
 }
 
-var errNoStatus = errors.New("the client's answer has no status")
-
-// readHead reads the client's answer up to its body: status and header.
-func readHead(from io.Reader, header http.Header) (int, error) {
-	failure, metadata, err := decodeResponse(from)
-	if err != nil {
-		return 0, err
+// badGateway answers with a page of the edge's own; with the status of the client, if it gave one itself.
+func badGateway(w http.ResponseWriter, reason error) {
+	status := http.StatusBadGateway
+	var own *ownAnswer
+	if errors.As(reason, &own) {
+		status = own.status
 	}
-	if failure != "" {
-		return 0, errors.New(failure)
-	}
-	status := 0
-	for _, entry := range metadata {
-		if entry.key == "HttpStatus" {
-			status, err = strconv.Atoi(entry.value)
-		} else if name, is := strings.CutPrefix(entry.key, "HttpHeader:"); is {
-			header.Add(name, entry.value)
-		}
-	}
-	if err != nil || status < 101 || status > 999 {
-		return 0, errNoStatus
-	}
-	return status, nil
-}
-
-func badGateway(w http.ResponseWriter, reason string) {
 	clear(w.Header())
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusBadGateway)
-	fmt.Fprintf(w, "error code: 502\n\n%s\n", reason)
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "error code: %d\n\n%v\n", status, reason)
 }
 
 // answer passes the client's answer on; false if it broke off.
-func (f front) answer(w http.ResponseWriter, stream *quic.Stream, control *http.ResponseController) bool {
-	from := bufio.NewReaderSize(stream, 4096)
-	status, err := readHead(from, w.Header())
+func (f front) answer(w http.ResponseWriter, stream exchange, control *http.ResponseController) bool {
+	status, err := stream.readHead(w.Header())
 	if err != nil {
-		badGateway(w, "the client gave no answer: "+err.Error())
+		badGateway(w, err)
 		return true
 	}
 	// Nothing is added to what the client sent.
@@ -223,10 +187,13 @@ func (f front) answer(w http.ResponseWriter, stream *quic.Stream, control *http.
 		}
 	}
 	w.WriteHeader(status)
+	if w.Header().Get("Content-Length") == "" && stream.buffered() == 0 {
+		control.Flush() // what follows may take its time
+	}
 	piece := pieces.Get().(*[]byte)
 	defer pieces.Put(piece)
 	for first := true; ; first = false {
-		count, err := from.Read(*piece)
+		count, err := stream.Read(*piece)
 		f.registry.bytesOut.Add(int64(count))
 		if count > 0 {
 			if _, failed := w.Write((*piece)[:count]); failed != nil && !errors.Is(failed, http.ErrBodyNotAllowed) {
@@ -234,12 +201,15 @@ func (f front) answer(w http.ResponseWriter, stream *quic.Stream, control *http.
 			}
 		}
 		if err == io.EOF {
+			for name, values := range stream.trailer() {
+				w.Header()[http.TrailerPrefix+name] = values
+			}
 			return true
 		}
 		if err != nil {
 			return false
 		}
-		if first && count > 0 && from.Buffered() == 0 && w.Header().Get("Content-Length") == strconv.Itoa(count) {
+		if first && count > 0 && stream.buffered() == 0 && w.Header().Get("Content-Length") == strconv.Itoa(count) {
 			continue // it is whole: net/http sends head and body in one write when the FIN is read
 		}
 		if control.Flush() != nil {
@@ -249,24 +219,23 @@ func (f front) answer(w http.ResponseWriter, stream *quic.Stream, control *http.
 }
 
 // answerWebSocket serves an upgrade: after a 101 raw bytes both ways, any other answer as it is.
-func (f front) answerWebSocket(w http.ResponseWriter, stream *quic.Stream, unhook func() bool) {
+func (f front) answerWebSocket(w http.ResponseWriter, stream exchange, unhook func() bool) {
 	control := http.NewResponseController(w)
-	from := bufio.NewReaderSize(stream, 4096)
 	header := http.Header{}
-	status, err := readHead(from, header)
+	status, err := stream.readHead(header)
 	if err != nil {
-		abandon(stream)
-		badGateway(w, "the client gave no answer: "+err.Error())
+		stream.abandon()
+		badGateway(w, err)
 		return
 	}
 	if status != http.StatusSwitchingProtocols {
-		stream.Close()
+		stream.CloseWrite()
 		header["Connection"] = []string{"close"} // what would follow is raw, or nothing
 		for name, values := range header {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(status)
-		count, err := io.Copy(w, from)
+		count, err := io.Copy(w, stream)
 		f.registry.bytesOut.Add(count)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -275,7 +244,7 @@ func (f front) answerWebSocket(w http.ResponseWriter, stream *quic.Stream, unhoo
 	}
 	conn, buffered, err := control.Hijack()
 	if err != nil {
-		abandon(stream)
+		stream.abandon()
 		return
 	}
 	unhook()
@@ -283,27 +252,31 @@ func (f front) answerWebSocket(w http.ResponseWriter, stream *quic.Stream, unhoo
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\n")
 	header.Write(conn)
 	io.WriteString(conn, "\r\n")
-	f.pump(conn, buffered.Reader, stream, from)
+	f.pump(conn, buffered.Reader, stream)
 }
 
 // pump passes raw bytes both ways, and each end on, until both have come or one side broke.
-func (f front) pump(conn net.Conn, visitor io.Reader, stream *quic.Stream, client io.Reader) {
+func (f front) pump(conn net.Conn, visitor io.Reader, stream exchange) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if copyCounted(stream, visitor, &f.registry.bytesIn) == nil {
-			stream.Close()
-		} else {
-			abandon(stream)
+		switch err := copyCounted(stream, visitor, &f.registry.bytesIn); {
+		case err == nil:
+			stream.CloseWrite()
+		case errors.Is(err, errNotWanted): // what the client sent before is still on its way to the visitor
+			conn.SetReadDeadline(time.Now().Add(leftover))
+			io.Copy(io.Discard, visitor)
+		default:
+			stream.abandon()
 			conn.SetDeadline(time.Unix(1, 0))
 		}
 	}()
-	if copyCounted(conn, client, &f.registry.bytesOut) == nil {
+	if copyCounted(conn, stream, &f.registry.bytesOut) == nil {
 		if half, can := conn.(interface{ CloseWrite() error }); can {
 			half.CloseWrite()
 		}
 	} else {
-		abandon(stream)
+		stream.abandon()
 		if tcp, is := conn.(*net.TCPConn); is {
 			tcp.SetLinger(0) // a reset, as the stream's end was one
 		}

@@ -1,5 +1,5 @@
 // Command foreign-edge stands for Cloudflare's edge in tests and benchmarks, on quic-go, a QUIC that others wrote.
-// `foreign-edge origin` is an origin, `foreign-edge load` a load. README.md says more.
+// `foreign-edge origin` is an origin, `foreign-edge load` a load, `foreign-edge client` a client over HTTP/2. README.md says more.
 package main
 
 import (
@@ -28,6 +28,8 @@ func main() {
 		switch arguments[0] {
 		case "origin":
 			arguments, run = arguments[1:], runOrigin
+		case "client":
+			arguments, run = arguments[1:], runClient
 		case "load":
 			arguments, run = arguments[1:], runLoad
 		}
@@ -43,6 +45,7 @@ func runEdge(arguments []string) error {
 	flags := flag.NewFlagSet("foreign-edge", flag.ContinueOnError)
 	api := flags.String("api", "127.0.0.1:0", "the tunnel API (POST /tunnel)")
 	quicAddress := flags.String("quic", "127.0.0.1:0", "the edge itself (UDP)")
+	tcpAddress := flags.String("tcp", "", "the edge itself (TCP); the same address as UDP's if none is given")
 	public := flags.String("http", "127.0.0.1:0", "the public front")
 	adminAddress := flags.String("admin", "127.0.0.1:0", "the endpoints for tests")
 	delay := flags.Duration("api-delay", 0, "how long the API thinks")
@@ -57,15 +60,25 @@ func runEdge(arguments []string) error {
 	}
 	defer os.RemoveAll(folder)
 	registry := &registry{}
-	edge, authority, err := listen(*quicAddress, registry)
+	authority, err := newAuthority()
 	if err != nil {
-		return fmt.Errorf("cannot bind UDP %s: %w", *quicAddress, err)
-	}
-	defer edge.stop()
-	path := filepath.Join(folder, "ca.pem")
-	if err := os.WriteFile(path, authority, 0o600); err != nil {
 		return err
 	}
+	path := filepath.Join(folder, "ca.pem")
+	if err := os.WriteFile(path, authority.pem, 0o600); err != nil {
+		return err
+	}
+	conn, listener, err := bindBoth(*quicAddress, *tcpAddress)
+	if err != nil {
+		return err
+	}
+	overTCP := newTCPEdge(listener, authority, registry)
+	defer overTCP.stop()
+	overQUIC, err := listenQUIC(conn, authority, registry)
+	if err != nil {
+		return err
+	}
+	defer overQUIC.stop()
 	front := newFront(registry)
 	frontAddress, err := serveHTTP(front, *public)
 	if err != nil {
@@ -76,14 +89,15 @@ func runEdge(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	adminListens, err := serveHTTP(&http.Server{Handler: newAdmin(registry, edge.socket)}, *adminAddress)
+	adminListens, err := serveHTTP(&http.Server{Handler: newAdmin(registry, overQUIC.socket, overTCP)}, *adminAddress)
 	if err != nil {
 		return err
 	}
-	go edge.serve()
+	go overQUIC.serve()
+	go overTCP.serve(listener)
 	line, err := json.Marshal(map[string]any{
-		"api": "http://" + apiAddress, "edge": edge.socket.LocalAddr().String(), "http": "http://" + frontAddress,
-		"admin": "http://" + adminListens, "ca": path, "pid": os.Getpid(),
+		"api": "http://" + apiAddress, "edge": conn.LocalAddr().String(), "tcp": listener.Addr().String(),
+		"http": "http://" + frontAddress, "admin": "http://" + adminListens, "ca": path, "pid": os.Getpid(),
 	})
 	if err != nil {
 		return err

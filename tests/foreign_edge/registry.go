@@ -213,6 +213,12 @@ func (r *registry) drain(leaving *connection) {
 	leaving.draining = true
 }
 
+func (r *registry) isDraining(asked *connection) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return asked.draining
+}
+
 // connection is the one of that id, or nil.
 func (r *registry) connection(id string) *connection {
 	r.mutex.Lock()

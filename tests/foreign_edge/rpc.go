@@ -95,6 +95,7 @@ type registrationParams struct {
 	secret, tunnelID   []byte
 	index              int
 	clientID           []byte
+	originLocalIP      []byte
 	features           []string
 	version, arch      string
 	replaceExisting    bool
@@ -107,7 +108,7 @@ func readRegistration(params structReader) registrationParams {
 	read := registrationParams{
 		accountTag: auth.textAt(0), secret: auth.dataAt(1), tunnelID: params.dataAt(1), index: int(params.u8(0)),
 		clientID: client.dataAt(0), version: client.textAt(2), arch: client.textAt(3), features: []string{},
-		replaceExisting: options.bit(0), numPreviousAttempt: int(options.u8(2)),
+		replaceExisting: options.bit(0), numPreviousAttempt: int(options.u8(2)), originLocalIP: options.dataAt(1),
 	}
 	for _, feature := range client.list(1) {
 		read.features = append(read.features, feature.textAt(0))

@@ -3,147 +3,86 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
-	"net"
+	"io"
+	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
-// The edge's side of QUIC: one session per client, which answers its registration and opens streams to it.
+// The edge's side of one client's connection, whatever carries it: it answers the client's registration.
 
 const (
 	idleTimeout = 5 * time.Second // of connections and of handshakes, as the edge has them
-	// Bytes of a datagram's payload at first: paths of 1280 bytes, which IPv6 promises, take it. quic-go looks for more.
-	initialPacketSize = 1232
 
 	location = "lab01" // the point of presence that registrations are told
-	noError  = 0       // application code of CONNECTION_CLOSE, RESET_STREAM and STOP_SENDING
+	noError  = 0       // code of what ends in order, QUIC's and HTTP/2's
 )
 
+// link carries requests to a client: QUIC (quic.go) or HTTP/2 (h2_link.go).
+type link interface {
+	// open hands a request to the client. Its body follows if it is not `ended`.
+	open(within context.Context, asked request) (exchange, error)
+	// try hands over what a test asks for, be it legal or not, and tells what came of it.
+	try(within context.Context, asked streamRequest) (details, error)
+	// call calls a method of the client's.
+	call(called method, arguments callArguments) (map[string]any, error)
+	// close ends the connection, and says why.
+	close(code uint64, reason string)
+	// freeze lets the network to this client die, or live again.
+	freeze(silent bool)
+	frozen() bool
+	roundTrip() time.Duration
+	counters() details
+}
+
+// request is a visitor's, as either way to the client can say it.
+type request struct {
+	method, host, target string
+	kind                 int
+	headers              []pair // in canonical spelling, without those of one hop
+	length               int64  // of the body; -1: not known
+	ended                bool   // no body follows
+	trailers             bool   // the visitor takes trailers (`te: trailers`), as gRPC's do
+}
+
+// exchange is one request that a client has. Write and CloseWrite are for its body; Read for the answer's, after
+// readHead.
+type exchange interface {
+	io.ReadWriter
+	CloseWrite() error
+	// readHead reads the answer's status, and adds its fields to a header.
+	readHead(header http.Header) (int, error)
+	// buffered is how much of the answer's body can be read at once.
+	buffered() int
+	// trailer is what came behind the answer's body, once that has ended.
+	trailer() http.Header
+	// abandon ends both directions: the client must not take what it got for the whole.
+	abandon()
+	// finish says that no more of the answer is wanted.
+	finish()
+}
+
 type session struct {
-	conn       *quic.Conn
-	socket     *udpSocket
+	link       link
+	protocol   string // quic or http2
 	registry   *registry
 	registered atomic.Pointer[connection]
-	frozen     atomic.Bool
 }
 
-// edge listens for clients.
-type edge struct {
-	socket    *udpSocket
-	transport *quic.Transport
-	listener  *quic.Listener
-	registry  *registry
-	sessions  chan struct{} // closed when the edge stops
+// begun notes a handshake.
+func (s *session) begun(serverName string) {
+	s.registry.note("handshake", details{"server_name": serverName, "protocol": s.protocol})
 }
 
-func listen(address string, registry *registry) (*edge, []byte, error) {
-	settings, authority, err := newTLS()
-	if err != nil {
-		return nil, nil, err
+// lost forgets the registration, and notes the connection's end; once.
+func (s *session) lost(code uint64, reason string, application bool) {
+	if registered := s.registered.Swap(nil); registered != nil {
+		s.registry.remove(registered)
+		s.registry.note("closed", details{
+			"connection": registered.id.String(), "index": registered.index,
+			"error_code": code, "reason": reason, "application": application,
+		})
 	}
-	udpAddress, err := net.ResolveUDPAddr("udp", address)
-	if err != nil {
-		return nil, nil, err
-	}
-	conn, err := net.ListenUDP("udp", udpAddress)
-	if err != nil {
-		return nil, nil, err
-	}
-	socket := newUDPSocket(conn)
-	transport := &quic.Transport{Conn: socket}
-	listener, err := transport.Listen(settings, &quic.Config{
-		MaxIdleTimeout:       idleTimeout,
-		HandshakeIdleTimeout: idleTimeout,
-		InitialPacketSize:    initialPacketSize,
-		EnableDatagrams:      true,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return &edge{socket, transport, listener, registry, make(chan struct{})}, authority, nil
-}
-
-// serve accepts clients until the edge stops.
-func (e *edge) serve() {
-	for {
-		conn, err := e.listener.Accept(context.Background())
-		if err != nil {
-			return
-		}
-		client := &session{conn: conn, socket: e.socket, registry: e.registry}
-		e.registry.note("handshake", details{"server_name": conn.ConnectionState().TLS.ServerName})
-		go client.serve()
-		go func() {
-			select {
-			case <-e.sessions:
-				conn.CloseWithError(noError, "the edge stops")
-			case <-conn.Context().Done():
-			}
-		}()
-	}
-}
-
-// stop closes every connection, and the socket.
-func (e *edge) stop() {
-	close(e.sessions)
-	e.listener.Close()
-	time.Sleep(20 * time.Millisecond) // for the CONNECTION_CLOSEs, which quic-go sends when it comes to it
-	e.transport.Close()
-	e.socket.Close()
-}
-
-func (s *session) serve() {
-	go s.watch()
-	ours := s.conn.ConnectionState().TLS.ServerName == edgeName
-	for first := true; ; first = false {
-		stream, err := s.conn.AcceptStream(context.Background())
-		if err != nil {
-			return
-		}
-		if first && ours {
-			go func() {
-				serveControl(stream, s)
-				stream.Close()
-			}()
-		} else { // the client opens one stream, and after a probe none
-			stream.CancelRead(noError)
-			stream.CancelWrite(noError)
-		}
-	}
-}
-
-// watch notes the connection's end.
-func (s *session) watch() {
-	<-s.conn.Context().Done()
-	if s.frozen.Load() {
-		s.socket.freeze(s.conn.RemoteAddr(), false) // another client may come from there
-	}
-	registered := s.registered.Load()
-	if registered == nil {
-		return
-	}
-	s.registry.remove(registered)
-	why := details{"connection": registered.id.String(), "index": registered.index}
-	var application *quic.ApplicationError
-	var transport *quic.TransportError
-	switch cause := context.Cause(s.conn.Context()); {
-	case errors.As(cause, &application):
-		why["error_code"], why["reason"], why["application"] = application.ErrorCode, application.ErrorMessage, true
-	case errors.As(cause, &transport):
-		why["error_code"], why["reason"], why["application"] = transport.ErrorCode, transport.ErrorMessage, false
-	default:
-		why["error_code"], why["reason"], why["application"] = 0, cause.Error(), false
-	}
-	s.registry.note("closed", why)
-}
-
-// freeze lets the network to this client die, or live again.
-func (s *session) freeze(silent bool) {
-	s.frozen.Store(silent)
-	s.socket.freeze(s.conn.RemoteAddr(), silent)
 }
 
 // --- calls of the client on the control stream ---
@@ -157,7 +96,8 @@ func (s *session) register(asked registrationParams) func(b *builder, at int) {
 	about := details{
 		"index": asked.index, "version": asked.version, "arch": asked.arch, "features": asked.features,
 		"client_id": hex.EncodeToString(asked.clientID), "previous_attempts": asked.numPreviousAttempt,
-		"replace_existing": asked.replaceExisting,
+		"replace_existing": asked.replaceExisting, "protocol": s.protocol,
+		"origin_local_ip": hex.EncodeToString(asked.originLocalIP),
 	}
 	switch {
 	case made != nil:
@@ -206,29 +146,4 @@ func (s *session) unregister() {
 
 func (s *session) configure(config []byte) {
 	s.registry.note("configuration", details{"config": string(config)})
-}
-
-// call calls a method of the client's on a stream of its own.
-func (s *session) call(called method, arguments callArguments) (map[string]any, error) {
-	request, err := encodeCall(called, arguments)
-	if err != nil {
-		return nil, err
-	}
-	within, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	stream, err := s.conn.OpenStreamSync(within)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.CancelRead(noError)
-	defer stream.Close()
-	stream.SetDeadline(time.Now().Add(callTimeout))
-	if _, err := stream.Write(request); err != nil {
-		return nil, err
-	}
-	results, err := readAnswer(stream, called)
-	if err == nil {
-		_, err = stream.Write(finishes())
-	}
-	return results, err
 }

@@ -15,6 +15,7 @@ type udpSocket struct {
 	batch     *ipv4.PacketConn
 	anyFrozen atomic.Int32 // so that the map is not asked for every datagram
 	frozen    sync.Map     // address as text → true
+	silent    atomic.Bool  // the network drops UDP
 
 	datagramsIn, datagramsOut atomic.Int64 // a train of segments (GSO) is one
 }
@@ -36,10 +37,19 @@ func (s *udpSocket) freeze(peer net.Addr, silent bool) {
 
 func (s *udpSocket) isFrozen(peer net.Addr) bool {
 	if s.anyFrozen.Load() == 0 {
-		return false
+		return s.silent.Load()
 	}
 	_, silent := s.frozen.Load(peer.String())
-	return silent
+	return silent || s.silent.Load()
+}
+
+// treat sets how the network treats UDP.
+func (s *udpSocket) treat(how string) error {
+	if how != networkOpen && how != networkSilent {
+		return usage("udp must be %s or %s, not %q", networkOpen, networkSilent, how)
+	}
+	s.silent.Store(how == networkSilent)
+	return nil
 }
 
 // ReadBatch is what quic-go reads with. A datagram of a silent peer becomes an empty one, which it drops.

@@ -1,6 +1,8 @@
 """Both engines as a user asks for them; what keys they agree on."""
 
 import importlib.util
+import os
+import signal
 from pathlib import Path
 from typing import get_args
 
@@ -45,6 +47,15 @@ async def test_requests_pass_and_the_keys_are_post_quantum(engine: QuicEngine, s
             assert f'key_exchange="{HYBRID}"' in told[0]
 
 
+@pytest.mark.local_edge_only("the edge is the tunnel's own")
+@pytest.mark.skipif("picoquic" not in ENGINES, reason="picoquic's wheels begin at Python 3.12")
+async def test_no_roots_are_written_where_the_edge_names_its_own(state: Path) -> None:
+    command = python("actors.supervisor", "--state-dir", state, "--hello-world", "--local-edge", "--json")
+    async with running([*command, "--connections", "1", "--quic-engine", "picoquic"]) as process:
+        await process.event("registered")
+        assert not list(Path(os.environ["XDG_RUNTIME_DIR"]).rglob("edge-trust.pem"))
+
+
 async def test_edge_without_post_quantum_keys(state: Path, tmp_path: Path) -> None:
     """It is served all the same; and refused, if the user insists.
 
@@ -78,3 +89,29 @@ async def test_edge_without_post_quantum_keys(state: Path, tmp_path: Path) -> No
                 assert "control stream" in ended["message"], "the handshake is done; this edge knows no more"
     finally:
         plain_edge.close()
+
+
+@pytest.mark.skipif("picoquic" not in ENGINES, reason="picoquic is not installed")
+async def test_engine_whose_workers_crash_twice_is_replaced_and_the_tunnel_stays(state: Path) -> None:
+    """The crash is a real one to everybody but the worker: SIGSEGV, as the kernel sends it."""
+    async with uvicorn_origin() as port, tunnel(port, state, "--quic-engine", "picoquic") as made:
+        threads = {}
+        for generation in (1, 2, 3):
+            await made.process.event("registered", generation=generation)
+            assert (await made.visitor.get("/uptime")).status_code == 200
+            (worker,) = made.process.actors("worker")
+            threads[generation] = worker.num_threads()
+            if generation < 3:
+                worker.send_signal(signal.SIGSEGV)
+                await made.process.event("connection_ended", generation=generation, reason="crashed")
+        changed = await made.process.event("engine_changed")
+        assert (changed["previous"], changed["engine"]) == ("picoquic", "aioquic")
+        await made.process.logged("the QUIC engine is changed for good")
+        assert threads[3] < threads[2] == threads[1], "picoquic has a thread of its own"
+        async with running(python("actors.tools.metrics", "--state-dir", state)) as asked:
+            assert await asked.wait() == 0
+            assert 'tunnel_quic_engine{engine="aioquic"} 1' in asked.stdout
+            assert 'tunnel_quic_engine{engine="picoquic"} 0' in asked.stdout
+        registered = {event["url"] for event in made.process.events() if event["type"] == "registered"}
+        assert registered == {made.url}
+        assert await made.process.stop() == 0

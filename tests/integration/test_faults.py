@@ -18,16 +18,16 @@ pytestmark = pytest.mark.slow
 BROKEN = """
 import sys
 if any("actors.supervisor" in word for word in sys.orig_argv):
-    from actors.supervisor import lookout, origin_watch, visibility
+    from actors.supervisor import watcher, origin_watch, visibility
     async def fail(*_, **__):
         raise ZeroDivisionError("broken by a test")
     origin_watch._connects = visibility.probe = fail
     visibility.PROBE_RETRY = visibility.PROBE_INTERVAL = 0.2
     def fail_at_once(*_):
         raise ZeroDivisionError("broken by a test")
-    lookout.network.sources = fail_at_once
+    watcher.network.sources = fail_at_once
 """
-"""A sitecustomize.py that breaks the supervisor's look-outs."""
+"""A sitecustomize.py that breaks the supervisor's watchers."""
 
 
 async def test_look_out_that_fails_is_said_once_and_ends_no_tunnel(state: Path, tmp_path: Path) -> None:

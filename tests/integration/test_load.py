@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW
+from actors.quic_worker.engine import CONNECTION_WINDOW
 from tests.kit.origins import BLOCK, answer, pattern_hash, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE
 from tests.kit.queries import snapshot

@@ -35,9 +35,10 @@ async def curl(*arguments: str) -> str:
 
 
 async def test_newcomer_s_command(state: Path) -> None:
-    """`bin/tunnel-supervisor --hello-world --local-edge`, its URL given to curl."""
+    """`bin/tunnel-supervisor --hello-world --local-edge`, its URL given to curl; with the engine that it finds."""
     command: list[str | Path] = [ROOT / "bin" / "tunnel-supervisor", "--hello-world", "--local-edge"]
-    async with running(command, env={"NEXO_HOME": str(state)}) as process:
+    asked = {"NEXO_HOME": str(state), "TUNNEL_SUPERVISOR_QUIC_ENGINE": "auto"}
+    async with running(command, env=asked) as process:
         url = await process.first_line()
         assert url.startswith("http://")
         assert not url.endswith("/")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.bus.messages import HostPort
+from actors.bus.addresses import HostPort
 from actors.metrics import http
 from tests.kit.processes import PATIENCE, Process, supervisor
 from tests.kit.tunnel import tunnel
@@ -68,9 +68,9 @@ async def test_supervisor_that_says_nothing_is_noticed_and_counters_wait_until_t
 ) -> None:
     readiness = http.Readiness()
     known: list[str] = []
-    app = http.make_app(lambda: known[0] if known else None, readiness, "id")
+    pages = http.make_pages(lambda: known[0] if known else None, readiness, "id")
     async with (
-        http.serving(app, HostPort("127.0.0.1", 0)) as address,
+        http.serving(pages, HostPort("127.0.0.1", 0)) as address,
         httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as client,
     ):
         assert (await client.get("/healthcheck")).status_code == 200

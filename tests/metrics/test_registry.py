@@ -2,7 +2,7 @@
 
 import random
 
-from actors.bus.messages import GenerationTally, Know, LifecycleReport, StreamDelta, TunnelTally
+from actors.bus.messages import GenerationTally, KnownCounts, LifecycleReport, StreamDelta, TunnelTally
 from actors.bus.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 from actors.exchange.ledger import Ledger
 from actors.metrics.registry import KEPT_GENERATIONS, KEPT_TUNNELS, CounterRegistry
@@ -16,8 +16,8 @@ def known(generation: int, totals: Totals) -> GenerationTally:
     return GenerationTally(0, generation, Tally(totals))
 
 
-def know(ended: Totals = Totals(), *current: GenerationTally, sequence: int = 0) -> Know:
-    return Know([TunnelTally("t", Tally(ended), list(current))], LifecycleCounts(starts=1), sequence)
+def know(ended: Totals = Totals(), *current: GenerationTally, sequence: int = 0) -> KnownCounts:
+    return KnownCounts([TunnelTally("t", Tally(ended), list(current))], LifecycleCounts(starts=1), sequence)
 
 
 def test_generations_add_up() -> None:
@@ -51,6 +51,21 @@ def test_old_generations_are_folded() -> None:
     assert len(list(registry.tunnels["t"].generations())) == KEPT_GENERATIONS
     registry.apply(report(0, 1, 2, Totals(1, 1, 1)))
     assert registry.totals == Totals(99, 99, 99)
+
+
+def test_generation_that_lives_long_counts_on_beside_many_that_came_to_nothing() -> None:
+    registry = CounterRegistry()
+    for number in range(1, 100):
+        registry.apply(report(0, 1, number, Totals(number, 0, 0)))
+        registry.apply(report(0, 1 + number, 1, Totals(0, 1, 0)))
+    assert registry.totals == Totals(99, 99, 0)
+    registry.apply(report(0, 20, 2, Totals(0, 1, 0)))
+    assert registry.totals == Totals(99, 99, 0), "one that is folded is not counted twice"
+    registry.know(know(Totals(0, 98, 0), known(1, Totals(99, 0, 0)), known(100, Totals(0, 1, 0))))
+    assert registry.totals == Totals(99, 99, 0)
+    registry.apply(report(0, 1, 100, Totals(100, 0, 0)))
+    registry.apply(report(0, 50, 9, Totals(0, 9, 0)))
+    assert registry.totals == Totals(100, 99, 0)
 
 
 def test_successor_knows_what_the_supervisor_knows() -> None:
@@ -153,7 +168,9 @@ def test_details_add_up_over_generations_and_survive_a_new_actor() -> None:
         ledger.request_ended(None, 700.0)
     registry = CounterRegistry()
     registry.know(
-        Know([TunnelTally("t", ledgers[0].tally, [GenerationTally(0, 2, ledgers[1].tally)])], LifecycleCounts(), 0)
+        KnownCounts(
+            [TunnelTally("t", ledgers[0].tally, [GenerationTally(0, 2, ledgers[1].tally)])], LifecycleCounts(), 0
+        )
     )
     registry.apply(ledgers[1].draft(Gauges()))
     details = registry.tally.details

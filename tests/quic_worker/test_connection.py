@@ -12,9 +12,9 @@ from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
 from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.datagrams import DatagramConnection
-from actors.quic_worker.engine import Address, Closed, Datagram, PacketEngine
+from actors.quic_worker.engine import MAX_STREAMS, Address, Closed, Datagram, PacketEngine
 from actors.quic_worker.engines import aioquic_credit, aioquic_engine
-from actors.quic_worker.engines.aioquic_credit import MAX_STREAMS, STREAM_WINDOW
+from actors.quic_worker.engines.aioquic_credit import STREAM_WINDOW
 from actors.quic_worker.engines.aioquic_engine import AioquicEngine
 from tests.kit.engines import make_client_engine, make_edge_engine
 from tests.kit.recorder import Recorder
@@ -399,6 +399,19 @@ async def test_fault_in_a_handler_costs_its_own_stream_alone() -> None:
     assert len(faults) == 1
 
 
+async def test_fault_at_the_last_data_does_not_keep_the_stream() -> None:
+    class Faulty(Recorder):
+        def data_received(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Faulty(stream)))
+    pair.clock.call_exception_handler = lambda context: None  # type: ignore[attr-defined]
+    pair.server.open_stream(lambda stream: Recorder(stream)).write(b"bad", fin=True)
+    pair.settle()
+    assert pair.client._streams == {}
+
+
 class Panic(BaseException):
     """As a native part may raise it: no Exception."""
 
@@ -537,6 +550,16 @@ async def test_flushed_waits_for_acknowledgement() -> None:
     pair.settle()
     async with asyncio.timeout(5):
         await waiting
+
+
+async def test_flushed_does_not_wait_for_the_stream_that_does_not_count() -> None:
+    pair = Pair(lambda stream: None)
+    pair.client.open_stream(lambda stream: Recorder(stream))
+    control = pair.client.open_stream(lambda stream: Recorder(stream))  # whichever it is
+    control.write(b"never acknowledged")
+    assert pair.client.engine.is_undelivered()
+    async with asyncio.timeout(5):
+        await pair.client.flushed(besides=control)
 
 
 async def test_close_is_told_with_its_reason_and_ends_every_stream() -> None:

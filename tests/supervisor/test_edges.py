@@ -1,8 +1,7 @@
 """Which address is dialed next."""
 
-import random
-
 from actors.bus.messages import EdgeAddress
+from actors.supervisor.dice import Dice
 from actors.supervisor.edges import IPV6_PENALTY, EdgeAddresses
 
 
@@ -15,7 +14,7 @@ V6 = [address(f"2001:db8::{number}", f"r{number % 2}") for number in range(1, 7)
 
 
 def edges(addresses: list[EdgeAddress] = V4) -> EdgeAddresses:
-    return EdgeAddresses(addresses, random.Random(3))
+    return EdgeAddresses.of(addresses, Dice(3))
 
 
 def test_slots_are_spread_over_regions_and_addresses() -> None:

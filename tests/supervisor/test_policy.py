@@ -2,12 +2,11 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from actors.bus import events
-from actors.bus.messages import OTHER_VERSION_STATUS, EdgeAddress
+from actors.bus.messages import OTHER_VERSION_STATUS
 from actors.errors import (
     ApiRefused,
     ApiServerError,
@@ -23,29 +22,23 @@ from actors.errors import (
 from actors.errors import RegistrationFailed as NotRegistered
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor import renewal
-from actors.supervisor.edges import EdgeAddresses
-from actors.supervisor.policy import (
-    FREE_DUPLICATES,
-    MAX_RETRY_AFTER,
-    PROBE_FAILURES,
-    TICK,
-    Limits,
-    Policy,
-)
+from actors.supervisor.engines import WINDOW
+from actors.supervisor.failures import FREE_DUPLICATES, MAX_RETRY_AFTER
+from actors.supervisor.outside import PROBE_FAILURES
+from actors.supervisor.policy import TICK, Policy
 from actors.supervisor.readiness import State, Visibility
 from actors.supervisor.restart import (
     BACKOFF,
-    CHILDREN,
     HELPER_HEALTHY_AFTER,
+    HELPERS,
     MIN_JITTER,
     PATIENCE,
     READY_TIMEOUT,
     SPARE,
 )
 from actors.supervisor.slots import HEALTHY_AFTER, SlotState
+from actors.supervisor.succession import MAX_BESIDE
 from actors.supervisor.vocabulary import (
-    Announce,
-    Begin,
     Command,
     DrainWorker,
     Finish,
@@ -65,113 +58,15 @@ from actors.supervisor.vocabulary import (
     SpawnWorker,
     StopAsked,
     Tick,
+    UseEngine,
     WorkerBeat,
     WorkerExited,
+    WorkerLeaving,
     WorkerReady,
     WorkerRegistered,
     WorkerStopped,
 )
-
-URL, OTHER_URL = "https://a.example", "https://b.example"
-
-EDGES = [EdgeAddress(host=f"192.0.2.{number}", port=7844, region=f"r{number % 2}") for number in range(1, 5)]
-
-
-class Playbook:
-    """A policy, its clock, and what it said."""
-
-    def __init__(
-        self,
-        connections: int = 2,
-        *,
-        seed: int = 1,
-        visibility: Visibility = Visibility.NOT_ASKED,
-        **limits: Any,
-    ) -> None:
-        self.rng = random.Random(seed)
-        self.policy = Policy(Limits(connections, **limits), self.rng)
-        self.visibility = visibility
-        self.now = 1000.0
-        self(HelperReady("metrics"))
-
-    def __call__(self, event: PolicyEvent) -> Sequence[Command]:
-        return self.policy.handle(event, self.now)
-
-    def begin(self, url: str = URL) -> Sequence[Command]:
-        return self(Begin(url, f"id of {url}", EdgeAddresses(EDGES, self.rng), self.visibility))
-
-    def edge(self, slot: int = 0) -> EdgeAddress:
-        """The address that a slot has."""
-        return self.policy._edges.for_slot(slot, self.now)
-
-    def spawned(self, commands: Sequence[Command]) -> list[SpawnWorker]:
-        return [command for command in commands if isinstance(command, SpawnWorker)]
-
-    def wait(self, seconds: float) -> list[Command]:
-        """Let time pass in ticks, with every live worker beating."""
-        said: list[Command] = []
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(self.now + TICK, end)
-            for slot in self.policy.slots:
-                said += self(WorkerBeat(slot.index, slot.generation))
-            said += [*self(HelperBeat("metrics")), *self(HelperBeat(SPARE))]
-            said += self(Tick())
-        return said
-
-    def until_spawn(self, slot: int = 0, patience: float = 60.0) -> float:
-        """Wait for the next worker of a slot, or find that it has one; return how long it took."""
-        began = self.now
-        while self.policy.slots[slot].state is not SlotState.STARTING:
-            assert self.now < began + patience, "no worker was started"
-            self.wait(0.1)
-        return self.now - began
-
-    def register(self, slot: int = 0) -> Sequence[Command]:
-        generation = self.policy.slots[slot].generation
-        self(WorkerReady(slot, generation))
-        return self(WorkerRegistered(slot, generation, "lab", "id", "X25519"))
-
-    def end(self, end: WorkerEnd, slot: int = 0, *, message: str = "", retry_after: float = 0.0) -> Sequence[Command]:
-        generation = self.policy.slots[slot].generation
-        self(WorkerReady(slot, generation))
-        self(WorkerStopped(slot, generation, end, message, retry_after))
-        return self(WorkerExited(slot, generation, 1))
-
-
-def facts(commands: Sequence[Command]) -> list[events.Event]:
-    """What is announced, but for the states and the next try."""
-    every = [command.event for command in commands if isinstance(command, Announce)]
-    return [event for event in every if not isinstance(event, events.StateChanged | events.Connecting)]
-
-
-def states(commands: Sequence[Command]) -> list[tuple[str, bool]]:
-    every = [command.event for command in commands if isinstance(command, Announce)]
-    return [(event.state, event.serves) for event in every if isinstance(event, events.StateChanged)]
-
-
-def acts(commands: Sequence[Command]) -> list[Command]:
-    """What is done, not said."""
-    return [command for command in commands if not isinstance(command, Announce)]
-
-
-def finish(commands: Sequence[Command]) -> Finish:
-    (found,) = [command for command in commands if isinstance(command, Finish)]
-    return found
-
-
-def begun(connections: int = 2, *, visibility: Visibility = Visibility.NOT_ASKED, **limits: Any) -> Playbook:
-    play = Playbook(connections, visibility=visibility, **limits)
-    play.begin()
-    return play
-
-
-def up(connections: int = 1, **limits: Any) -> Playbook:
-    play = begun(connections, **limits)
-    for slot in range(connections):
-        play.register(slot)
-    play.wait(HEALTHY_AFTER + 1)
-    return play
+from tests.kit.playbook import OTHER_URL, URL, Playbook, acts, begun, facts, finish, states, up
 
 
 def test_others_start_once_the_first_is_registered() -> None:
@@ -483,7 +378,7 @@ def test_helpers_that_end_during_a_stop_are_expected() -> None:
     assert play(HelperExited("metrics", 0)) == []
 
 
-@pytest.mark.parametrize("name", [name for name, spec in CHILDREN.items() if spec.needed and name != "worker"])
+@pytest.mark.parametrize("name", [name for name, spec in HELPERS.items() if spec.needed])
 def test_actor_that_never_was_up_ends_the_start(name: str) -> None:
     play = Playbook()
     play.policy._helpers._were_up.clear()
@@ -622,6 +517,60 @@ def test_spare_that_dies_is_replaced_with_backoff_and_harms_nobody() -> None:
     assert SpawnHelper(SPARE) not in play(HelperExited(SPARE, 1))
     play.wait(HELPER_HEALTHY_AFTER + 1)
     assert play.policy.state is State.REGISTERED
+
+
+# --- the engine ---
+
+
+def crash(play: Playbook) -> list[Command]:
+    """The worker of the first slot is ended by a fault in machine code; the next one is registered."""
+    generation = play.policy.slots[0].generation
+    said = [*play(WorkerExited(0, generation, -11, is_crash=True))]
+    play.until_spawn()
+    play.register()
+    return said
+
+
+def test_engine_that_crashes_twice_within_an_hour_is_replaced_for_good() -> None:
+    play = up(engine="picoquic")
+    assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+    play.wait(WINDOW - 60.0)
+    said = crash(play)
+    assert acts(said)[0] == UseEngine("aioquic"), "before the next worker is started"
+    assert (fact := facts(said)[0]) == events.EngineChanged(
+        previous="picoquic",
+        engine="aioquic",
+        cause="2 workers crashed within an hour, the last one by signal 11",
+    ), fact
+    for _ in range(5):
+        assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+
+
+def test_crashes_that_are_far_apart_are_nobody_s_fault() -> None:
+    play = up(engine="picoquic")
+    for _ in range(4):
+        assert not [command for command in crash(play) if isinstance(command, UseEngine)]
+        play.wait(WINDOW)
+
+
+def test_spare_that_crashes_has_the_same_engine() -> None:
+    play = up(engine="picoquic", spare=True)
+    play(HelperReady(SPARE))
+    crash(play)
+    assert UseEngine("aioquic") in play(HelperExited(SPARE, -6, is_crash=True))
+
+
+@pytest.mark.parametrize("engine", ["picoquic", "aioquic"])
+def test_other_ends_say_nothing_of_the_engine_and_aioquic_is_the_last_one(engine: str) -> None:
+    play = up(engine=engine)
+    for _ in range(4):
+        play(WorkerExited(0, play.policy.slots[0].generation, -9))
+        play.until_spawn()
+        play.register()
+    assert play.policy._engines.engine == engine
+    crash(play)
+    crash(play)
+    assert play.policy._engines.engine == "aioquic"
 
 
 # --- the network ---
@@ -860,6 +809,7 @@ def every_event(generation: int) -> list[PolicyEvent]:
         WorkerReady(0, 0),
         WorkerReady(0, generation),
         WorkerRegistered(0, generation, "lab", "id", "X25519"),
+        WorkerLeaving(0, generation, "bye"),
         WorkerBeat(0, generation),
         *(WorkerStopped(0, generation, end, "", 0.0) for end in WorkerEnd),
         WorkerExited(0, generation, 0),
@@ -888,6 +838,7 @@ def walk(seed: int) -> None:
         max_attempts=rng.choice((0, 3, 10)),
         renew=rng.random() < 0.5,
         spare=rng.random() < 0.5,
+        protocol=rng.choice(("auto", "auto", "quic", "http2")),
     )
     alive: set[tuple[int, int]] = set()
     helpers = {SPARE}
@@ -899,7 +850,8 @@ def walk(seed: int) -> None:
         for command in commands:
             match command:
                 case SpawnWorker(slot, generation, from_spare=warm):
-                    assert not any(slot == other for other, _ in alive), "two processes in one slot"
+                    beside = [other for other, _ in alive if other == slot]
+                    assert len(beside) <= MAX_BESIDE + 1, "too many processes in one slot"
                     assert play.policy.has_route
                     assert not warm or SPARE in helpers
                     alive.add((slot, generation))
@@ -918,7 +870,7 @@ def walk(seed: int) -> None:
     carry_out(play.begin())
     for _ in range(60):
         slot = rng.randrange(len(play.policy.slots))
-        generation = max(0, play.policy.slots[slot].generation - rng.choice((0, 0, 0, 1)))
+        generation = max(0, play.policy.slots[slot].newest - rng.choice((0, 0, 0, 1, 2)))
         choices: list[PolicyEvent] = [
             Tick(),
             NetworkSeen(frozenset(rng.choice(("", "a", "b"))), rng.random() < 0.8),
@@ -933,6 +885,8 @@ def walk(seed: int) -> None:
                 WorkerReady(slot, generation),
                 WorkerRegistered(slot, generation, "l", "i", "X25519"),
                 WorkerRegistered(slot, generation, "l", "i", "X25519"),
+                WorkerRegistered(slot, generation, "l", "i", "X25519", "http2"),
+                WorkerLeaving(slot, generation, "bye"),
                 WorkerBeat(slot, generation),
                 stopped,
                 WorkerExited(slot, generation, rng.choice((0, 1, -9))),
@@ -965,5 +919,8 @@ def test_random_walk(hundred: int) -> None:
 def check(policy: Policy) -> None:
     for slot in policy.slots:
         assert slot.failures >= 0
-        assert slot.generation >= 0
+        assert 0 <= slot.generation <= slot.newest
+        assert len(slot.beside) <= MAX_BESIDE
+        numbers = [worker.generation for worker in slot.workers]
+        assert len(set(numbers)) == len(numbers)
     assert 0 <= policy.connections <= len(policy.slots)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from actors.tools import metrics_reference
-from actors.tools.completion import SHELLS
-from actors.tools.programs import PARSERS
+from actors.tools.completion import ALL_PARSERS, SHELLS
 from actors.tools.reference import markdown
 from tests.kit.processes import python, running
 
@@ -37,7 +36,7 @@ def test_document_of_metrics_is_what_is_rendered() -> None:
 
 def test_every_program_is_in_it() -> None:
     programs = {path.name for path in (ROOT / "bin").glob("tunnel-*")} | {"local-edge"}
-    assert {make().prog for make in PARSERS} == programs
+    assert {make().prog for make in ALL_PARSERS} == programs
 
 
 @pytest.mark.slow
@@ -47,7 +46,7 @@ async def test_completion(shell: str, tmp_path: Path) -> None:
         assert await process.wait() == 0
         script = tmp_path / f"completion.{shell}"
         script.write_text("\n".join(process.stdout))
-    for make in PARSERS:
+    for make in ALL_PARSERS:
         parser = make()
         assert parser.prog in script.read_text()
     if (program := shutil.which(shell)) is None:

@@ -2,7 +2,6 @@
 
 import warnings
 
-from nexo_tunnel import metrics as metrics
 from nexo_tunnel_quick import *  # noqa: F403
 from nexo_tunnel_quick import __all__ as __all__
 from nexo_tunnel_quick import __version__ as __version__

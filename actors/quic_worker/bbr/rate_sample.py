@@ -52,8 +52,6 @@ class RateSample(NamedTuple):
     """Bytes that this acknowledges."""
     lost: int
     """Bytes lost since it left."""
-    newly_lost: int
-    """Bytes found lost since the last sample."""
     tx_in_flight: int
     """Bytes in flight when it left."""
     rtt: float
@@ -74,7 +72,6 @@ class DeliveryRate:
         self._newest: SentPacket | None = None
         """The packet that left last of those acknowledged since the last sample."""
         self._newly_acked = 0
-        self._newly_lost = 0
 
     @property
     def is_app_limited(self) -> bool:
@@ -116,7 +113,6 @@ class DeliveryRate:
         """A packet counts as lost."""
         self.in_flight -= packet.size
         self.lost += packet.size
-        self._newly_lost += packet.size
 
     def sample(self, now: float, min_rtt: float) -> RateSample | None:
         """What the packets that were acknowledged since the last call tell; None if there were none."""
@@ -136,10 +132,9 @@ class DeliveryRate:
             prior_delivered=newest.delivered,
             newly_acked=self._newly_acked,
             lost=self.lost - newest.lost,
-            newly_lost=self._newly_lost,
             tx_in_flight=newest.tx_in_flight,
             rtt=now - newest.sent_at,
         )
         self._newest = None
-        self._newly_acked = self._newly_lost = 0
+        self._newly_acked = 0
         return made

@@ -1,4 +1,5 @@
-"""The engines: aioquic, which we drive ourselves, and picoquic, which has a thread. What they offer: `../engine.py`.
+"""The engines: for QUIC aioquic, which we drive ourselves, and picoquic, which has a thread; for HTTP/2 h2. What they
+offer: `../engine.py`.
 
     aioquic_engine.py  a `PacketEngine` over aioquic; its configuration and congestion controllers
     aioquic_bbr.py     BBR by aioquic's plug-in point, and a pacer that keeps to its rate
@@ -9,7 +10,11 @@
     path_mtu.py        the search for the path's size (RFC 8899)
     pieces.py          the stream data of a batch, joined
     picoquic_engine.py a `StreamEngine` over aiopquic
+    picoquic_library.py  what aiopquic does not offer, and what it is to leave
     spool.py           bytes that nobody wants yet
+    h2_engine.py       a `ByteEngine` over h2: queues, turns, credit, ends
+    h2_lenient.py      h2, made to let one bad request cost one request
+    h2_frames.py       which frames it is to see
 
 Each is loaded only where it is asked for.
 """

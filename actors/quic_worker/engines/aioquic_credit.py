@@ -16,7 +16,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import AlertDescription
 
-from actors.quic_worker.engine import Closed, Datagram
+from actors.quic_worker.engine import CONNECTION_WINDOW, MAX_STREAMS, Closed, Datagram
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl, ModelPacer
 from actors.quic_worker.engines.aioquic_queue import QueuedConnection, is_undelivered
 from actors.quic_worker.engines.aioquic_tls import ClientContext
@@ -30,16 +30,9 @@ MAX_STREAM_WINDOW: Final = 6 * 1024 * 1024
 """What a stream's window grows to while it is used up faster than it can be announced anew: 500 Mbit/s at a round trip
 of 100 ms; the Go client's own."""
 
-CONNECTION_WINDOW: Final = 24 * 1024 * 1024
-"""The same over all streams of a connection: the bound of what a connection can make us hold."""
-
 GROWTH_ROUND_TRIPS: Final = 4.0
 """Half a window that is consumed within so many round trips was too small: the sender had to wait for it. Two would do
 where nothing is lost; what comes behind a lost packet is consumed only a round trip or two later, with it."""
-
-MAX_STREAMS: Final = 2048
-"""Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
-answer. aioquic's own limit is 128."""
 
 _LIMIT_FRAME_CAPACITY: Final = 1 + 8 + 8
 """A frame type and two variable-length integers."""
@@ -245,9 +238,9 @@ class CreditedConnection(QueuedConnection):
             return 0
         return stream.sender._buffer_stop - stream.sender.highest_offset
 
-    def has_unfinished_streams(self) -> bool:
-        """Whether a stream, besides the first, has something sent that was not acknowledged. Idle ones do not count."""
-        return any(number and is_undelivered(stream.sender) for number, stream in self._streams.items())
+    def has_unfinished_streams(self, besides: int | None) -> bool:
+        """Whether a stream but `besides` has something sent that was not acknowledged. Idle ones do not count."""
+        return any(number != besides and is_undelivered(stream.sender) for number, stream in self._streams.items())
 
     def can_send_on(self, stream_id: int) -> bool:
         """Whether a stream takes data. A peer's STOP_SENDING ends that before its event is delivered."""

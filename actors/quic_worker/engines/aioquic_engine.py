@@ -12,14 +12,11 @@ from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicSentPacket
 
 from actors.bus.messages import CongestionControl
-from actors.quic_worker.engine import Address, Datagram, PacketListener, Path
+from actors.quic_worker.engine import CONNECTION_WINDOW, IDLE_TIMEOUT, Address, Datagram, PacketListener, Path
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl
-from actors.quic_worker.engines.aioquic_credit import CONNECTION_WINDOW, STREAM_WINDOW, CreditedConnection, closed
+from actors.quic_worker.engines.aioquic_credit import STREAM_WINDOW, CreditedConnection, closed
 from actors.quic_worker.engines.path_mtu import BASE_BYTES
 from actors.quic_worker.engines.pieces import Pieces
-
-IDLE_TIMEOUT: Final = 5.0
-"""Seconds without a word until the connection counts as lost; the edge's own value."""
 
 
 class _CountsLosses:
@@ -207,8 +204,8 @@ class AioquicEngine:
         if held := self._held.pop(stream_id, 0):
             self._connection.grant(stream_id, held)
 
-    def is_undelivered(self) -> bool:
-        return self._connection.has_unfinished_streams()
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        return self._connection.has_unfinished_streams(besides)
 
     def ping(self) -> None:
         self._connection.probe()

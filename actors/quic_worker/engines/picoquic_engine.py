@@ -5,34 +5,32 @@ errors into words, to wait where its rings are full, and to bound what a stream'
 a peer new credit for what it has handed over, whatever becomes of that; so what nobody wants yet waits in a `Spool`.
 """
 
-import os
 import ssl
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from aiopquic._binding._transport import KEX_SECP256R1, KEX_X25519, KEX_X25519MLKEM768
 from aiopquic.quic import events
 from aiopquic.quic.configuration import QuicConfiguration
-from aiopquic.quic.connection import QuicConnection
 
-from actors.quic_worker.engine import Address, Closed, Path, StreamListener
+from actors.quic_worker.engine import (
+    CONNECTION_WINDOW,
+    IDLE_TIMEOUT,
+    MAX_STREAMS,
+    PING_INTERVAL,
+    Address,
+    Closed,
+    Path,
+    StreamListener,
+)
+from actors.quic_worker.engines.picoquic_library import LibraryConnection, StreamGone, prepare_process
 from actors.quic_worker.engines.spool import Spool
-
-IDLE_TIMEOUT: Final = 5.0
-"""Seconds without a word until the connection counts as lost; the edge's own value."""
-
-PING_INTERVAL: Final = 1.0
-"""Seconds between PINGs, which picoquic sends itself: four may be lost before the idle timeout."""
 
 STREAM_WINDOW: Final = 1024 * 1024
 """Bytes that a peer may send on a stream ahead of what was taken from it, 80 Mbit/s at a round trip of 100 ms. The ring
 in which they wait is as large: address space for each stream, memory only as far as it is used."""
-
-CONNECTION_WINDOW: Final = 24 * 1024 * 1024
-"""The same over all streams of a connection."""
-
-MAX_STREAMS: Final = 2048
-"""Streams that the peer may have open at once: more than are served (`--max-streams`), so that those beyond get an
-answer."""
 
 SEND_RING: Final = 512 * 1024
 """Bytes that one stream may have waiting for picoquic's thread: `HIGH_WATER` of `connection.py`, and as much again for
@@ -45,11 +43,20 @@ MAX_SPOOLED: Final = 1024 * 1024 * 1024
 """Bytes that all spools of a connection may have on disk. Then nothing more is taken from picoquic, of no stream, until
 some are consumed: its windows fill up, and the peer waits. Better than to lose any."""
 
+ORDERS_WAITING: Final = 0.75
+"""Share of the queue of orders to picoquic's thread (2048) past which nothing more is taken from it: taking may grant
+credit, which is an order too, and the library forgets one that does not fit. The quarter that is left holds those of a
+batch of 256 events."""
+
+CLOSE_TRIES: Final = 20
+"""Milliseconds that the queue of orders gets to take CONNECTION_CLOSE."""
+
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes of the kernel's buffers, as `udp.py` has them for the other engine."""
 
-SECRETS: Final = ("SSLKEYLOGFILE", "AIOPQUIC_QLOG_DIR")
-"""Variables by which the library would write TLS keys, or traces of the traffic, to files: they are not for us."""
+SILENCE: Final = 3.0
+"""Seconds without a sign of life past which a connection that ended without a word counts as one that fell silent: the
+peer answers our PINGs, and is asked each quarter of a second what it has sent."""
 
 WRONG_ALPN: Final = 0x178
 """RFC 9001 section 4.8: the TLS alert no_application_protocol."""
@@ -79,11 +86,10 @@ class PicoquicEngine:
         self, *, server_name: str, alpn: str, ca_file: str, congestion_control: str, post_quantum: bool = False
     ) -> None:
         """`ca_file`: one PEM file with all roots; `post_quantum`: offer no other key exchange."""
-        for name in SECRETS:
-            os.environ.pop(name, None)
+        prepare_process()
         self._post_quantum = post_quantum
         groups = [KEX_X25519MLKEM768] if post_quantum else [KEX_X25519MLKEM768, KEX_X25519, KEX_SECP256R1]
-        self._quic = QuicConnection(
+        self._quic = LibraryConnection(
             configuration=QuicConfiguration(
                 is_client=True,
                 alpn_protocols=[alpn],
@@ -109,7 +115,16 @@ class PicoquicEngine:
         """What a full ring did not take."""
         self._ends: set[int] = set()
         """Streams of which FIN follows that."""
+        self._orders: deque[tuple[Callable[[int, int], None], int, int]] = deque()
+        """Resets and stops that the queue to picoquic's thread did not take."""
+        self._stopped: set[int] = set()
+        """Streams that we have stopped, and of which no end has come."""
+        self._early_stops: dict[int, None] = {}
+        """Streams that the peer stopped when nothing of them had come: it is told again behind the first data."""
         self._is_connected = False
+        self._bytes_received = 0
+        self._heard_at = 0.0
+        """When the peer had last sent something (monotonic): the dial, before it ever has."""
 
     def connect(self, address: Address) -> int:
         """Begin the handshake; return the descriptor that is readable when there is something to `deliver`.
@@ -117,6 +132,7 @@ class PicoquicEngine:
         Raises:
             OSError: there is no socket to be had.
         """
+        self._heard_at = time.monotonic()
         self._quic.connect((address[0], address[1]))
         descriptor: int = self._quic.eventfd
         return descriptor
@@ -129,37 +145,58 @@ class PicoquicEngine:
             stream_id = next(iter(self._ready))
             del self._ready[stream_id]
             self._hand_on(stream_id, listener)
-        while self._spooled < MAX_SPOOLED and (event := self._quic.next_event()) is not None:
+        self._repeat_orders()
+        while self._takes_more() and (event := self._quic.next_event()) is not None:
             match event:
                 case events.StreamDataReceived():
                     self._received(event.stream_id, bytes(event.data), event.end_stream, listener)
                 case events.StreamReset():
                     self.discard(event.stream_id)
                     listener.stream_reset(event.stream_id, event.error_code)
+                    self._forget(event.stream_id)
                 case events.StopSendingReceived():
-                    self._give_up(event.stream_id)
+                    self.reset(event.stream_id, event.error_code)  # RFC 9000 section 3.5: picoquic leaves it to us
+                    if event.stream_id not in self._inboxes:
+                        self._early_stops[event.stream_id] = None
+                        if len(self._early_stops) > MAX_STREAMS:  # the first are of streams that are long over
+                            del self._early_stops[next(iter(self._early_stops))]
                     listener.stop_sending(event.stream_id, event.error_code)
+                case StreamGone():
+                    self._gone(event.stream_id, listener)
                 case events.HandshakeCompleted():
-                    self._is_connected = True
+                    self._is_connected, self._heard_at = True, time.monotonic()
                     listener.handshake_completed()
                 case events.ConnectionTerminated():
                     listener.closed(self._closed(event.error_code))
         for stream_id in list(self._unsent):
             self._send_rest(stream_id)
 
+    def _takes_more(self) -> bool:
+        return self._spooled < MAX_SPOOLED and self._quic.tx_event_ring_fill() < ORDERS_WAITING
+
     def _closed(self, code: int) -> Closed:
-        """aiopquic tells a code and no words, and not whose code it is."""
+        """aiopquic tells a code and no words: they are found by time and code."""
         if code == WRONG_ALPN:
             reason = "the peer speaks another protocol (no_application_protocol)"
-        elif code in _CRYPTO_ERROR:
+        elif code in _CRYPTO_ERROR and not self._is_connected:
             reason = f"TLS alert {code - _CRYPTO_ERROR.start}"
-        elif self._is_connected:
-            reason = "closed by the peer, or idle for too long"
-        else:
+        elif self._quic.closed_by_application:
+            reason = "closed by the peer"
+        elif not code and time.monotonic() - self._heard_at > SILENCE:
+            reason = f"nothing came from the peer for {IDLE_TIMEOUT:.0f} s"
+            if not self._is_connected:
+                reason += ": is UDP to its port allowed on this network?"
+        elif not self._is_connected:
             reason = "no TLS session: the peer's certificate is not trusted or not its own, or it broke off"
-        return Closed(code, reason, is_application=self._is_connected)
+        elif code:
+            reason = "closed by the peer's QUIC"
+        else:
+            reason = "closed, by the peer without a reason or for what it sent, against the protocol"
+        return Closed(code, reason, is_application=self._quic.closed_by_application)
 
     def _received(self, stream_id: int, data: bytes, fin: bool, listener: StreamListener) -> None:
+        if fin:
+            self._stopped.discard(stream_id)
         inbox = self._inboxes.get(stream_id)
         if inbox is None:
             inbox = self._inboxes[stream_id] = _Inbox()
@@ -167,6 +204,9 @@ class PicoquicEngine:
         if inbox.held < MAX_HELD and inbox.spool is None:
             inbox.held += len(data)
             listener.stream_data(stream_id, data, fin)
+            if stream_id in self._early_stops:
+                del self._early_stops[stream_id]
+                listener.stop_sending(stream_id, 0)
             return
         if inbox.spool is None:
             inbox.spool = Spool()
@@ -196,6 +236,18 @@ class PicoquicEngine:
             inbox.held -= count
             if inbox.spool is not None and inbox.held < MAX_HELD:
                 self._ready[stream_id] = None
+
+    def _gone(self, stream_id: int, listener: StreamListener) -> None:
+        """Tell the ends that were not told. What waits in a spool, and an end behind it, still come."""
+        inbox = self._inboxes.get(stream_id)
+        if stream_id in self._stopped or (inbox is not None and not inbox.fin):
+            self.discard(stream_id)
+            listener.stream_reset(stream_id, 0)
+        self._forget(stream_id)
+
+    def _forget(self, stream_id: int) -> None:
+        self._stopped.discard(stream_id)
+        self._early_stops.pop(stream_id, None)
 
     def discard(self, stream_id: int) -> None:
         if (inbox := self._inboxes.pop(stream_id, None)) is not None and inbox.spool is not None:
@@ -242,7 +294,7 @@ class PicoquicEngine:
     @property
     def is_waiting(self) -> bool:
         """Whether a ring was full, and `deliver` is to try again."""
-        return bool(self._unsent)
+        return bool(self._unsent or self._orders) or self._quic.tx_event_ring_fill() >= ORDERS_WAITING
 
     def unsent(self, stream_id: int) -> int:
         in_the_ring: int = self._quic.tx_data_ring_used(stream_id)
@@ -254,13 +306,29 @@ class PicoquicEngine:
 
     def reset(self, stream_id: int, error_code: int) -> None:
         self._give_up(stream_id)
-        self._quic.reset_stream(stream_id, error_code)
+        self._order(self._quic.reset_stream, stream_id, error_code)
 
     def stop(self, stream_id: int, error_code: int) -> None:
-        self._quic.stop_stream(stream_id, error_code)
+        if stream_id in self._inboxes:
+            self._stopped.add(stream_id)
+        self._order(self._quic.stop_stream, stream_id, error_code)
 
-    def is_undelivered(self) -> bool:
-        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause."""
+    def _order(self, order: Callable[[int, int], None], stream_id: int, error_code: int) -> None:
+        self._orders.append((order, stream_id, error_code))
+        self._repeat_orders()
+
+    def _repeat_orders(self) -> None:
+        try:
+            while self._orders:
+                order, stream_id, error_code = self._orders[0]
+                order(stream_id, error_code)
+                self._orders.popleft()
+        except BufferError:
+            return  # its thread is busy; `deliver` comes again
+
+    def is_undelivered(self, besides: int | None = None) -> bool:
+        """Whether anything is in flight, as far as picoquic's thread has told: ask twice, with a pause. It does not
+        tell of which stream; what is said on the control stream is answered, and so has arrived."""
         quality = self._quic.path_quality()  # asks for a fresh one
         return bool(self._unsent) or quality.get("bytes_in_transit", 0) > 0
 
@@ -269,6 +337,8 @@ class PicoquicEngine:
 
     def path(self) -> Path:
         quality = self._quic.path_quality()
+        if (received := quality.get("bytes_received", 0)) != self._bytes_received:
+            self._bytes_received, self._heard_at = received, time.monotonic()
         return Path(quality.get("rtt", 0) / 1e6, quality.get("sent", 0), quality.get("lost", 0))
 
     def key_exchange(self) -> str:
@@ -276,7 +346,12 @@ class PicoquicEngine:
         return "X25519MLKEM768" if self._post_quantum and self._is_connected else ""
 
     def close(self, error_code: int, reason: str) -> None:
-        self._quic.close(error_code)
+        for _ in range(CLOSE_TRIES):
+            try:
+                self._quic.close(error_code)
+                return
+            except BufferError:
+                time.sleep(0.001)  # its thread works the queue off meanwhile
 
     def end(self) -> None:
         """End the thread; what was not sent yet is lost. Nothing may be called after it."""

@@ -1,4 +1,4 @@
-"""HTTP/1.1 towards visitors: requests with streamed bodies, responses as they come, raw bytes after an upgrade.
+"""HTTP/1.1 towards clients: requests with streamed bodies, responses as they come, raw bytes after an upgrade.
 
 llhttp (httptools) reads; what is written here is the response's framing. One request at a time: a client that
 pipelines gets the first answered and the connection closed, as RFC 9112 section 9.3.2 allows. An offer of another
@@ -251,7 +251,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, status: http.HTTPStatus, why: str) -> None:
         if self._responder is None and self._transport is not None and not self._transport.is_closing():
             self._keep_alive, self._method = False, ""
-            page = f"local edge: {why}\n".encode()
+            page = f"{why}\n".encode()
             self.send_head(status, [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(page))])
             self.send_body(page)
             self._transport.close()

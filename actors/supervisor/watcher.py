@@ -1,12 +1,13 @@
-"""What the supervisor sees of the world outside: the ways to the edge, and the public name. It tells the policy."""
+"""Watches the world outside, the ways to the edge and the public name, and tells the policy what it sees."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from actors.bus.messages import EdgeAddress
 from actors.processes.log import Logger
+from actors.processes.tasks import Tasks, kept
 from actors.supervisor import network, visibility
 from actors.supervisor.package import Package
 from actors.supervisor.policy import Policy
@@ -17,16 +18,31 @@ PACKAGE_INTERVAL: Final = 5.0
 """Seconds between two looks at the installed package: one system call."""
 
 
-class Lookout:
-    """Looks, and hands what it sees to `handle`. The policy is only read."""
+class Watcher:
+    """Watches, and hands what it sees to `handle`. It reads the policy and never changes it."""
 
-    def __init__(self, policy: Policy, handle: Callable[[PolicyEvent], None], log: Logger) -> None:
+    def __init__(self, policy: Policy, handle: Callable[[PolicyEvent], None], tasks: Tasks, log: Logger) -> None:
         self._policy = policy
         self._handle = handle
+        self._tasks = tasks
         self._log = log
+        self._failed: set[str] = set()
+        """What was being watched when there was a fault: said once."""
 
-    async def watch_network(self, addresses: Sequence[EdgeAddress], *, resolver_knows: str | None) -> None:
-        """Tell of the ways to the edge when they change.
+    def keep(self, name: str, look: Callable[[], Awaitable[None]]) -> None:
+        """Keep watching something that the tunnel does not depend on: after a fault the watch begins again."""
+
+        def failed(error: Exception) -> None:
+            if name not in self._failed:
+                self._failed.add(name)
+                self._log.error("internal fault in a watcher; the tunnel goes on", what=name, exc_info=error)
+
+        self._tasks.replace(kept(look, failed), name=name)
+
+    async def watch_network(
+        self, addresses: Sequence[EdgeAddress], proxies: Sequence[EdgeAddress], *, resolver_knows: str | None
+    ) -> None:
+        """Tell of the ways to the edge, and to the addresses of a proxy, when they change.
 
         `resolver_knows`: a name that the resolver is asked for while no connection is up; None: it does not matter.
         """
@@ -35,7 +51,7 @@ class Lookout:
         answers, asked_at = True, loop.time()
         while True:
             try:
-                sources = network.sources(addresses)
+                sources = network.sources(addresses) | network.sources(proxies)
             except OSError as error:  # no descriptor for a look: the last one holds
                 self._log.debug("cannot look for routes", error=error.strerror)
                 await asyncio.sleep(network.ROUTE_INTERVAL)
@@ -65,7 +81,7 @@ class Lookout:
         self._handle(NameSeen(url, found))
 
     async def watch_package(self) -> None:
-        """Say so when the package is another one than that which this process runs, or is gone."""
+        """Log it when the installed package is no longer the one that this process runs."""
         package = Package()
         while True:
             await asyncio.sleep(PACKAGE_INTERVAL)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors.local_edge.http_server import MAX_HEAD_BYTES, HttpConnection, Request
+from actors.web.http_server import MAX_HEAD_BYTES, HttpConnection, Request
 
 
 class Echo:
@@ -127,7 +127,7 @@ async def test_upgrade_is_raw_both_ways() -> None:
 async def test_bad_requests_are_told_what_is_wrong(request_: bytes) -> None:
     head, _, page = (await exchange(request_)).partition(b"\r\n\r\n")
     assert b" 400 " in head
-    assert page.startswith(b"local edge: ")
+    assert page.startswith((b"no request in HTTP/1.1: ", b"TLS to a port"))
 
 
 async def test_connect_is_refused() -> None:

@@ -1,0 +1,80 @@
+"""One connection to the edge, over whatever it goes: all that the worker knows of a transport."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+from actors.quic_worker.connection import Stream
+from actors.quic_worker.control import ControlStream
+from actors.quic_worker.engine import Path
+from actors.wire.registration import Details, Refusal, Registration, local_configuration, read_result
+
+
+class Told(NamedTuple):
+    """Whom a connection tells what."""
+
+    accept: Callable[[Stream], None]
+    """With every stream that the edge opens; sets its handler."""
+    lost: Callable[[str], None]
+    """The connection ended by itself, once it had been reached: why, in words."""
+
+
+class EdgeConnection(ABC):
+    """A connection that is to be dialled, registered, kept alive, unregistered, flushed and closed, in this order.
+
+    It may be closed at any time, and more than once. What its control stream carries is the same over every transport.
+    """
+
+    _control: ControlStream
+
+    @abstractmethod
+    async def dial(self) -> None:
+        """Reach the edge; when this returns, it can be asked to register us.
+
+        Raises:
+            Ended: it cannot be reached; with `NO_ROUTE` or `DIAL_FAILED`.
+        """
+
+    async def register(self, registration: Registration) -> Details | Refusal:
+        """Offer the edge to serve a tunnel; return its answer.
+
+        Raises:
+            EdgeProtocolError: no answer in time, or none in the protocol.
+        """
+        return read_result(await self._control.call("registerConnection", registration.params()))
+
+    async def configure(self, origin_url: str) -> None:
+        """Tell the edge where requests go.
+
+        Raises:
+            EdgeProtocolError: it did not take it.
+        """
+        await self._control.call("updateLocalConfiguration", {"config": local_configuration(origin_url)})
+
+    async def unregister(self) -> None:
+        """Ask the edge for no more requests.
+
+        Raises:
+            EdgeProtocolError: it did not answer.
+        """
+        await self._control.call("unregisterConnection", {})
+
+    @abstractmethod
+    async def keep_alive(self) -> None:
+        """Keep the path alive, and see when it is dead; without end."""
+
+    @abstractmethod
+    async def flushed(self) -> None:
+        """Wait until the edge has all that was written to it, or is gone. The control stream does not count."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection, and tell the edge so at once."""
+
+    @abstractmethod
+    def path(self) -> Path:
+        """What is known of the path to the edge."""
+
+    @abstractmethod
+    def key_exchange(self) -> str:
+        """The TLS group that was agreed, by its registered name; empty while that is not known."""

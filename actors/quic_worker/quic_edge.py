@@ -1,0 +1,116 @@
+"""The edge over QUIC: how it is dialled, and what to say when that fails."""
+
+import asyncio
+import errno
+from typing import Final
+
+from actors.bus.messages import EdgeAddress, Transport
+from actors.processes.log import Logger
+from actors.quic_worker.connection import Owner
+from actors.quic_worker.control import ControlStream
+from actors.quic_worker.dial import address_of, open_connection
+from actors.quic_worker.edge_connection import EdgeConnection, Told
+from actors.quic_worker.ends import Ended, WorkerEnd
+from actors.quic_worker.engine import PING_INTERVAL, Closed, Path
+from actors.quic_worker.quic import QuicConnection
+
+DIAL_TIMEOUT: Final = 5.0
+"""Seconds for the QUIC handshake; the Go client's own."""
+
+NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
+"""What the kernel says to a datagram for which it knows no way. (EPERM, a firewall's, is not among them.)"""
+
+
+class QuicEdge(EdgeConnection):
+    """A connection over either of QUIC's engines."""
+
+    def __init__(
+        self, address: EdgeAddress, told: Told, *, ca_file: str | None, transport: Transport, log: Logger
+    ) -> None:
+        """`ca_file` replaces the trust roots."""
+        self._address = address
+        self._told = told
+        self._ca_file = ca_file
+        self._transport = transport
+        self._log = log
+        self._handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connection: QuicConnection | None = None
+
+    async def dial(self) -> None:
+        address = self._address
+        owner = Owner(self._told.accept, self._reached, self._closed, self._failed)
+        try:
+            connection = open_connection(address, self._ca_file, self._transport, owner)
+        except OSError as error:
+            raise self._cannot_send(error) from error
+        self._connection = connection
+        connection.connect(address_of(address))
+        if connection.last_error is not None:
+            raise self._cannot_send(connection.last_error)  # there is nothing to wait for
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                await self._handshake
+        except TimeoutError:
+            failed = connection.last_error
+            hint = f"; sending failed: {failed.strerror}" if failed is not None else ""
+            raise Ended(
+                WorkerEnd.DIAL_FAILED,
+                f"no answer from {address} over UDP within {DIAL_TIMEOUT:.0f} s{hint}. "
+                f"Is UDP to port {address.port} allowed on this network?",
+            ) from None
+        stream = connection.open_stream(ControlStream)  # the first of ours: the edge knows it by that
+        assert isinstance(stream.handler, ControlStream)
+        self._control = stream.handler
+
+    def _cannot_send(self, error: OSError) -> Ended:
+        end = WorkerEnd.NO_ROUTE if error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED
+        return Ended(end, f"cannot send UDP to {self._address}: {error.strerror}")
+
+    async def keep_alive(self) -> None:
+        """PINGs; that nothing is answered is seen by the idle timeout."""
+        assert self._connection is not None
+        while True:
+            await asyncio.sleep(PING_INTERVAL)
+            self._connection.ping()
+
+    async def flushed(self) -> None:
+        assert self._connection is not None
+        await self._connection.flushed(besides=self._control.stream)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(0, "")
+
+    def path(self) -> Path:
+        return Path() if self._connection is None else self._connection.engine.path()
+
+    def key_exchange(self) -> str:
+        return "" if self._connection is None else self._connection.engine.key_exchange()
+
+    # --- from the connection ---
+
+    def _reached(self) -> None:
+        if not self._handshake.done():
+            self._handshake.set_result(None)
+
+    def _closed(self, why: Closed) -> None:
+        who = "application" if why.is_application else "QUIC"
+        reason = why.reason or ("closed without a reason" if why.is_application else "no reason given")
+        self._end(f"{reason} ({who} error {why.error_code:#x})")
+
+    def _failed(self, error: BaseException) -> None:
+        """A fault in the engine leaves a connection that nobody can trust."""
+        self._log.error("internal fault in the QUIC engine", exc_info=error)
+        self._end(f"internal fault in the QUIC engine: {error!r}")
+
+    def _end(self, why: str) -> None:
+        if self._handshake.done():
+            self._told.lost(why)
+            return
+        hint = ""
+        if self._transport.post_quantum:
+            hint = ". --post-quantum takes no key exchange but X25519MLKEM768: does the edge know it?"
+        end = Ended(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {self._address} failed: {why}{hint}")
+        self._handshake.set_exception(end)
+        self._handshake.exception()  # seen here, in case nobody waits for it any more
