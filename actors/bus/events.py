@@ -116,6 +116,8 @@ class Connecting(Event, frozen=True, kw_only=True, tag="connecting"):
     slot: int
     generation: int
     edge: str
+    protocol: str = "quic"
+    """quic or http2."""
     attempt: int
     """Failures of this slot before this try."""
 
@@ -130,7 +132,9 @@ class Registered(Event, frozen=True, kw_only=True, tag="registered"):
     location: str
     connection_id: str
     key_exchange: str
-    """The TLS group that was agreed: `X25519MLKEM768` is safe from computers to come."""
+    """The TLS group that was agreed: `X25519MLKEM768` is safe from computers to come. Empty where it is not told."""
+    protocol: str = "quic"
+    """quic or http2."""
     connections: int
     """How many are up now."""
 
@@ -176,6 +180,16 @@ class ActorRestarted(Event, frozen=True, kw_only=True, tag="actor_restarted"):
     exit_status: int
 
 
+class ProtocolChanged(Event, frozen=True, kw_only=True, tag="protocol_changed"):
+    """A connection speaks another protocol than the one before it: UDP is blocked, or is no longer (`--protocol`)."""
+
+    slot: int
+    previous: str = msgspec.field(name="from")
+    to: str
+    """Both: quic or http2."""
+    cause: str
+
+
 class EngineChanged(Event, frozen=True, kw_only=True, tag="engine_changed"):
     """Machine code crashed, and connections that are made from now on use another QUIC engine, until the end."""
 
@@ -200,6 +214,8 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     """Seconds; the smallest of the connections'."""
     key_exchanges: list[str]
     """The TLS groups that were agreed, each once."""
+    protocols: list[str] = []
+    """What the connections speak, quic or http2, each once."""
     state: str
     serves: bool
     """Both as in the event `state`."""
@@ -268,6 +284,7 @@ AnyEvent = (
     | ConnectionRefused
     | Unregistered
     | ActorRestarted
+    | ProtocolChanged
     | EngineChanged
     | Stats
     | StateFileFailed

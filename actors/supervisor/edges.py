@@ -38,15 +38,18 @@ class EdgeAddresses(msgspec.Struct):
             self._current[slot] = self._pick(slot, None, now)
         return self._current[slot]
 
-    def move_on(self, slot: int, now: float, *, unreachable: bool) -> bool:
-        """Give `slot` another address; return whether there was one. `unreachable`: its own did not answer."""
+    def move_on(self, slot: int, now: float, *, unreachable: bool, elsewhere: bool = False) -> bool:
+        """Give `slot` another address; return whether there was one.
+
+        `unreachable`: its own did not answer. `elsewhere`: one of another region is better.
+        """
         failed = self._current.get(slot)
         if failed is not None and unreachable and _is_ipv6(failed):
             self._no_ipv6_until[failed.region] = now + IPV6_PENALTY
-        self._current[slot] = self._pick(slot, failed, now)
+        self._current[slot] = self._pick(slot, failed, now, elsewhere=elsewhere)
         return self._current[slot] != failed
 
-    def _pick(self, slot: int, failed: EdgeAddress | None, now: float) -> EdgeAddress:
+    def _pick(self, slot: int, failed: EdgeAddress | None, now: float, *, elsewhere: bool = False) -> EdgeAddress:
         region = self._regions[slot % len(self._regions)]
         start = region.index(failed) + 1 if failed in region else 0
         ring = region[start:] + region[:start]
@@ -55,9 +58,10 @@ class EdgeAddresses(msgspec.Struct):
         taken = {address for number, address in self._current.items() if number != slot}
         candidates = [address for address in ring + others if address != failed] or ring
 
-        def rank(address: EdgeAddress) -> tuple[bool, bool]:
+        def rank(address: EdgeAddress) -> tuple[bool, bool, bool]:
             shunned = _is_ipv6(address) and now < self._no_ipv6_until.get(address.region, 0.0)
-            return shunned, address in taken
+            here = elsewhere and failed is not None and address.region == failed.region
+            return shunned, here, address in taken
 
         return min(candidates, key=rank)
 

@@ -7,6 +7,7 @@ from actors.errors import EdgeUnreachable, NoConnection, PermanentFailure, Regis
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.dice import Dice
 from actors.supervisor.edges import EdgeAddresses
+from actors.supervisor.protocols import Protocols
 from actors.supervisor.restart import backoff
 from actors.supervisor.slots import HEALTHY_AFTER, Slot, SlotState
 from actors.supervisor.vocabulary import WorkerStopped
@@ -32,9 +33,17 @@ UNREACHED: Final = frozenset((WorkerEnd.DIAL_FAILED, WorkerEnd.NO_ROUTE))
 
 
 def judge(
-    slot: Slot, before: SlotState, word: WorkerStopped, edges: EdgeAddresses, now: float, *, is_online: bool, dice: Dice
+    slot: Slot,
+    before: SlotState,
+    word: WorkerStopped,
+    edges: EdgeAddresses,
+    protocols: Protocols,
+    now: float,
+    *,
+    is_online: bool,
+    dice: Dice,
 ) -> float:
-    """Count the failure, and choose the next address; return the seconds to wait.
+    """Count the failure, and choose the next address and protocol; return the seconds to wait.
 
     `before`: the state in which the worker ended. `is_online`: whether this machine has a way out, else nothing counts.
     """
@@ -48,6 +57,9 @@ def judge(
         return 0.0  # the first try after a healthy life is made at once, at its own address
     if before is SlotState.STARTING and slot.warm:
         return 0.0  # the spare died before it got its orders: no try was made
+    if before is SlotState.DIALING and protocols.dial_failed(slot, word.end, word.message):
+        edges.move_on(slot.index, now, unreachable=True, elsewhere=True)
+        return 0.0  # it is only half of a try: the other protocol comes next
     slot.tries += 1
     # The first without a route may be of the wrong IP version; what has a route and never gets there counts.
     if is_online and (word.end is not WorkerEnd.NO_ROUTE or slot.tries > 1):

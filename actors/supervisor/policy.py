@@ -13,20 +13,20 @@ from typing import Final
 
 import msgspec
 
-from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus import events
-from actors.bus.messages import HEARTBEAT_INTERVAL, QuicEngine
+from actors.bus.messages import HEARTBEAT_INTERVAL, Protocol
 from actors.errors import RefusedByEdge
 from actors.quic_worker.ends import WorkerEnd
-from actors.supervisor import failures
+from actors.supervisor import failures, succession, telling
 from actors.supervisor.dice import Dice
 from actors.supervisor.edges import EdgeAddresses
 from actors.supervisor.engines import EngineChoice
 from actors.supervisor.outside import Outside
+from actors.supervisor.protocols import Protocols
 from actors.supervisor.readiness import State, Visibility, serves
 from actors.supervisor.renewal import Renewal
-from actors.supervisor.restart import PATIENCE, READY_TIMEOUT, SPARE, Helpers
-from actors.supervisor.slots import HEALTHY_AFTER, LIVE, Slot, SlotState
+from actors.supervisor.restart import SPARE, Helpers
+from actors.supervisor.slots import HEALTHY_AFTER, LIVE, Slot, SlotState, Worker
 from actors.supervisor.vocabulary import (
     Announce,
     Begin,
@@ -37,6 +37,7 @@ from actors.supervisor.vocabulary import (
     HelperExited,
     HelperReady,
     KillWorker,
+    Limits,
     NameSeen,
     NetworkSeen,
     Over,
@@ -48,7 +49,9 @@ from actors.supervisor.vocabulary import (
     StopAsked,
     Tick,
     WorkerBeat,
+    WorkerEvent,
     WorkerExited,
+    WorkerLeaving,
     WorkerReady,
     WorkerRegistered,
     WorkerStopped,
@@ -59,17 +62,6 @@ TICK: Final = 0.5
 
 KILL_MARGIN: Final = 2.0
 """Seconds beyond the grace period after which a worker that should have ended is killed."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What the user may set."""
-
-    connections: int
-    start_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
-    max_attempts: int = MAX_RECONNECT_ATTEMPTS
-    renew: bool = False
-    spare: bool = False
-    engine: QuicEngine = "aioquic"
 
 
 class Policy(msgspec.Struct):
@@ -87,12 +79,10 @@ class Policy(msgspec.Struct):
     stop_deadline: float | None = None
     finished: bool = False
     _edges: EdgeAddresses = msgspec.field(default_factory=lambda: EdgeAddresses([]))
+    _protocols: Protocols = msgspec.field(default_factory=Protocols)
     _engines: EngineChoice = msgspec.field(default_factory=EngineChoice)
     _outside: Outside = msgspec.field(default_factory=Outside)
     _helpers: Helpers = msgspec.field(default_factory=Helpers)
-    _has_spare: bool = True
-    """One is up, or on its way. The first is started together with the metrics actor, before there is a tunnel: it
-    becomes the first worker, also of those who want none later."""
     _renewal: Renewal = msgspec.field(default_factory=Renewal)
     _start_deadline: float | None = None
     _last_tick: float | None = None
@@ -101,8 +91,9 @@ class Policy(msgspec.Struct):
 
     def __post_init__(self) -> None:
         if not self.slots:  # else it was read from a log
-            self.slots = [Slot(index) for index in range(self.limits.connections)]
+            self.slots = [Slot(index=index) for index in range(self.limits.connections)]
             self._engines.engine = self.limits.engine
+            self._protocols.wish, self._protocols.has_proxy = self.limits.protocol, self.limits.has_proxy
 
     # --- what is true now ---
 
@@ -143,7 +134,7 @@ class Policy(msgspec.Struct):
 
     def all_answer(self, now: float) -> bool:
         """Whether every actor that should live has been heard of."""
-        silent = any(slot.state in LIVE and self._is_silent(slot, now) for slot in self.slots)
+        silent = any(self._is_silent(worker, now) for slot in self.slots for worker in slot.workers)
         return not silent and not self._helpers.is_silent(now)
 
     # --- the one mutator ---
@@ -185,12 +176,10 @@ class Policy(msgspec.Struct):
             case RenewFailed():
                 may_pass = self._renewal.failed(event.error, self.limits.max_attempts, now, self.dice)
                 return [] if may_pass else [Finish(event.error)]
-            case WorkerExited():
+            case WorkerReady() | WorkerRegistered() | WorkerLeaving() | WorkerBeat() | WorkerStopped() | WorkerExited():
                 slot = self.slots[event.slot]
-                return self._exited(slot, event, now) if slot.is_of(event) else []
-            case WorkerReady() | WorkerRegistered() | WorkerBeat() | WorkerStopped():
-                slot = self.slots[event.slot]
-                return self._heard(slot, event, now) if slot.is_of(event) else []
+                worker = slot.worker(event.generation)
+                return self._heard(slot, worker, event, now) if worker is not None else []
 
     def _begin(self, event: Begin, now: float) -> Sequence[Command]:
         commands: list[Command] = []
@@ -203,134 +192,131 @@ class Policy(msgspec.Struct):
         self._renewal.begun(now)
         self.url, self.tunnel_id, self.reconnects = event.url, event.tunnel_id, 0
         self._edges = EdgeAddresses.of(event.edges, self.dice)
+        self._protocols.by_name = event.edges[0].is_name
         self._outside.begun(event.visibility)
         return [*commands, *self._start(self.slots[0], now)]
 
     # --- what workers say ---
 
-    def _heard(
-        self, slot: Slot, event: WorkerReady | WorkerRegistered | WorkerBeat | WorkerStopped, now: float
-    ) -> Sequence[Command]:
-        slot.last_seen = now
+    def _heard(self, slot: Slot, worker: Worker, event: WorkerEvent, now: float) -> Sequence[Command]:
+        worker.last_seen = now
         match event:
-            case WorkerReady() if slot.state is SlotState.STARTING:
-                slot.state = SlotState.DIALING
-            case WorkerRegistered() if slot.state is SlotState.DIALING:
-                return self._registered(slot, event, now)
+            case WorkerReady() if worker.state is SlotState.STARTING:
+                worker.state = SlotState.DIALING
+            case WorkerRegistered() if worker.state is SlotState.DIALING:
+                return self._registered(slot, worker, event, now)
+            case WorkerLeaving() if worker is slot and slot.state is SlotState.REGISTERED:
+                slot.leaving = True
+                return self._succeed(slot, self._protocols.choose(slot, now), now)
             case WorkerStopped():
-                slot.last_word = event
+                worker.last_word = event
+            case WorkerExited(status=status):
+                word = worker.last_word or WorkerStopped(slot.index, worker.generation, *worker.unsaid(status), 0.0)
+                word = msgspec.structs.replace(word, retry_after=min(word.retry_after, failures.MAX_RETRY_AFTER))
+                return self._exited(slot, word, now) if worker is slot else self._exited_beside(slot, worker, word, now)
         return []
 
-    def _registered(self, slot: Slot, event: WorkerRegistered, now: float) -> Sequence[Command]:
-        slot.state = SlotState.REGISTERED
-        slot.registered_at = now
-        slot.duplicates = 0
-        if slot.held_before:
+    def _registered(self, slot: Slot, worker: Worker, event: WorkerRegistered, now: float) -> Sequence[Command]:
+        commands: list[Command] = []
+        if worker is not slot:
+            commands.append(succession.take_over(slot, worker, now))
+        elif slot.held_before:
             self.reconnects += 1
-        slot.held_before = True
-        self.started = True
-        told = events.Registered(
-            slot=slot.index,
-            generation=slot.generation,
-            url=self.url,
-            tunnel_id=self.tunnel_id,
-            location=event.location,
-            connection_id=event.connection_id,
-            key_exchange=event.key_exchange,
-            connections=self.connections,
-        )
-        return [Announce(told), *self._start_idle(now), *self._order_spare(now)]
-
-    def _start_idle(self, now: float) -> list[Command]:
-        return [command for slot in self.slots if slot.state is SlotState.IDLE for command in self._start(slot, now)]
+        slot.state, slot.protocol, slot.registered_at = SlotState.REGISTERED, event.protocol, now
+        slot.duplicates = 0
+        slot.held_before = self.started = True
+        self._protocols.registered(slot, self.slots, now)
+        if (changed := self._protocols.news(slot)) is not None:
+            commands.append(Announce(changed))
+        commands.append(telling.registered(slot, event, self.url, self.tunnel_id, self.connections))
+        commands += [each for other in self.slots if other.state is SlotState.IDLE for each in self._start(other, now)]
+        return [*commands, *(self._helpers.order_spare(now) if self.limits.spare else [])]
 
     def _start(self, slot: Slot, now: float) -> list[Command]:
         """A slot's first try: now, or as soon as there is a route."""
         slot.state, slot.wake_at = SlotState.WAITING, now
         return self._wake(slot, now)
 
-    def _order_spare(self, now: float) -> list[Command]:
-        if not self.limits.spare or self._has_spare:
-            return []
-        self._has_spare = True
-        return [self._helpers.order(SPARE, now)]
-
-    def _spawn(self, slot: Slot, now: float) -> list[Command]:
-        slot.next_generation(now, warm=self._helpers.is_up(SPARE))
-        from_spare = self._helpers.is_up(SPARE) or self._helpers.is_coming(SPARE)
-        if from_spare:
-            self._helpers.taken(SPARE)
-            self._has_spare = False
+    def _spawn(self, slot: Slot, worker: Worker, protocol: Protocol, now: float) -> list[Command]:
+        """Start `worker`, which is the slot's own or one beside it."""
+        from_spare, warm = self._helpers.take_spare()
+        slot.next_generation(worker, protocol, now, warm=warm)
         edge = self._edges.for_slot(slot.index, now)
-        return [
-            Announce(
-                events.Connecting(slot=slot.index, generation=slot.generation, edge=str(edge), attempt=slot.failures)
-            ),
-            SpawnWorker(slot.index, slot.generation, edge, slot.failures, slot.held_before, from_spare),
-        ]
+        spawn = SpawnWorker(
+            *(slot.index, worker.generation, edge, slot.failures),
+            *(slot.held_before, from_spare, protocol),
+        )
+        return [telling.connecting(slot, worker, edge), spawn]
+
+    def _succeed(self, slot: Slot, protocol: Protocol, now: float) -> list[Command]:
+        """Make another connection in place of one that still serves; that one ends when the other is registered."""
+        possible = self.stop_deadline is None and self.has_route and succession.may_begin(slot)
+        return self._spawn(slot, Worker(), protocol, now) if possible else []
 
     # --- a worker has ended ---
 
-    def _exited(self, slot: Slot, event: WorkerExited, now: float) -> Sequence[Command]:
-        word = slot.last_word or WorkerStopped(slot.index, slot.generation, *slot.unsaid(event.status), 0.0)
-        word = msgspec.structs.replace(word, retry_after=min(word.retry_after, failures.MAX_RETRY_AFTER))
+    def _exited(self, slot: Slot, word: WorkerStopped, now: float) -> Sequence[Command]:
         before = slot.state
         if self.stop_deadline is not None:
             slot.state = SlotState.ENDED
             return self._end_if_all_ended()
+        if (successor := slot.successor) is not None:
+            succession.fill_in(slot, successor)
+            return [telling.ended(slot, before, word, 0.0, self.connections)]
         self._last_failure = word
         if word.end is WorkerEnd.REFUSED_FOR_GOOD:
             return self._refused(slot, word, now)
-        delay = failures.judge(slot, before, word, self._edges, now, is_online=self._outside.is_online, dice=self.dice)
+        is_online = self._outside.is_online
+        delay = failures.judge(
+            slot, before, word, self._edges, self._protocols, now, is_online=is_online, dice=self.dice
+        )
         delay = max(delay, word.retry_after)
         slot.asked_to_wait_until = now + word.retry_after
         slot.state = SlotState.WAITING
         slot.wake_at = now + delay
         # Until the first registration, only the timeout of the start ends it.
         gone = self.started and failures.is_beyond_mending(slot, self.slots, self.limits.max_attempts)
-        told = events.ConnectionEnded(
-            slot=slot.index,
-            generation=slot.generation,
-            reason=word.end,
-            message=word.message,
-            was_registered=before is SlotState.REGISTERED,
-            failures=slot.failures,
-            retry_in=None if gone or not self.has_route else delay,
-            connections=self.connections,
-        )
-        if gone:
-            return [Announce(told), Finish(failures.giving_up(slot, word))]
-        return [Announce(told), *self._wake(slot, now)]
+        ended = telling.ended(slot, before, word, None if gone or not self.has_route else delay, self.connections)
+        return [ended, Finish(failures.giving_up(slot, word))] if gone else [ended, *self._wake(slot, now)]
+
+    def _exited_beside(self, slot: Slot, worker: Worker, word: WorkerStopped, now: float) -> list[Command]:
+        """A predecessor has ended, as it was told to; or a successor, in vain, and nothing is lost by it."""
+        slot.beside.remove(worker)
+        if self.stop_deadline is not None:
+            return self._end_if_all_ended()
+        if worker.state is SlotState.DRAINING:
+            return []
+        if word.end is WorkerEnd.DUPLICATE_CONNECTION and not slot.leaving:
+            return [succession.make_room(slot, worker.protocol, now)]
+        self._edges.move_on(slot.index, now, unreachable=False)
+        pause = succession.failed(slot, worker, word, self._protocols, self.dice, now)
+        return [telling.ended(slot, worker.state, word, pause, self.connections)]
 
     def _wake(self, slot: Slot, now: float) -> list[Command]:
         due = slot.state is SlotState.WAITING and now >= slot.wake_at and self.has_route
-        return self._spawn(slot, now) if due else []
+        return self._spawn(slot, slot, self._protocols.choose(slot, now), now) if due else []
 
     def _refused(self, slot: Slot, word: WorkerStopped, now: float) -> list[Command]:
         slot.state = SlotState.REFUSED
-        announcement = Announce(
-            events.ConnectionRefused(
-                slot=slot.index, generation=slot.generation, cause=word.message, connections=self.connections
-            )
-        )
+        refused = telling.refused(slot, word, self.connections)
         # An edge that refuses what it had taken has dropped the tunnel: it would refuse the others too.
         dropped = any(other.held_before for other in self.slots)
         if not self.connections and (slot.held_before or all(s.state is SlotState.REFUSED for s in self.slots)):
             if dropped and self.limits.renew:
-                return [announcement, *self._drop(now)]
+                return [refused, *self._drop(now)]
             hint = " With --renew, another one is asked for." if dropped else ""
-            return [
-                announcement,
-                Finish(RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}")),
-            ]
+            text = f"the tunnel was refused by the edge for good: {word.message}.{hint}"
+            return [refused, Finish(RefusedByEdge(text))]
         # The others wait for a first registration: it is the next one's turn to try for it.
         waiting = [other for other in self.slots if other.state is SlotState.IDLE]
-        return [announcement, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
+        return [refused, *(self._start(waiting[0], now) if waiting and not self.connections else [])]
 
     def _drop(self, now: float) -> list[Command]:
         """Have done with this tunnel; another one is asked for."""
-        live = [KillWorker(slot.index, slot.generation) for slot in self.slots if slot.state in LIVE]
-        self.slots = [Slot(slot.index, slot.generation) for slot in self.slots]
+        live = [KillWorker(slot.index, worker.generation) for slot in self.slots for worker in slot.workers]
+        self.slots = [
+            Slot(index=slot.index, generation=slot.newest, newest=slot.newest, spoke=slot.spoke) for slot in self.slots
+        ]
         self._renewal.dropped(now)
         return [*live, *self._renew_if_due(now)]
 
@@ -344,6 +330,7 @@ class Policy(msgspec.Struct):
         if not isinstance(told, events.Online):
             return [Announce(told)] if told is not None else []
         commands: list[Command] = [Announce(told)]
+        self._protocols.network_changed(self.slots, now)
         for slot in self.slots:
             if slot.state is SlotState.WAITING:
                 slot.forget_failures()
@@ -363,26 +350,29 @@ class Policy(msgspec.Struct):
         if late > HEARTBEAT_INTERVAL:  # it was us who slept
             self._helpers.slept(late)
             for slot in self.slots:
-                slot.last_seen += late
+                for worker in slot.workers:
+                    worker.last_seen += late
         commands: list[Command] = []
         for slot in self.slots:
-            if slot.state in LIVE and not slot.killed and self._is_silent(slot, now):
-                slot.killed = True
-                commands.append(KillWorker(slot.index, slot.generation))
-            elif slot.state is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER:
+            for worker in slot.workers:
+                if not worker.killed and self._is_silent(worker, now):
+                    worker.killed = True
+                    commands.append(KillWorker(slot.index, worker.generation))
+            if slot.state is SlotState.REGISTERED and now - slot.registered_at >= HEALTHY_AFTER and not slot.leaving:
                 slot.forget_failures()
+            if slot.leaving and now >= slot.wake_at:
+                commands += self._succeed(slot, self._protocols.choose(slot, now), now)
             commands += self._wake(slot, now)
+        if self.stop_deadline is None and (slot_to_return := self._protocols.returning(self.slots, now)) is not None:
+            commands += self._succeed(slot_to_return, "quic", now)
         if self.stop_deadline is None:
             commands += [*self._helpers.tick(now), *self._renew_if_due(now)]
             if not self.started and self._start_deadline is not None and now >= self._start_deadline:
                 commands.append(Finish(failures.failed_start(self.limits.start_timeout, self._last_failure)))
         return commands
 
-    def _is_silent(self, slot: Slot, now: float) -> bool:
-        if self.stop_deadline is not None and now >= self.stop_deadline:
-            return True
-        comes_up = slot.state is SlotState.STARTING
-        return now - slot.last_seen > (READY_TIMEOUT if comes_up else PATIENCE)
+    def _is_silent(self, worker: Worker, now: float) -> bool:
+        return worker.is_silent(now) or (self.stop_deadline is not None and now >= self.stop_deadline)
 
     # --- the end ---
 
@@ -392,15 +382,17 @@ class Policy(msgspec.Struct):
         self.stop_deadline = now + grace + KILL_MARGIN
         commands: list[Command] = []
         for slot in self.slots:
-            if slot.state in (SlotState.REGISTERED, SlotState.DIALING):
-                slot.state = SlotState.DRAINING
-                commands.append(DrainWorker(slot.index, slot.generation, grace))
-            elif slot.state is SlotState.STARTING:
-                slot.killed = True
-                commands.append(KillWorker(slot.index, slot.generation))
-            else:
+            for worker in slot.workers:
+                if worker.state in (SlotState.REGISTERED, SlotState.DIALING):
+                    worker.state = SlotState.DRAINING
+                    commands.append(DrainWorker(slot.index, worker.generation, grace))
+                elif worker.state is SlotState.STARTING:
+                    worker.killed = True
+                    commands.append(KillWorker(slot.index, worker.generation))
+            if slot.state not in LIVE:
                 slot.state = SlotState.ENDED
         return [*commands, *self._end_if_all_ended()]
 
     def _end_if_all_ended(self) -> list[Command]:
-        return [Finish(None)] if all(slot.state is SlotState.ENDED for slot in self.slots) else []
+        over = all(slot.state is SlotState.ENDED and not slot.beside for slot in self.slots)
+        return [Finish(None)] if over else []

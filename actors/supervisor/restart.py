@@ -84,13 +84,29 @@ class Helpers(msgspec.Struct):
     _ordered: dict[str, float] = {}
     """When each that is not up yet was to be started."""
 
+    has_spare: bool = True
+    """One is up, on its way, or due to be started again. The first is started together with the metrics actor, before
+    there is a tunnel: it becomes the first worker, also of those who want none later."""
+
+    def take_spare(self) -> tuple[bool, bool]:
+        """The spare becomes a worker: return whether there is one, and whether it is up already."""
+        is_up, is_coming = SPARE in self._seen, SPARE in self._ordered
+        if is_up or is_coming:
+            self._seen.pop(SPARE, None)
+            self._ordered.pop(SPARE, None)
+            self.has_spare = False
+        return is_up or is_coming, is_up
+
+    def order_spare(self, now: float) -> list[Command]:
+        """Have a spare started, if there is none."""
+        if self.has_spare:
+            return []
+        self.has_spare = True
+        return [self.order(SPARE, now)]
+
     def is_up(self, name: str) -> bool:
         """Whether it has said that it is ready, and has not ended since."""
         return name in self._seen
-
-    def is_coming(self, name: str) -> bool:
-        """Whether it is being started, and has not said yet that it is ready."""
-        return name in self._ordered
 
     def order(self, name: str, now: float) -> SpawnHelper:
         """Have one started."""
@@ -100,11 +116,6 @@ class Helpers(msgspec.Struct):
     def is_silent(self, now: float) -> bool:
         """Whether one that is up says nothing."""
         return any(now - seen > PATIENCE for seen in self._seen.values())
-
-    def taken(self, name: str) -> None:
-        """Forget a helper that has become a worker: its end is no failure of a helper's."""
-        self._seen.pop(name, None)
-        self._ordered.pop(name, None)
 
     def slept(self, seconds: float) -> None:
         """This process slept for so long: nobody could be heard in that time."""

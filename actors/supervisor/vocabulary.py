@@ -1,15 +1,42 @@
-"""What the policy is told, and what it answers: its events and its commands. Pure.
+"""What the policy is told, its limits and its events, and what it answers, its commands. Pure.
 
 Counterparts: `policy.py` judges them, `runner.py` makes the events of what happens and carries the commands out.
 """
 
 import msgspec
 
+from actors import DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus import events
-from actors.bus.messages import EdgeAddress, Heartbeat, QuicEngine, Ready, Registered, Stopped, Up
+from actors.bus.messages import (
+    EdgeAddress,
+    Heartbeat,
+    Leaving,
+    Protocol,
+    ProtocolWish,
+    QuicEngine,
+    Ready,
+    Registered,
+    Stopped,
+    Up,
+)
 from actors.errors import TunnelError
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.readiness import Visibility
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the user may set."""
+
+    connections: int
+    start_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT
+    max_attempts: int = MAX_RECONNECT_ATTEMPTS
+    renew: bool = False
+    spare: bool = False
+    engine: QuicEngine = "aioquic"
+    protocol: ProtocolWish = "auto"
+    has_proxy: bool = False
+    """HTTP/2 can leave through a proxy, also where there is no route."""
+
 
 # --- events --------------------------------------------------------------------------------------------------------
 
@@ -75,6 +102,13 @@ class WorkerRegistered(WorkerEvent, frozen=True):
     location: str
     connection_id: str
     key_exchange: str
+    protocol: Protocol = "quic"
+
+
+class WorkerLeaving(WorkerEvent, frozen=True):
+    """The edge wants this connection to end: a successor is wanted while it still serves what runs."""
+
+    reason: str
 
 
 class WorkerBeat(WorkerEvent, frozen=True):
@@ -136,6 +170,7 @@ PolicyEvent = (
     Begin
     | WorkerReady
     | WorkerRegistered
+    | WorkerLeaving
     | WorkerBeat
     | WorkerStopped
     | WorkerExited
@@ -158,7 +193,11 @@ def said(worker: tuple[int, int], message: Up) -> PolicyEvent | None:
         case Ready():
             return WorkerReady(*worker)
         case Registered():
-            return WorkerRegistered(*worker, message.location, message.connection_id, message.key_exchange)
+            return WorkerRegistered(
+                *worker, message.location, message.connection_id, message.key_exchange, message.protocol
+            )
+        case Leaving():
+            return WorkerLeaving(*worker, message.reason)
         case Heartbeat():
             return WorkerBeat(*worker)
         case Stopped():
@@ -180,6 +219,7 @@ class SpawnWorker(msgspec.Struct, frozen=True):
     replace_existing: bool
     from_spare: bool
     """The spare, up or still on its way, gets the orders, and is the spare no more."""
+    protocol: Protocol = "quic"
 
 
 class KillWorker(msgspec.Struct, frozen=True):

@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+from actors.bus import events
 from actors.bus.messages import EdgeAddress
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.dice import Dice
 from actors.supervisor.history import History
-from actors.supervisor.policy import TICK, Limits, Policy
+from actors.supervisor.policy import TICK, Policy
 from actors.supervisor.readiness import Visibility
 from actors.supervisor.restart import SPARE
-from actors.supervisor.slots import SlotState
+from actors.supervisor.slots import HEALTHY_AFTER, SlotState, Worker
 from actors.supervisor.vocabulary import (
+    Announce,
     Begin,
     Command,
+    Finish,
     HelperBeat,
     HelperReady,
+    Limits,
     PolicyEvent,
     SpawnWorker,
     Tick,
@@ -42,7 +46,7 @@ class Playbook:
         visibility: Visibility = Visibility.NOT_ASKED,
         **limits: Any,
     ) -> None:
-        self.policy = Policy(Limits(connections, **limits), Dice(seed))
+        self.policy = Policy(Limits(connections, **{"protocol": "quic", **limits}), Dice(seed))
         self.history = History(self.policy)
         self.visibility = visibility
         self.now = 1000.0
@@ -68,7 +72,8 @@ class Playbook:
         while self.now < end:
             self.now = min(self.now + TICK, end)
             for slot in self.policy.slots:
-                said += self(WorkerBeat(slot.index, slot.generation))
+                for worker in slot.workers:
+                    said += self(WorkerBeat(slot.index, worker.generation))
             said += [*self(HelperBeat("metrics")), *self(HelperBeat(SPARE))]
             said += self(Tick())
         return said
@@ -81,13 +86,64 @@ class Playbook:
             self.wait(0.1)
         return self.now - began
 
-    def register(self, slot: int = 0) -> Sequence[Command]:
-        generation = self.policy.slots[slot].generation
-        self(WorkerReady(slot, generation))
-        return self(WorkerRegistered(slot, generation, "lab", "id", "X25519"))
+    def worker(self, slot: int, generation: int | None = None) -> Worker:
+        """That generation of a slot, or its own, present one."""
+        found = self.policy.slots[slot] if generation is None else self.policy.slots[slot].worker(generation)
+        assert found is not None
+        return found
 
-    def end(self, end: WorkerEnd, slot: int = 0, *, message: str = "", retry_after: float = 0.0) -> Sequence[Command]:
-        generation = self.policy.slots[slot].generation
+    def register(self, slot: int = 0, generation: int | None = None) -> Sequence[Command]:
+        """A worker is registered: the slot's own, or the one of that generation."""
+        worker = self.worker(slot, generation)
+        generation, protocol = worker.generation, worker.protocol
+        self(WorkerReady(slot, generation))
+        return self(WorkerRegistered(slot, generation, "lab", "id", "X25519", protocol))
+
+    def end(
+        self,
+        end: WorkerEnd,
+        slot: int = 0,
+        *,
+        generation: int | None = None,
+        message: str = "",
+        retry_after: float = 0.0,
+    ) -> Sequence[Command]:
+        generation = self.worker(slot, generation).generation
         self(WorkerReady(slot, generation))
         self(WorkerStopped(slot, generation, end, message, retry_after))
         return self(WorkerExited(slot, generation, 1))
+
+
+def facts(commands: Sequence[Command]) -> list[events.Event]:
+    """What is announced, but for the states and the next try."""
+    every = [command.event for command in commands if isinstance(command, Announce)]
+    return [event for event in every if not isinstance(event, events.StateChanged | events.Connecting)]
+
+
+def states(commands: Sequence[Command]) -> list[tuple[str, bool]]:
+    every = [command.event for command in commands if isinstance(command, Announce)]
+    return [(event.state, event.serves) for event in every if isinstance(event, events.StateChanged)]
+
+
+def acts(commands: Sequence[Command]) -> list[Command]:
+    """What is done, not said."""
+    return [command for command in commands if not isinstance(command, Announce)]
+
+
+def finish(commands: Sequence[Command]) -> Finish:
+    (found,) = [command for command in commands if isinstance(command, Finish)]
+    return found
+
+
+def begun(connections: int = 2, *, visibility: Visibility = Visibility.NOT_ASKED, **limits: Any) -> Playbook:
+    play = Playbook(connections, visibility=visibility, **limits)
+    play.begin()
+    return play
+
+
+def up(connections: int = 1, **limits: Any) -> Playbook:
+    play = begun(connections, **limits)
+    for slot in range(connections):
+        play.register(slot)
+    play.wait(HEALTHY_AFTER + 1)
+    return play

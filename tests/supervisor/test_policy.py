@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -38,8 +37,8 @@ from actors.supervisor.restart import (
     SPARE,
 )
 from actors.supervisor.slots import HEALTHY_AFTER, SlotState
+from actors.supervisor.succession import MAX_BESIDE
 from actors.supervisor.vocabulary import (
-    Announce,
     Command,
     DrainWorker,
     Finish,
@@ -62,46 +61,12 @@ from actors.supervisor.vocabulary import (
     UseEngine,
     WorkerBeat,
     WorkerExited,
+    WorkerLeaving,
     WorkerReady,
     WorkerRegistered,
     WorkerStopped,
 )
-from tests.kit.playbook import OTHER_URL, URL, Playbook
-
-
-def facts(commands: Sequence[Command]) -> list[events.Event]:
-    """What is announced, but for the states and the next try."""
-    every = [command.event for command in commands if isinstance(command, Announce)]
-    return [event for event in every if not isinstance(event, events.StateChanged | events.Connecting)]
-
-
-def states(commands: Sequence[Command]) -> list[tuple[str, bool]]:
-    every = [command.event for command in commands if isinstance(command, Announce)]
-    return [(event.state, event.serves) for event in every if isinstance(event, events.StateChanged)]
-
-
-def acts(commands: Sequence[Command]) -> list[Command]:
-    """What is done, not said."""
-    return [command for command in commands if not isinstance(command, Announce)]
-
-
-def finish(commands: Sequence[Command]) -> Finish:
-    (found,) = [command for command in commands if isinstance(command, Finish)]
-    return found
-
-
-def begun(connections: int = 2, *, visibility: Visibility = Visibility.NOT_ASKED, **limits: Any) -> Playbook:
-    play = Playbook(connections, visibility=visibility, **limits)
-    play.begin()
-    return play
-
-
-def up(connections: int = 1, **limits: Any) -> Playbook:
-    play = begun(connections, **limits)
-    for slot in range(connections):
-        play.register(slot)
-    play.wait(HEALTHY_AFTER + 1)
-    return play
+from tests.kit.playbook import OTHER_URL, URL, Playbook, acts, begun, facts, finish, states, up
 
 
 def test_others_start_once_the_first_is_registered() -> None:
@@ -844,6 +809,7 @@ def every_event(generation: int) -> list[PolicyEvent]:
         WorkerReady(0, 0),
         WorkerReady(0, generation),
         WorkerRegistered(0, generation, "lab", "id", "X25519"),
+        WorkerLeaving(0, generation, "bye"),
         WorkerBeat(0, generation),
         *(WorkerStopped(0, generation, end, "", 0.0) for end in WorkerEnd),
         WorkerExited(0, generation, 0),
@@ -872,6 +838,7 @@ def walk(seed: int) -> None:
         max_attempts=rng.choice((0, 3, 10)),
         renew=rng.random() < 0.5,
         spare=rng.random() < 0.5,
+        protocol=rng.choice(("auto", "auto", "quic", "http2")),
     )
     alive: set[tuple[int, int]] = set()
     helpers = {SPARE}
@@ -883,7 +850,8 @@ def walk(seed: int) -> None:
         for command in commands:
             match command:
                 case SpawnWorker(slot, generation, from_spare=warm):
-                    assert not any(slot == other for other, _ in alive), "two processes in one slot"
+                    beside = [other for other, _ in alive if other == slot]
+                    assert len(beside) <= MAX_BESIDE + 1, "too many processes in one slot"
                     assert play.policy.has_route
                     assert not warm or SPARE in helpers
                     alive.add((slot, generation))
@@ -902,7 +870,7 @@ def walk(seed: int) -> None:
     carry_out(play.begin())
     for _ in range(60):
         slot = rng.randrange(len(play.policy.slots))
-        generation = max(0, play.policy.slots[slot].generation - rng.choice((0, 0, 0, 1)))
+        generation = max(0, play.policy.slots[slot].newest - rng.choice((0, 0, 0, 1, 2)))
         choices: list[PolicyEvent] = [
             Tick(),
             NetworkSeen(frozenset(rng.choice(("", "a", "b"))), rng.random() < 0.8),
@@ -917,6 +885,8 @@ def walk(seed: int) -> None:
                 WorkerReady(slot, generation),
                 WorkerRegistered(slot, generation, "l", "i", "X25519"),
                 WorkerRegistered(slot, generation, "l", "i", "X25519"),
+                WorkerRegistered(slot, generation, "l", "i", "X25519", "http2"),
+                WorkerLeaving(slot, generation, "bye"),
                 WorkerBeat(slot, generation),
                 stopped,
                 WorkerExited(slot, generation, rng.choice((0, 1, -9))),
@@ -949,5 +919,8 @@ def test_random_walk(hundred: int) -> None:
 def check(policy: Policy) -> None:
     for slot in policy.slots:
         assert slot.failures >= 0
-        assert slot.generation >= 0
+        assert 0 <= slot.generation <= slot.newest
+        assert len(slot.beside) <= MAX_BESIDE
+        numbers = [worker.generation for worker in slot.workers]
+        assert len(set(numbers)) == len(numbers)
     assert 0 <= policy.connections <= len(policy.slots)
