@@ -182,7 +182,7 @@ func (c clientHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/echo":
 		answerAsOrigin(w, 200, "X-Method", r.Method, "X-Length", fmt.Sprint(r.ContentLength), "X-Host", r.Host,
-			"X-Forwarded-Proto", r.Header.Get("X-Forwarded-Proto"))
+			"X-Forwarded-Proto", r.Header.Get("X-Forwarded-Proto"), "X-Te", r.Header.Get("Te"))
 		io.Copy(at, r.Body)
 	case "/trailers":
 		answerAsOrigin(w, 200)
@@ -191,6 +191,12 @@ func (c clientHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/large":
 		answerAsOrigin(w, 200, "Content-Length", "20000000")
 		w.Write(bytes.Repeat([]byte("x"), 20_000_000))
+	case "/large-head": // too large for one frame
+		var headers []string
+		for i := range 60 {
+			headers = append(headers, fmt.Sprintf("X-%d", i), strings.Repeat("x", 1000))
+		}
+		answerAsOrigin(w, 200, headers...)
 	case "/early":
 		answerAsOrigin(w, 413)
 	case "/broken":

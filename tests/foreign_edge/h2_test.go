@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // The edge over HTTP/2, before a peer that is none of ours: golang.org/x/net's server in the client's part, which is
@@ -262,6 +264,45 @@ func TestRequestsOverHTTP2(t *testing.T) {
 type endless struct{}
 
 func (endless) Read(into []byte) (int, error) { return len(into), nil }
+
+// As gRPC does: HTTP/2 in plain text, a body whose length is not known, an answer that begins before it ends, trailers.
+func TestVisitorOverHTTP2(t *testing.T) {
+	w := newWorld(t)
+	w.registered()
+	plain := &http2.Transport{AllowHTTP: true, DialTLSContext: func(
+		within context.Context, network, address string, _ *tls.Config,
+	) (net.Conn, error) {
+		return new(net.Dialer).DialContext(within, network, address)
+	}}
+	defer plain.CloseIdleConnections()
+	body, send := io.Pipe()
+	request, _ := http.NewRequest("POST", w.front+"/echo", body)
+	request.Host = "x"
+	request.Header.Set("Te", "trailers")
+	response, err := plain.RoundTrip(request)
+	if err != nil || response.Header.Get("X-Te") != "trailers" || response.Header.Get("X-Length") != "-1" {
+		t.Fatal(response, err)
+	}
+	for range 3 {
+		send.Write([]byte("ping"))
+		if _, err := io.ReadFull(response.Body, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send.Close()
+	if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
+		t.Error(rest, err)
+	}
+	request, _ = http.NewRequest("GET", w.front+"/trailers", nil)
+	request.Host = "x"
+	response, err = plain.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(response.Body); string(got) != "body" || response.Trailer.Get("Grpc-Status") != "0" {
+		t.Error(got, response, err)
+	}
+}
 
 func TestManyAtOnceOverHTTP2(t *testing.T) {
 	w := newWorld(t)

@@ -99,13 +99,14 @@ async def test_requests_of_all_kinds(world: World) -> None:
     assert (unknown.content, unknown.headers["x-length"]) == (b"abc" * 100, "-1")
     assert (await world.visitor.get("/echo")).headers["x-length"] == "0", "the end comes with the head"
     assert len((await world.visitor.get("/large")).content) == 20_000_000
+    assert (await world.visitor.get("/large-head")).headers["x-59"] == "x" * 1000
     assert (await world.visitor.get("/none")).status_code == 404
     assert (await world.visitor.get("/down")).status_code == 502
     with pytest.raises(httpx.RemoteProtocolError):
         await world.visitor.get("/broken")
     assert (await world.visitor.post("/early", content=bytes(LARGE))).status_code == 413
     totals = (await world.admin.get("/totals")).json()
-    assert totals["streams"] == 10
+    assert totals["streams"] == 11
     assert totals["bytes_in"] >= LARGE
 
 
