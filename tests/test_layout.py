@@ -146,6 +146,7 @@ TESTED_WITH = {
     "wire/schema.py": "wire/test_rpc.py",
     "supervisor/lifeline_input.py": "api/test_manager.py",
     "supervisor/flags.py": "supervisor/test_cli.py",
+    "supervisor/flag_values.py": "supervisor/test_cli.py",
     "bus/tally.py": "metrics/test_registry.py",
     "tools/checks.py": "tools/test_doctor.py",
     "tools/completion.py": "tools/test_reference.py",

@@ -11,7 +11,8 @@ import msgspec
 from actors.bus.messages import EdgeAddress
 from actors.errors import TunnelError
 from actors.supervisor.discovery import IpVersion, resolve_given
-from actors.supervisor.flags import add_edge_flags, port
+from actors.supervisor.flag_values import port
+from actors.supervisor.flags import add_edge_flags
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict
