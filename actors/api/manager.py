@@ -129,6 +129,10 @@ class TunnelManager:
         """Fetch the public URL once a minute, to know that it leads here."""
         return self._with(probe=on)
 
+    def with_protocol(self, name: str) -> Self:
+        """Towards the edge: `quic`, `http2`, or `auto` (default), which is QUIC, and HTTP/2 while UDP is blocked."""
+        return self._with(protocol=name)
+
     def with_quic_engine(self, engine: str) -> Self:
         """`picoquic` or `aioquic`; `auto` (default) is picoquic where `tunnel-supervisor[fast]` is installed."""
         return self._with(quic_engine=engine)

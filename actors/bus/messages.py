@@ -14,6 +14,7 @@ may have changed them. So a field that the reader does not know is passed over, 
 what no default can explain gets a new `SCHEMA_VERSION`.
 """
 
+import ipaddress
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -49,9 +50,9 @@ class TunnelTally(Message, frozen=True):
 
     tunnel_id: Label
     ended: Tally
-    """The sum of all generations before those in `current`."""
+    """The sum of all generations that are not in `current`."""
     current: list[GenerationTally]
-    """The newest generation of each slot."""
+    """The newest generation of each slot, and all others that live: one that was replaced finishes what it has."""
 
 
 # --- orders: parent → child, on stdin ------------------------------------------------------------------------------
@@ -72,11 +73,23 @@ class Credentials(Message, frozen=True):
 
 
 class EdgeAddress(Message, frozen=True):
-    """One address of the edge: an IP literal and a port, UDP and TCP alike, with the region it belongs to."""
+    """One address of the edge: an IP literal and a port, UDP and TCP alike, with the region it belongs to.
+
+    The host is a name where only a proxy can resolve it.
+    """
 
     host: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     region: str = ""
+
+    @property
+    def is_name(self) -> bool:
+        """Whether the host is a name."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return True
+        return False
 
     def __str__(self) -> str:
         return joined(self.host, self.port)

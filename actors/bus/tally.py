@@ -117,7 +117,7 @@ class Details(Message, frozen=True):
     first_byte: Histogram = Histogram()
     """From a request's head to the head of the origin's response."""
     packets_sent: Count = 0
-    """QUIC packets of ours."""
+    """Packets of ours: QUIC's, or TCP's segments."""
     packets_lost: Count = 0
     """Those of them that count as lost."""
     reports_refused: Count = 0
@@ -174,6 +174,7 @@ class Connected(Message, frozen=True):
     slot: Count
     generation: Count
     key_exchange: Label = ""
+    protocol: Label = "quic"
 
 
 class LifecycleCounts(Message, frozen=True):

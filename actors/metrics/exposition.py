@@ -116,9 +116,17 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         ),
         Family(
             "tunnel_connection_info",
-            "Always 1; the key exchange that was agreed is in the labels.",
+            "Always 1; what the connection speaks, and the key exchange that was agreed, is in the labels.",
             [
-                Sample({**here, "slot": str(connection.slot), "key_exchange": connection.key_exchange}, 1)
+                Sample(
+                    {
+                        **here,
+                        "slot": str(connection.slot),
+                        "protocol": connection.protocol,
+                        "key_exchange": connection.key_exchange,
+                    },
+                    1,
+                )
                 for connection in lifecycle.connected
             ],
             "gauge",
@@ -147,13 +155,13 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
         ),
         _counter(
             "tunnel_packets_sent_total",
-            "QUIC packets of ours.",
+            "Packets of ours: QUIC's, or TCP's segments where the kernel counts them.",
             tunnels,
             lambda tunnel: tunnel.tally.details.packets_sent,
         ),
         _counter(
             "tunnel_packets_lost_total",
-            "QUIC packets of ours that count as lost.",
+            "Those of them that were lost.",
             tunnels,
             lambda tunnel: tunnel.tally.details.packets_lost,
         ),
@@ -235,6 +243,7 @@ def snapshot(registry: CounterRegistry) -> dict[str, Any]:
             {
                 "slot": connection.slot,
                 "generation": connection.generation,
+                "protocol": connection.protocol,
                 "key_exchange": connection.key_exchange,
             }
             for connection in lifecycle.connected

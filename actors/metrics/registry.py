@@ -6,16 +6,25 @@ nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from actors.bus.messages import GenerationTally, KnownCounts, LifecycleReport, Report, StreamDelta, TunnelTally
 from actors.bus.tally import Connected, Gauges, LifecycleCounts, Tally, Totals
 
 KEPT_GENERATIONS: Final = 8
-"""Generations of a slot that are kept apart, for reports that come late; older ones are folded into one sum."""
+"""Generations of a slot that are kept apart, for reports that come late; of more, the one that has said nothing for the
+longest time is folded into one sum."""
 
 KEPT_TUNNELS: Final = 16
 """Tunnels that are kept; reports can name any number."""
+
+
+class _Generation(NamedTuple):
+    """What one worker said last."""
+
+    sequence: int = 0
+    tally: Tally = Tally()
+    gauges: Gauges = Gauges()
 
 
 class TunnelCounters:
@@ -23,67 +32,79 @@ class TunnelCounters:
 
     def __init__(self) -> None:
         self._folded = Tally()
-        self._slots: dict[int, dict[int, tuple[int, Tally]]] = {}
-        """Slot → generation → latest sequence number and tally."""
-        self._oldest: dict[int, int] = {}
-        """Slot → the oldest generation that is not folded yet."""
-        self._gauges: dict[int, tuple[int, Gauges]] = {}
-        """Slot → its newest generation that reported, and what it said last."""
+        """The sum of the closed generations, which are not kept apart any more."""
+        self._slots: dict[int, dict[int, _Generation]] = {}
+        """Slot → generation → what it said; the one that reported last comes last."""
+        self._closed: dict[int, set[int]] = {}
+        """Slot → its closed generations, as far as they are not below `_open_from`."""
+        self._open_from: dict[int, int] = {}
+        """Slot → the generation below which all are closed."""
         self.gaps = 0
         """Reports that never came, as the sequence numbers show."""
 
     def apply(self, report: StreamDelta) -> None:
         """Take a report; one that is older than what is known changes nothing."""
-        if report.generation < self._oldest.get(report.slot, 0):
+        slot, generation = report.slot, report.generation
+        if generation < self._open_from.get(slot, 0) or generation in self._closed.get(slot, ()):
             return
-        generations = self._slots.setdefault(report.slot, {})
-        sequence, tally = generations.get(report.generation, (0, Tally()))
-        if report.sequence > sequence:
-            if sequence:
-                self.gaps += report.sequence - sequence - 1
-            generations[report.generation] = (report.sequence, tally.highest(report.tally))
-            if report.generation >= self._gauges.get(report.slot, (0, None))[0]:
-                self._gauges[report.slot] = (report.generation, report.gauges)
+        generations = self._slots.setdefault(slot, {})
+        known = generations.pop(generation, _Generation())
+        if report.sequence > known.sequence:
+            if known.sequence:
+                self.gaps += report.sequence - known.sequence - 1
+            known = _Generation(report.sequence, known.tally.highest(report.tally), report.gauges)
+        generations[generation] = known
         if len(generations) > KEPT_GENERATIONS:
-            oldest = min(generations)
-            self._folded += generations.pop(oldest)[1]
-            self._oldest[report.slot] = oldest + 1
+            quietest = next(iter(generations))  # every worker that lives reports each second
+            self._folded += generations.pop(quietest).tally
+            self._close(slot, {quietest})
+
+    def _close(self, slot: int, generations: set[int]) -> None:
+        closed = self._closed.setdefault(slot, set())
+        closed |= generations
+        first = self._open_from.get(slot, 1)
+        while first in closed:
+            closed.remove(first)
+            first += 1
+        self._open_from[slot] = first
 
     def know(self, known: TunnelTally) -> None:
         """Merge what the supervisor knows. No counter goes down, and nothing is counted twice."""
-        newest = {entry.slot: entry.generation for entry in known.current}
+        current = {(entry.slot, entry.generation): entry.tally for entry in known.current}
+        newest = dict(sorted(current))  # the highest of a slot comes last
         ended = self._folded
-        kept: dict[int, dict[int, tuple[int, Tally]]] = {}
+        kept: dict[int, dict[int, _Generation]] = {}
         for slot, generations in self._slots.items():
-            for generation, (sequence, tally) in generations.items():
-                if generation < newest.get(slot, 0):
-                    ended += tally
+            for generation, said in generations.items():
+                if generation < newest.get(slot, 0) and (slot, generation) not in current:
+                    ended += said.tally
                 else:
-                    kept.setdefault(slot, {})[generation] = (sequence, tally)
-        # Both sides may be ahead: take the larger sum of ended generations, and the larger tally of each newest one.
+                    kept.setdefault(slot, {})[generation] = said
+        # Both sides may be ahead: take the larger sum of ended generations, and the larger tally of each current one.
         self._folded = known.ended.highest(ended)
         self._slots = kept
-        for entry in known.current:
-            sequence, tally = kept.setdefault(entry.slot, {}).get(entry.generation, (0, Tally()))
-            kept[entry.slot][entry.generation] = (sequence, tally.highest(entry.tally))
-            self._oldest[entry.slot] = entry.generation
+        for (slot, generation), tally in current.items():
+            said = kept.setdefault(slot, {}).get(generation, _Generation())
+            kept[slot][generation] = said._replace(tally=said.tally.highest(tally))
+        for slot, last in newest.items():
+            first = self._open_from.get(slot, 1)
+            self._close(slot, {number for number in range(first, last) if (slot, number) not in current})
 
     @property
     def tally(self) -> Tally:
         """The sum over all generations of all slots."""
-        entries = (tally for generations in self._slots.values() for _, tally in generations.values())
-        return sum(entries, self._folded)
+        said = (said.tally for generations in self._slots.values() for said in generations.values())
+        return sum(said, self._folded)
 
     def gauges(self, connected: Connected) -> Gauges:
         """How a connection is doing; nothing is known of one that has not reported yet."""
-        generation, gauges = self._gauges.get(connected.slot, (0, Gauges()))
-        return gauges if generation == connected.generation else Gauges()
+        return self._slots.get(connected.slot, {}).get(connected.generation, _Generation()).gauges
 
     def generations(self) -> Iterable[GenerationTally]:
         """Those that are kept apart."""
         for slot, generations in self._slots.items():
-            for generation, (_, tally) in generations.items():
-                yield GenerationTally(slot, generation, tally)
+            for generation, said in generations.items():
+                yield GenerationTally(slot, generation, said.tally)
 
 
 class CounterRegistry:

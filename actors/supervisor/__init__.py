@@ -27,6 +27,7 @@ telling.py       the events that tell of one connection (pure)
 engines.py       which QUIC engine workers run (pure)
 counts.py        what was counted, for a metrics actor that begins anew (pure)
 recount.py       what has passed by now: all workers are asked
+proxies.py       the proxy that the environment names, and for what (pure)
 orders.py        what each child is told at its start
 children.py      the processes, and what they say
 lifeline_input.py  stdin, which ties the tunnel to the program that started it

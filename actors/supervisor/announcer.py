@@ -47,6 +47,8 @@ class Announcer:
         self._terminal = terminal
         self._about = about
         self._given_url = ""
+        self._protocols: dict[int, str] = {}
+        """What each slot's connection speaks."""
         self._files_fail = self._closed = False
         self._faults: set[str] = set()
         """Listeners in which there was a fault: said once."""
@@ -82,11 +84,18 @@ class Announcer:
                     local_ca=event.local_ca,
                 )
             case events.Assigned() | events.UrlChanged():
-                self._know(url=event.url, tunnel_id=event.tunnel_id, location="")
+                self._protocols.clear()
+                self._know(url=event.url, tunnel_id=event.tunnel_id, location="", protocols=[])
                 self._write_files(clear_url=True)
-            case events.Registered() if not self._about.location:
-                self._know(location=event.location)
+            case events.Registered():
+                self._protocols[event.slot] = event.protocol
+                self._know(
+                    location=self._about.location or event.location, protocols=sorted(set(self._protocols.values()))
+                )
                 self._write_files()
+            case events.ConnectionEnded() if event.was_registered:
+                self._protocols.pop(event.slot, None)
+                self._know(protocols=sorted(set(self._protocols.values())))
             case events.OriginUnreachable() | events.OriginReachable():
                 self._know(origin_reachable=isinstance(event, events.OriginReachable))
                 self._write_files()
@@ -164,10 +173,18 @@ class Announcer:
             case events.Assigned():
                 log.info("tunnel assigned", url=event.url)
             case events.Connecting():
-                log.info("connecting", slot=event.slot, edge=event.edge, attempt=event.attempt)
+                log.info("connecting", slot=event.slot, edge=event.edge, protocol=event.protocol, attempt=event.attempt)
             case events.Registered():
                 log.info(
-                    "connection registered", slot=event.slot, location=event.location, connections=event.connections
+                    "connection registered",
+                    slot=event.slot,
+                    location=event.location,
+                    protocol=event.protocol,
+                    connections=event.connections,
+                )
+            case events.ProtocolChanged():
+                log.warning(
+                    "another protocol", slot=event.slot, previous=event.previous, to=event.to, cause=event.cause
                 )
             case events.ConnectionEnded():
                 log.warning(

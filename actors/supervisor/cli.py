@@ -26,6 +26,7 @@ from actors.supervisor import habits
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
+from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.settings import Settings
 from actors.supervisor.sources import WHAT, fill
 from actors.url_file import default_state_folder
@@ -47,10 +48,10 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
             raise UsageError(f"{habit[1]!r} and {asked[0]} both say what to show; give one of them")
         parser.parse_args(habit, given)
     fill(given, parser, environment)
-    return _settings(given)
+    return _settings(given, DIRECTLY if given.local_edge else ProxyRules.read(environment))
 
 
-def _settings(given: argparse.Namespace) -> Settings:
+def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
     asked = [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]
     if not asked:
         raise UsageError("give --port PORT, the local port to show (or --hello-world for a page of its own)")
@@ -67,6 +68,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     for flag in ("events", "metrics"):
         if (endpoint := getattr(given, flag)) is not None:
             setattr(given, flag, sockets.check_endpoint(endpoint, flag=f"--{flag}", guarded=curve_files is not None))
+    if given.post_quantum and given.protocol == "http2":
+        raise UsageError("--post-quantum needs QUIC: over HTTP/2 this Python cannot keep to such a key exchange")
     # A program that starts this one learns the URL from its events; the usual folder is the command line's.
     is_a_programs = bool(given.lifeline or given.owner)
     wanted = {
@@ -84,6 +87,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         "grace_period": given.grace_period,
         "max_streams": given.max_streams,
         "transport": _transport(given),
+        "protocol": given.protocol,
         "max_reconnect_attempts": given.max_reconnect_attempts,
         "spare": given.spare,
         "renew": given.renew,
@@ -103,6 +107,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     }
     return Settings(
         origin=_origin(given),
+        proxies=proxies,
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
@@ -196,6 +201,8 @@ def main() -> int:
         logger.warning(
             "this user has no home folder, so there are no state files: to have them, set NEXO_HOME or give --state-dir"
         )
+    if settings.proxies.problem and settings.limits.protocol != "quic":
+        logger.warning(settings.proxies.problem)
     try:
         with (
             nursery(lambda: _load_for_later(settings)) as nursed,

@@ -33,21 +33,35 @@ class TunnelCounts:
 
     def __init__(self, tunnel_id: str) -> None:
         self.tunnel_id = tunnel_id
-        self._current: dict[int, GenerationTally] = {}
-        """The newest generation of each slot, with the last tally that it told."""
+        self._current: dict[tuple[int, int], GenerationTally] = {}
+        """The newest generation of each slot and all that live, with the last tally that each told."""
+        self._gone: set[tuple[int, int]] = set()
+        """Those of them that have ended."""
         self._ended = Tally()
-        """The sum of all generations before those."""
+        """The sum of all other generations."""
 
     def spawned(self, slot: int, generation: int) -> None:
-        """A worker begins; its slot's earlier one has said all that it had to say."""
-        if slot in self._current:
-            self._ended += self._current[slot].tally
-        self._current[slot] = GenerationTally(slot, generation, Tally())
+        """A worker begins. An earlier one of its slot may still live."""
+        self._current[slot, generation] = GenerationTally(slot, generation, Tally())
+        self._fold(slot)
 
     def note(self, slot: int, generation: int, tally: Tally) -> None:
-        """A worker told its tally. A late word of an earlier generation changes nothing: its last one came before."""
-        if slot in self._current and self._current[slot].generation == generation:
-            self._current[slot] = GenerationTally(slot, generation, tally)
+        """A worker told its tally. The word of one that has ended changes nothing: its last one came before."""
+        if (slot, generation) in self._current and (slot, generation) not in self._gone:
+            self._current[slot, generation] = GenerationTally(slot, generation, tally)
+
+    def gone(self, slot: int, generation: int) -> None:
+        """A worker has ended, and has said all that it had to say."""
+        if (slot, generation) in self._current:
+            self._gone.add((slot, generation))
+            self._fold(slot)
+
+    def _fold(self, slot: int) -> None:
+        """Add up those that have ended; the newest one stays apart, for reports of it that come late."""
+        newest = max(generation for each, generation in self._current if each == slot)
+        for worker in [worker for worker in self._gone if worker[0] == slot and worker[1] < newest]:
+            self._gone.discard(worker)
+            self._ended += self._current.pop(worker).tally
 
     @property
     def totals(self) -> Totals:
@@ -99,19 +113,20 @@ class Counts:
         """Count an event, if it is of a kind that is counted."""
         before = self.lifecycle
         match event:
-            case Registered(slot=slot, generation=generation, key_exchange=key_exchange):
-                connected = [*self._others(slot), Connected(slot, generation, key_exchange)]
-                self._change(registrations=before.registrations + 1, connected=connected)
-            case ConnectionEnded(slot=slot, reason=reason):
+            case Registered(slot=slot):
+                others = [connection for connection in before.connected if connection.slot != slot]
+                connection = Connected(slot, event.generation, event.key_exchange, event.protocol)
+                self._change(registrations=before.registrations + 1, connected=[*others, connection])
+            case ConnectionEnded(slot=slot, generation=generation, reason=reason):
                 failures = add(before.connection_failures, {reason: 1})
-                self._change(connected=self._others(slot), connection_failures=failures)
-            case ConnectionRefused(slot=slot):
+                self._change(connected=self._without(slot, generation), connection_failures=failures)
+            case ConnectionRefused(slot=slot, generation=generation):
                 failures = add(before.connection_failures, {WorkerEnd.REFUSED_FOR_GOOD: 1})
-                self._change(connected=self._others(slot), connection_failures=failures)
+                self._change(connected=self._without(slot, generation), connection_failures=failures)
             case Connecting(generation=generation) if generation > 1:
                 self._change(actor_restarts=add(before.actor_restarts, {"worker": 1}))
-            case Unregistered(slot=slot):
-                self._change(connected=self._others(slot))
+            case Unregistered(slot=slot, generation=generation):
+                self._change(connected=self._without(slot, generation))
             case StateChanged(slots=slots, serves=serves):
                 self._change(slots=slots, serves=serves)
             case OriginUnreachable() | OriginReachable():
@@ -121,8 +136,12 @@ class Counts:
             case ActorRestarted(actor=actor):
                 self._change(actor_restarts=add(before.actor_restarts, {actor: 1}))
 
-    def _others(self, slot: int) -> list[Connected]:
-        return [connection for connection in self.lifecycle.connected if connection.slot != slot]
+    def _without(self, slot: int, generation: int) -> list[Connected]:
+        """Those that are registered but this one; a slot's other generation may serve in its place already."""
+        ended = (slot, generation)
+        return [
+            connection for connection in self.lifecycle.connected if (connection.slot, connection.generation) != ended
+        ]
 
     def _change(self, **changes: object) -> None:
         self.lifecycle = msgspec.structs.replace(self.lifecycle, **changes)
@@ -142,6 +161,11 @@ class Counts:
     def key_exchanges(self) -> list[str]:
         """The key exchanges of the connections that are up, each once."""
         return sorted({connection.key_exchange for connection in self.lifecycle.connected})
+
+    @property
+    def protocols(self) -> list[str]:
+        """What the connections that are up speak, each once."""
+        return sorted({connection.protocol for connection in self.lifecycle.connected})
 
     @property
     def is_reported(self) -> bool:
@@ -165,6 +189,10 @@ class Counts:
     def note(self, slot: int, generation: int, tally: Tally) -> None:
         """A worker told its tally."""
         self._tunnels[-1].note(slot, generation, tally)
+
+    def gone(self, slot: int, generation: int) -> None:
+        """A worker has ended."""
+        self._tunnels[-1].gone(slot, generation)
 
     @property
     def totals(self) -> Totals:

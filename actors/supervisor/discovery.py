@@ -12,6 +12,9 @@ from actors.errors import DiscoveryError
 EDGE_SERVICE: Final = "_v2-origintunneld._tcp.argotunnel.com"
 EDGE_PORT: Final = 7844
 
+EDGE_NAMES: Final = ("region1.v2.argotunnel.com", "region2.v2.argotunnel.com")
+"""What the service's record leads to, for a proxy that can resolve names where nobody else can."""
+
 DNS_OVER_TLS: Final = ("1.1.1.1", 853, "cloudflare-dns.com")
 """Address, port and certificate name of the resolver that is asked when the system's does not answer."""
 
@@ -82,6 +85,19 @@ async def _ask(resolver: Any, service: str, ip_version: IpVersion) -> list[EdgeA
 
     lookups = [addresses(name, port, kind) for name, port in targets for kind in kinds]
     return [address for group in await asyncio.gather(*lookups) for address in group]
+
+
+def by_name() -> list[EdgeAddress]:
+    """The edge by its names, for a proxy to resolve."""
+    return [EdgeAddress(host=name, port=EDGE_PORT, region=name) for name in EDGE_NAMES]
+
+
+async def resolve(host: str, port: int) -> list[EdgeAddress]:
+    """All addresses of a host; none if it cannot be resolved."""
+    try:
+        return await resolve_given(((host, port),), "auto")
+    except DiscoveryError:
+        return []
 
 
 async def resolve_given(edges: Sequence[tuple[str, int]], ip_version: IpVersion) -> list[EdgeAddress]:

@@ -57,7 +57,7 @@ def judge(
         return 0.0  # the first try after a healthy life is made at once, at its own address
     if before is SlotState.STARTING and slot.warm:
         return 0.0  # the spare died before it got its orders: no try was made
-    if before is SlotState.DIALING and word.end is WorkerEnd.DIAL_FAILED and protocols.dial_failed(slot, word.message):
+    if before is SlotState.DIALING and protocols.dial_failed(slot, word.end, word.message):
         edges.move_on(slot.index, now, unreachable=True, elsewhere=True)
         return 0.0  # it is only half of a try: the other protocol comes next
     slot.tries += 1

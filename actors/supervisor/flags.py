@@ -6,12 +6,12 @@ import re
 import ssl
 import urllib.parse
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, NoReturn, get_args
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin
+from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin, ProtocolWish
 from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor.discovery import EDGE_PORT
@@ -356,6 +356,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="fetch the public URL once a minute, to know that it leads here",
     )
     edge.add_argument(
+        "--protocol",
+        choices=get_args(ProtocolWish),
+        help="towards the edge: QUIC over UDP, or HTTP/2 over TCP, through the proxy of HTTPS_PROXY if there is one "
+        "(default: auto, which is QUIC, and HTTP/2 while UDP is blocked)",
+    )
+    edge.add_argument(
         "--quic-engine",
         choices=("auto", "picoquic", "aioquic"),
         help="what speaks QUIC (default: auto, which is picoquic, the fast one of tunnel-supervisor[fast], where it is "
@@ -370,7 +376,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--post-quantum",
         action="store_true",
         default=None,
-        help="accept no key exchange but X25519MLKEM768, which is offered first anyway",
+        help="accept no key exchange but X25519MLKEM768, which is offered first anyway; over QUIC only",
     )
     edge.add_argument(
         "--user-agent", type=_user_agent, metavar="TEXT", help="towards the tunnel API (default: this program's name)"

@@ -46,7 +46,6 @@ _WITHOUT: Final = {
     **dict.fromkeys(("--hostname", "--subdomain", "--domain", "--name", "--region", "--lb-pool"), _NAMED),
     **dict.fromkeys(("--token", "--token-file", "--authtoken", "--credentials-file", "--origincert"), _NAMED),
     **dict.fromkeys(("--no-autoupdate", "--autoupdate-freq", "--inspect", "--no-chunked-encoding"), _ITSELF),
-    "--protocol": "leave it out: QUIC is spoken, and nothing else",
     "--logfile": "redirect stderr instead: 2>FILE",
     "--log": "the log is on stderr: redirect it with 2>FILE",
     "--pidfile": "tunnel.json in the state folder has the process's number",

@@ -21,6 +21,7 @@ from actors.bus.messages import (
     WorkerOrders,
 )
 from actors.supervisor.children import Name
+from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
 from actors.supervisor.vocabulary import SpawnWorker
 
@@ -50,6 +51,7 @@ class OrderBook:
     origin: Origin | None
     """None: the hello-world page, once that is up."""
     credentials: Credentials | None = None
+    proxies: ProxyRules = DIRECTLY
 
     def learn(self, endpoints: dict[str, dict[str, str]]) -> None:
         """Take in what the children that are up have bound, by actor and purpose."""
@@ -86,6 +88,8 @@ class OrderBook:
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,
             transport=self.transport,
+            protocol=command.protocol,
+            proxy=self.proxies.for_edge(command.edge) if command.protocol == "http2" else None,
         )
 
     def helper(self, name: Name) -> ChildOrders:

@@ -14,6 +14,9 @@ PROBE_TIMEOUT: Final = 1.0
 PROBE_INTERVAL: Final = 2.0
 """Seconds between two looks at an origin that does not answer."""
 
+KEPT_GENERATIONS: Final = 4
+"""Workers of a slot whose failures are remembered: a few can live at once."""
+
 START_PATIENCE: Final = 5.0
 """Seconds from the start in which an origin that is not there yet is no news to a person: programs that start a tunnel
 and then their server need one or two, those that load a model first some more. A visitor's failed request is news."""
@@ -40,7 +43,8 @@ class OriginWatch:
     def failures(self, slot: int, generation: int, count: int) -> None:
         """A worker could not reach the origin so many times by now."""
         if count > self._failures.get((slot, generation), 0):
-            self._failures = {key: value for key, value in self._failures.items() if key[0] != slot}
+            old = generation - KEPT_GENERATIONS
+            self._failures = {key: value for key, value in self._failures.items() if key[0] != slot or key[1] > old}
             self._failures[slot, generation] = count
             self._doubt.set()
             self._patience_is_over()

@@ -93,7 +93,7 @@ class Policy(msgspec.Struct):
         if not self.slots:  # else it was read from a log
             self.slots = [Slot(index=index) for index in range(self.limits.connections)]
             self._engines.engine = self.limits.engine
-            self._protocols.wish = self.limits.protocol
+            self._protocols.wish, self._protocols.has_proxy = self.limits.protocol, self.limits.has_proxy
 
     # --- what is true now ---
 
@@ -192,6 +192,7 @@ class Policy(msgspec.Struct):
         self._renewal.begun(now)
         self.url, self.tunnel_id, self.reconnects = event.url, event.tunnel_id, 0
         self._edges = EdgeAddresses.of(event.edges, self.dice)
+        self._protocols.by_name = event.edges[0].is_name
         self._outside.begun(event.visibility)
         return [*commands, *self._start(self.slots[0], now)]
 

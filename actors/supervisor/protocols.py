@@ -13,6 +13,7 @@ import msgspec
 
 from actors.bus import events
 from actors.bus.messages import Protocol, ProtocolWish
+from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.slots import Slot, SlotState
 
 MEMORY: Final = 600.0
@@ -30,6 +31,10 @@ class Protocols(msgspec.Struct):
     """What is known of this network."""
 
     wish: ProtocolWish = "auto"
+    has_proxy: bool = False
+    """HTTP/2 leaves through a proxy: that there is no route says something about UDP then."""
+    by_name: bool = False
+    """The edge is known by names, which only a proxy can resolve: there is nowhere to send UDP."""
     _worked: bool = False
     """Whether QUIC has worked in it."""
     _silent_until: float = 0.0
@@ -39,20 +44,25 @@ class Protocols(msgspec.Struct):
     _returns: int = 0
     """Consecutive tries to return to QUIC, in vain."""
 
+    @property
+    def _has_choice(self) -> bool:
+        return self.wish == "auto" and not self.by_name
+
     def choose(self, slot: Slot, now: float) -> Protocol:
         """What a dial of this slot is to speak."""
-        if self.wish != "auto":
-            return self.wish
+        if not self._has_choice:
+            return "http2" if self.by_name or self.wish == "http2" else "quic"
         if slot.turned_to is not None:
             return slot.turned_to
         return "http2" if now < self._silent_until else "quic"
 
-    def dial_failed(self, slot: Slot, message: str) -> bool:
-        """A dial of this slot was not answered; return whether the other protocol is to be tried at once.
+    def dial_failed(self, slot: Slot, end: WorkerEnd, message: str) -> bool:
+        """A dial of this slot has ended so; return whether the other protocol is to be tried at once.
 
         After HTTP/2 it is QUIC's turn again, and not at once: both have been tried, and both count as one failure.
         """
-        if self.wish != "auto":
+        is_silence = end is WorkerEnd.DIAL_FAILED or (end is WorkerEnd.NO_ROUTE and self.has_proxy)
+        if not self._has_choice or not is_silence:
             return False
         slot.in_vain += 1
         if slot.protocol == "quic":
@@ -67,9 +77,9 @@ class Protocols(msgspec.Struct):
         """A slot's connection is registered."""
         if slot.protocol == "quic":
             self._worked, self._silent_until, self._returns = True, 0.0, 0
-            self._return_at = now if _on_http2(slots) else None  # the next one follows
-        elif self.wish == "auto":
-            if slot.turned_to == "http2":
+            self._return_at = now if _on(slots, "http2") else None  # the next one follows
+        elif self._has_choice:
+            if slot.turned_to == "http2" and not _on(slots, "quic"):
                 self._silent_until = now + MEMORY
             if self._return_at is None:
                 self._return_at = now + RETURN_PAUSES[0]
@@ -87,7 +97,7 @@ class Protocols(msgspec.Struct):
         """The slot that is to try QUIC now, beside its connection: one at a time."""
         if self._return_at is None or now < self._return_at or any(slot.successor for slot in slots):
             return None
-        return next(iter(_on_http2(slots)), None)
+        return next(iter(_on(slots, "http2")), None)
 
     def return_failed(self, now: float, message: str) -> float:
         """That try was in vain; return the seconds until the next one."""
@@ -106,5 +116,6 @@ class Protocols(msgspec.Struct):
         return events.ProtocolChanged(slot=slot.index, previous=before, to=slot.protocol, cause=cause)
 
 
-def _on_http2(slots: Sequence[Slot]) -> list[Slot]:
-    return [slot for slot in slots if slot.state is SlotState.REGISTERED and slot.protocol == "http2"]
+def _on(slots: Sequence[Slot], protocol: Protocol) -> list[Slot]:
+    """Those that are registered over it."""
+    return [slot for slot in slots if slot.state is SlotState.REGISTERED and slot.protocol == protocol]

@@ -6,10 +6,11 @@ import os
 import random
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 from actors import __version__, trust
-from actors.bus import events, messages, run_folder
+from actors.bus import events, run_folder
 from actors.bus.addresses import HostPort
 from actors.bus.messages import (
     Credentials,
@@ -94,7 +95,7 @@ class Supervisor:
         self._counts = Counts(time.time(), settings.transport.engine)
         self._policy = Policy(settings.limits, Dice(random.getrandbits(32)))
         self._history = History(self._policy)
-        self._statistics = Statistics(self._policy, self._counts, bus, announce, self._ask_for_counts)
+        self._statistics = Statistics(self._policy, self._counts, bus, announce, self._children)
         self._watcher = Watcher(self._policy, self._handle, self._tasks, logger)
         self._origin_watch: OriginWatch | None = None
         self._helpers: dict[str, Name] = {}
@@ -123,9 +124,6 @@ class Supervisor:
         except Exception as fault:
             error = self._explained(fault)
         return await self._end(error)
-
-    def _ask_for_counts(self, worker: tuple[int, int], number: int) -> None:
-        self._children.tell(Name("worker", *worker), messages.Recount(number))
 
     def _stop(self, grace: float, number: signal.Signals | None) -> None:
         in_flight = self._statistics.in_flight
@@ -201,8 +199,12 @@ class Supervisor:
         assert credentials is not None
         seen = Visibility.UNSEEN if self._source.names_are_public else Visibility.NOT_ASKED
         self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen))
-        asks = EDGE_SERVICE if self._source.asks_dns else None
-        self._watcher.keep("network", lambda: self._watcher.watch_network(addresses, resolver_knows=asks))
+        proxies = await self._source.proxy_addresses(addresses)
+        direct = [address for address in addresses if not address.is_name]
+        asks = EDGE_SERVICE if self._source.asks_dns and direct else None
+        if direct or proxies:  # else only the proxy knows the way
+            watch = partial(self._watcher.watch_network, direct, proxies, resolver_knows=asks)
+            self._watcher.keep("network", watch)
 
     def _assigned(self, credentials: Credentials) -> None:
         self._orders.credentials = credentials
@@ -293,6 +295,7 @@ class Supervisor:
     def _exited(self, name: Name, status: int) -> None:
         if name.actor == "worker":
             self._statistics.gone((name.slot, name.generation))
+            self._counts.gone(name.slot, name.generation)
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status, status in CRASHES))
         elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status, status in CRASHES))

@@ -6,9 +6,10 @@ from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin, Transport
+from actors.bus.messages import Origin, ProtocolWish, Transport
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
+from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
 from actors.supervisor.vocabulary import Limits
 
@@ -36,6 +37,9 @@ class Settings:
     grace_period: float = DEFAULT_GRACE_PERIOD
     max_streams: int = DEFAULT_MAX_STREAMS
     transport: Transport = field(default_factory=Transport)
+    protocol: ProtocolWish = "auto"
+    proxies: ProxyRules = DIRECTLY
+    """What HTTPS_PROXY and its kin say: for HTTP/2."""
     max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
     renew: bool = False
     """Ask for another tunnel when the service drops this one."""
@@ -76,6 +80,9 @@ class Settings:
             self.renew,
             self.spare,
             self.transport.engine,
+            # Python's TLS over TCP cannot be told to take no other key exchange.
+            "quic" if self.transport.post_quantum else self.protocol,
+            self.proxies.proxy is not None,
         )
 
     @property

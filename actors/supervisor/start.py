@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from actors.bus import events
 from actors.bus.addresses import HostPort
 from actors.bus.messages import Credentials, EdgeAddress
-from actors.errors import ApiServerError, ApiUnreachable, RateLimited, TunnelError
+from actors.errors import ApiServerError, ApiUnreachable, DiscoveryError, RateLimited, TunnelError
 from actors.processes.log import Logger
 from actors.processes.tasks import Tasks, beside
 from actors.supervisor import discovery
@@ -82,7 +82,18 @@ class TunnelSource:
                 asked=asked,
             )
             assigned(credentials)
-            return await found
+            try:
+                return await found
+            except DiscoveryError as error:
+                if self._settings.proxies.proxy is None or self._edges or self._settings.limits.protocol == "quic":
+                    raise
+                self._log.warning("the proxy is asked for the edge by name", cause=str(error))
+                return discovery.by_name()
+
+    async def proxy_addresses(self, edges: Sequence[EdgeAddress]) -> list[EdgeAddress]:
+        """Where the proxy is through which these are reached; none: they are reached directly."""
+        proxy = self._settings.proxies.for_edge(edges[0])
+        return await discovery.resolve(proxy.host, proxy.port) if proxy is not None else []
 
     def _memory(self) -> RateLimitMemory:
         # One refusal is all tunnels' of this user: the usual folder remembers it for those beside it too.

@@ -48,6 +48,8 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     location: str = ""
     """The edge's point of presence of the connection that was registered first."""
+    protocols: list[str] = []
+    """What the connections that are up speak, quic or http2, each once."""
     origin_reachable: bool = True
     local_url: str = ""
     """As in the event `starting`."""

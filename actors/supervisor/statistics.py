@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from actors import __version__
-from actors.bus import events
+from actors.bus import events, messages
 from actors.bus.messages import Heartbeat
 from actors.supervisor.bus_sockets import BusSockets
+from actors.supervisor.children import Children, Name
 from actors.supervisor.counts import Counts
 from actors.supervisor.policy import Policy
 from actors.supervisor.recount import Recount, Worker
@@ -26,16 +27,18 @@ class Statistics:
         counts: Counts,
         bus: BusSockets,
         announce: Callable[[events.Event], None],
-        ask: Callable[[Worker, int], None],
+        children: Children,
     ) -> None:
-        """The policy is only read. `ask` asks a worker for a recount."""
+        """The policy is only read."""
         self._policy = policy
         self._counts = counts
         self._bus = bus
         self._announce = announce
         self._beats: dict[Worker, Heartbeat] = {}
         """The latest of each worker that lives."""
-        self._recount = Recount(ask, self._say_stats)
+        self._recount = Recount(
+            lambda worker, number: children.tell(Name("worker", *worker), messages.Recount(number)), self._say_stats
+        )
         self.origin = ""
         """Where requests go."""
         self.origin_reachable: Callable[[], bool] = lambda: True
@@ -87,6 +90,7 @@ class Statistics:
                 reconnects=policy.reconnects,
                 rtt=min((beat.gauges.rtt for beat in self._beats.values() if beat.gauges.rtt), default=0.0),
                 key_exchanges=self._counts.key_exchanges,
+                protocols=self._counts.protocols,
                 state=policy.state,
                 serves=policy.serves,
                 origin_reachable=self.origin_reachable(),

@@ -120,7 +120,7 @@ def live_line(stats: events.Stats, width: int) -> str:
     """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
     parts = [
         (urllib.parse.urlsplit(stats.url).hostname or "no tunnel") + ("" if stats.serves else f" ({stats.state})"),
-        f"{stats.connections}/{stats.slots} connections",
+        f"{stats.connections}/{stats.slots} connections" + (" over HTTP/2" if "http2" in stats.protocols else ""),
         f"{stats.totals.streams} requests",
         f"{stats.streams_in_flight} in flight",
         f"in {in_units(stats.totals.bytes_in)}",

@@ -34,6 +34,8 @@ class Limits(msgspec.Struct, frozen=True):
     spare: bool = False
     engine: QuicEngine = "aioquic"
     protocol: ProtocolWish = "auto"
+    has_proxy: bool = False
+    """HTTP/2 can leave through a proxy, also where there is no route."""
 
 
 # --- events --------------------------------------------------------------------------------------------------------

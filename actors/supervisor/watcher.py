@@ -39,8 +39,10 @@ class Watcher:
 
         self._tasks.replace(kept(look, failed), name=name)
 
-    async def watch_network(self, addresses: Sequence[EdgeAddress], *, resolver_knows: str | None) -> None:
-        """Tell of the ways to the edge when they change.
+    async def watch_network(
+        self, addresses: Sequence[EdgeAddress], proxies: Sequence[EdgeAddress], *, resolver_knows: str | None
+    ) -> None:
+        """Tell of the ways to the edge, and to the addresses of a proxy, when they change.
 
         `resolver_knows`: a name that the resolver is asked for while no connection is up; None: it does not matter.
         """
@@ -49,7 +51,7 @@ class Watcher:
         answers, asked_at = True, loop.time()
         while True:
             try:
-                sources = network.sources(addresses)
+                sources = network.sources(addresses) | network.sources(proxies)
             except OSError as error:  # no descriptor for a look: the last one holds
                 self._log.debug("cannot look for routes", error=error.strerror)
                 await asyncio.sleep(network.ROUTE_INTERVAL)

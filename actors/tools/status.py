@@ -33,6 +33,9 @@ HOME: Final = "\x1b[H\x1b[2J"
 """Clears a terminal (ECMA-48: CUP, ED)."""
 
 
+SPOKEN: Final = {"quic": "QUIC", "http2": "HTTP/2"}
+
+
 class Stats(msgspec.Struct):
     """What is read of the event `stats`; the rest is of no concern here."""
 
@@ -50,6 +53,7 @@ class Stats(msgspec.Struct):
     pid: int
     version: str
     key_exchanges: list[str]
+    protocols: list[str] = []
 
 
 class Look(NamedTuple):
@@ -87,8 +91,9 @@ def in_words(found: Look, where: object) -> str:
             stats.url or "there is no tunnel yet",
             f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
             f"connections  {stats.connections} of {stats.slots}"
+            + (f", over {' and '.join(SPOKEN.get(each, each) for each in stats.protocols)}" if stats.protocols else "")
             + (f", {stats.rtt * 1000:.0f} ms round trip" if stats.rtt else ""),
-            f"encryption   TLS 1.3, {', '.join(stats.key_exchanges) or 'not agreed yet'}",
+            f"encryption   TLS 1.3, {', '.join(filter(None, stats.key_exchanges)) or 'key exchange not told'}",
             f"requests     {stats.totals.streams}, {stats.streams_in_flight} of them in flight",
             f"reconnects   {stats.reconnects}",
             f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),

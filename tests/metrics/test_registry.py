@@ -53,6 +53,21 @@ def test_old_generations_are_folded() -> None:
     assert registry.totals == Totals(99, 99, 99)
 
 
+def test_generation_that_lives_long_counts_on_beside_many_that_came_to_nothing() -> None:
+    registry = CounterRegistry()
+    for number in range(1, 100):
+        registry.apply(report(0, 1, number, Totals(number, 0, 0)))
+        registry.apply(report(0, 1 + number, 1, Totals(0, 1, 0)))
+    assert registry.totals == Totals(99, 99, 0)
+    registry.apply(report(0, 20, 2, Totals(0, 1, 0)))
+    assert registry.totals == Totals(99, 99, 0), "one that is folded is not counted twice"
+    registry.know(know(Totals(0, 98, 0), known(1, Totals(99, 0, 0)), known(100, Totals(0, 1, 0))))
+    assert registry.totals == Totals(99, 99, 0)
+    registry.apply(report(0, 1, 100, Totals(100, 0, 0)))
+    registry.apply(report(0, 50, 9, Totals(0, 9, 0)))
+    assert registry.totals == Totals(100, 99, 0)
+
+
 def test_successor_knows_what_the_supervisor_knows() -> None:
     registry = CounterRegistry()
     registry.know(know(Totals(5, 5, 5), known(3, Totals(1, 1, 1))))

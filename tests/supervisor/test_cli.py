@@ -71,6 +71,7 @@ def test_every_flag_has_its_variable() -> None:
         "curve_clients": "",
         "congestion_control": "cubic",
         "quic_engine": "aioquic",
+        "protocol": "quic",
         "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
@@ -111,12 +112,31 @@ def test_every_flag_has_its_variable() -> None:
         metrics_http=HostPort("::1", 9090),
         events_format="json",
         transport=Transport("aioquic", "cubic", post_quantum=True),
+        protocol="quic",
         json=True,
         qr=True,
         log_requests=True,
         log_level="debug",
         log_json=settings("--port", "1").log_json,
     )
+
+
+def test_post_quantum_keys_are_promised_over_quic_only() -> None:
+    assert settings("--port", "1").limits.protocol == "auto"
+    assert settings("--port", "1", "--protocol", "http2").limits.protocol == "http2"
+    assert settings("--port", "1", "--post-quantum").limits.protocol == "quic", "it never falls back"
+    with pytest.raises(UsageError, match="needs QUIC"):
+        settings("--port", "1", "--post-quantum", "--protocol", "http2")
+
+
+def test_proxy_of_the_environment_is_for_the_world_s_edge_only() -> None:
+    environment = {"HTTPS_PROXY": "http://user:hunter2@proxy.example:3128"}
+    read = read_settings(["--port", "1"], environment)
+    assert read.proxies.proxy is not None
+    assert read.limits.has_proxy
+    assert "hunter2" not in repr(read)
+    assert read.proxies.proxy.authorization not in repr(read)
+    assert read_settings(["--port", "1", "--local-edge"], environment).proxies.proxy is None
 
 
 def test_flag_wins_over_variable() -> None:

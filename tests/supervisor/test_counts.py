@@ -14,12 +14,36 @@ def test_generations_add_up_and_late_words_change_nothing() -> None:
     counts.spawned(0, 1)
     counts.note(0, 1, Tally(Totals(1, 1, 1)))
     counts.note(0, 1, Tally(Totals(2, 2, 2)))
+    counts.gone(0, 1)
     counts.spawned(0, 2)
     counts.note(0, 2, Tally(Totals(1, 0, 0)))
     counts.note(0, 1, Tally(Totals(9, 9, 9)))
     counts.spawned(1, 1)
     counts.note(1, 1, Tally(Totals(5, 5, 5)))
     assert counts.totals == Totals(8, 7, 7)
+
+
+def test_predecessor_that_still_lives_counts_beside_its_successor() -> None:
+    counts = Counts()
+    counts.assigned("t")
+    counts.spawned(0, 1)
+    counts.note(0, 1, Tally(Totals(1, 10, 0)))
+    counts.spawned(0, 2)
+    counts.note(0, 2, Tally(Totals(1, 1, 1)))
+    counts.note(0, 1, Tally(Totals(1, 50, 0)))
+    assert counts.totals == Totals(2, 51, 1)
+    assert [entry.generation for entry in counts.knowledge().tunnels[0].current] == [1, 2]
+    registry = CounterRegistry()
+    registry.know(counts.knowledge())
+    counts.note(0, 1, Tally(Totals(1, 70, 0)))
+    counts.gone(0, 1)
+    counts.note(0, 1, Tally(Totals(9, 99, 9)))
+    counts.spawned(0, 3)
+    counts.gone(0, 3)  # another successor, in vain: the second one serves
+    counts.note(0, 2, Tally(Totals(2, 2, 2)))
+    assert counts.totals == Totals(3, 72, 2)
+    registry.know(counts.knowledge())
+    assert registry.totals == counts.totals
 
 
 def test_another_tunnel_begins_at_nothing_and_the_first_is_remembered() -> None:
@@ -99,5 +123,11 @@ def test_what_is_told_is_counted() -> None:
     assert (told.serves, told.slots, told.origin_reachable) == (True, 2, False)
     counts.happened(events.OriginReachable(origin=""))
     assert counts.lifecycle.origin_reachable
+    counts.happened(events.Registered(slot=0, generation=3, **up, protocol="http2"))
     counts.happened(events.Unregistered(slot=0, generation=2, acknowledged=True))
+    assert counts.lifecycle.connected == [Connected(0, 3, "X25519", "http2")], "its successor is there already"
+    assert counts.protocols == ["http2"]
+    counts.happened(events.EngineChanged(previous="picoquic", engine="aioquic", cause=""))
+    assert counts.lifecycle.quic_engine == "aioquic"
+    counts.happened(events.Unregistered(slot=0, generation=3, acknowledged=True))
     assert counts.lifecycle.connected == []

@@ -52,7 +52,6 @@ def test_command_alone_says_nothing_of_what_to_show() -> None:
     [
         ("8080 --http-host-header x", "unrecognized flag --http-host-header; give --host-header"),
         ("8080 --loglevel debug", "give --log-level"),
-        ("8080 --protocol http2", "QUIC is spoken"),
         ("http 8080 --subdomain=mine", "gets its name from the service"),
         ("tunnel run --token abc", "gets its name from the service"),
         ("tcp 22", "HTTP and WebSockets only"),

@@ -6,14 +6,15 @@ from typing import get_args
 import pytest
 
 from actors.bus import events
-from actors.bus.messages import Protocol
+from actors.bus.messages import EdgeAddress, Protocol
 from actors.errors import PermanentFailure
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.policy import TICK
 from actors.supervisor.protocols import MEMORY, RETURN_PAUSES
+from actors.supervisor.readiness import Visibility
 from actors.supervisor.slots import HEALTHY_AFTER
-from actors.supervisor.vocabulary import Announce, Command, DrainWorker, Finish, NetworkSeen
-from tests.kit.playbook import Playbook, begun, finish, up
+from actors.supervisor.vocabulary import Announce, Begin, Command, DrainWorker, Finish, NetworkSeen
+from tests.kit.playbook import URL, Playbook, begun, finish, up
 
 SILENT = "no answer over UDP"
 
@@ -60,6 +61,17 @@ def test_others_begin_with_what_works_and_so_do_reconnects() -> None:
     play.wait(HEALTHY_AFTER + 1)
     assert spoken(play, play.end(WorkerEnd.CONNECTION_LOST, slot=2)) == [(2, "http2")]
     assert changes(play.register(2)) == [], "said once"
+
+
+def test_slot_that_falls_back_alone_says_nothing_about_the_network() -> None:
+    play = up(2, protocol="auto")
+    play.end(WorkerEnd.CONNECTION_LOST, slot=1)
+    for _ in range(2):
+        play.until_spawn(1)
+        play.end(WorkerEnd.DIAL_FAILED, slot=1, message=SILENT)
+    assert play.policy.slots[1].protocol == "http2"
+    play.register(1)
+    assert spoken(play, play.end(WorkerEnd.CONNECTION_LOST, slot=0)) == [(0, "quic")], "that one was on QUIC until now"
 
 
 def test_changed_network_forgets_it() -> None:
@@ -138,6 +150,24 @@ def test_quic_that_was_lost_and_is_not_to_be_had_twice_falls_back() -> None:
     assert play.policy.slots[0].protocol == "quic"
     assert spoken(play, play.end(WorkerEnd.DIAL_FAILED, message=SILENT)) == [(0, "http2")]
     assert changes(play.register()) == [(0, "quic", "http2", SILENT)]
+
+
+def test_no_route_says_something_where_a_proxy_is_another_way() -> None:
+    play = begun(1, protocol="auto", has_proxy=True)
+    assert spoken(play, play.end(WorkerEnd.NO_ROUTE, message="no route")) == [(0, "http2")]
+    assert changes(play.register()) == [(0, "quic", "http2", "no route")]
+
+
+def test_edge_that_is_known_by_name_is_reached_over_http2_only() -> None:
+    play = Playbook(1, protocol="auto", has_proxy=True)
+    names = tuple(EdgeAddress(host=name, port=7844, region=name) for name in ("region1.example", "region2.example"))
+    assert spoken(play, play(Begin(URL, "id", names, Visibility.NOT_ASKED))) == [(0, "http2")]
+    for _ in range(3):
+        play.end(WorkerEnd.DIAL_FAILED)
+        play.until_spawn()
+        assert play.policy.slots[0].protocol == "http2"
+    play.register()
+    assert play.spawned(play.wait(2 * RETURN_PAUSES[-1])) == []
 
 
 # --- the way back ---

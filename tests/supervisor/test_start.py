@@ -4,15 +4,27 @@ import asyncio
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.bus import events
-from actors.errors import ApiRejected, ApiServerError, RateLimited
+from actors.bus.messages import Credentials, EdgeAddress, Origin, Proxy, Transport
+from actors.errors import ApiRejected, ApiServerError, DiscoveryError, RateLimited
 from actors.processes import log
 from actors.processes.tasks import Tasks
+from actors.supervisor import discovery, start
+from actors.supervisor.proxies import ProxyRules
 from actors.supervisor.rate_limit import MIN_WAIT, RateLimitMemory
-from actors.supervisor.start import API_TRIES, RATE_LIMIT_TRIES, ask_ahead, find_edges, obtain_credentials
+from actors.supervisor.settings import Settings
+from actors.supervisor.start import (
+    API_TRIES,
+    RATE_LIMIT_TRIES,
+    TunnelSource,
+    ask_ahead,
+    find_edges,
+    obtain_credentials,
+)
 from tests.kit.origins import answer, read_head, scripted
 from tests.supervisor.test_provisioning import body
 
@@ -115,6 +127,42 @@ async def test_given_edges_need_no_lookup() -> None:
     found = await find_edges((("192.0.2.1", 1), ("2001:db8::1", 2)), "auto")
     assert [(edge.host, edge.port) for edge in found] == [("192.0.2.1", 1), ("2001:db8::1", 2)]
     assert await find_edges((("localhost", 7844),), "4")
+
+
+PROXY = ProxyRules(Proxy("127.0.0.1", 3128))
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, False),
+        ({"proxies": PROXY}, True),
+        ({"proxies": PROXY, "protocol": "quic"}, False),
+        ({"proxies": PROXY, "transport": Transport(post_quantum=True)}, False),
+        ({"proxies": PROXY, "edges": (("nowhere.invalid", 7844),)}, False),
+    ],
+    ids=str,
+)
+async def test_where_no_resolver_knows_the_edge_a_proxy_may(
+    settings: dict[str, Any], found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unknown(*_: object, **__: object) -> list[EdgeAddress]:
+        raise DiscoveryError("no resolver knows it")
+
+    monkeypatch.setattr(start, "find_edges", unknown)
+    told: list[Credentials] = []
+    async with scripted(Api().serve) as port:
+        asked = Settings(Origin(host="localhost", port=1), service_url=f"http://127.0.0.1:{port}", **settings)
+        source = TunnelSource(asked, tmp_path, lambda event: None, log.configure(level="error", as_json=True))
+        if not found:
+            with pytest.raises(DiscoveryError):
+                await source.obtain(told.append)
+            return
+        edges = await source.obtain(told.append)
+        assert [edge.host for edge in edges] == list(discovery.EDGE_NAMES)
+        assert all(edge.is_name for edge in edges)
+        assert [address.host for address in await source.proxy_addresses(edges)] == ["127.0.0.1"]
+    assert len(told) == 1
 
 
 async def test_first_request_that_nobody_waits_for_any_more_is_no_fault(tmp_path: Path) -> None:
