@@ -10,6 +10,7 @@ backend.py      what a target is, and a connection to it, as far as an exchange 
 flow.py         back-pressure between two sides (pure)
 upload.py       what a visitor sends, on its way to the origin (pure)
 http1.py        the head of a request to the origin, and of its answer to the edge (pure)
+names.py        what is known of the names of fields (pure)
 rewrite.py      an origin that is asked for by its own name (pure)
 origin.py       a connection to the origin
 response.py     reads an origin's response, as loose as it may be (pure)

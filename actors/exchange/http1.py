@@ -6,12 +6,11 @@ as they are (RFC 3986), which are percent-encoded. Whatever could be read in two
 """
 
 import enum
-import functools
 import http
 import re
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from actors.exchange.names import Known
 from actors.exchange.request import Field, Kind, Request
 
 MAX_TARGET_BYTES: Final = 32 * 1024
@@ -19,10 +18,6 @@ MAX_HEAD_BYTES: Final = MAX_TARGET_BYTES + 132 * 1024
 MAX_FIELDS: Final = 1024
 """What Cloudflare's edge takes of a visitor: a URL of 32 KiB, and 1000 fields with 128 KiB in all, in one or in many.
 It adds a dozen of its own, for which there is room. What an origin takes is the origin's affair."""
-
-KNOWN_NAMES: Final = 512
-"""Field names that are remembered with their checks: visitors send the same ones again and again. A stranger's names
-push others out, and cost no more than that."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[/?][\x21\x22\x24-\x7e]*")
@@ -108,68 +103,85 @@ def build_request_head(request: Request, *, refuse_twins: bool = False) -> Reque
         raise BadRequest("no host, or one that is none")
     if len(given) > MAX_FIELDS:
         raise BadRequest(f"more than {MAX_FIELDS} fields", status=431)
+    body, length, upgrade = Body.UNKNOWN, 0, kind is Kind.WEBSOCKET
+    try:
+        if upgrade or refuse_twins:
+            raise _Special
+        lines = [_PLAIN[name] + value.strip(b" \t") for name, value in given]
+    except _Special:
+        lines, body, length, upgrade = _judge(request, refuse_twins=refuse_twins)
+    if body is Body.UNKNOWN and method in _HARDLY_EVER_WITH_BODY:
+        body = Body.NONE
+    data = b"\r\n".join([b"%b %b HTTP/1.1" % (method, _checked(target, method)), b"Host: " + host, *lines, b"", b""])
+    if data.translate(None, _FIELD_VALUE_BYTES) != b"\r\n" * (len(lines) + 3):  # at once, since names are right
+        raise BadRequest("control character in a field value")
+    if len(data) > MAX_HEAD_BYTES:
+        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes", status=431)
+    return RequestHead(data, method.decode("ascii"), body, length, upgrade)
+
+
+_SPECIAL_NAMES: Final = HOP_BY_HOP | {b"host", b"content-length"}
+"""Fields that decide how the request is framed, or that are of the visitor's hop."""
+
+
+class _Special(Exception):
+    """Among the fields is one of those, or something else is unusual."""
+
+
+def _line(name: bytes) -> bytes:
+    """The line of a field up to its value."""
+    if not _TOKEN.fullmatch(name):
+        raise BadRequest("field name that is no token")
+    return name + b": "
+
+
+def _plain_line(name: bytes) -> bytes:
+    if name.lower() in _SPECIAL_NAMES:
+        raise _Special
+    return _line(name)
+
+
+_PLAIN: Final = Known(_plain_line)
+"""Lines of fields that go on as they are; `_Special` for those that need to be judged."""
+
+
+def _judge(request: Request, *, refuse_twins: bool) -> tuple[list[bytes], Body, int, bool]:
+    """All the lines of fields, the framing of the body, and whether it is an upgrade: of any request."""
     names: list[bytes] = []
-    fields: list[bytes] = []
-    """What passes as it is, each with its name."""
-    special: list[_Special] = []
-    for name, value in given:
-        is_special, lowered, line = _known(name)
-        if is_special:
+    lines: list[bytes] = []
+    """Of what passes as it is, each with its name."""
+    special: list[_SpecialField] = []
+    for name, value in request.fields:
+        line, lowered = _line(name), name.lower()
+        if lowered in _SPECIAL_NAMES:
             special.append((lowered, value.strip(b" \t"), len(names)))
         else:
             names.append(lowered)
-            fields.append(line + value.strip(b" \t"))
-    _check_values(fields)
+            lines.append(line + value.strip(b" \t"))
     if refuse_twins:
         _refuse_twins({*names, *(name for name, _, _ in special)})
-    body, length, dropped, websocket = _judge(special, names, host) if special else _NOTHING_SPECIAL
-    upgrade = kind is Kind.WEBSOCKET or (websocket and method == b"GET" and not length)
+    body, length, dropped, websocket = _judge_special(special, names, request.host)
+    upgrade = request.kind is Kind.WEBSOCKET or (websocket and request.method == b"GET" and not length)
     if upgrade:
         body, length, dropped = Body.NONE, 0, dropped | {b"sec-websocket-version"}
-    elif body is Body.UNKNOWN and method in _HARDLY_EVER_WITH_BODY:
-        body = Body.NONE
-    lines = [b"%b %b HTTP/1.1" % (method, _checked(target, method)), b"Host: " + host]
     if dropped:
-        fields = [field for name, field in zip(names, fields, strict=True) if name not in dropped]
-    lines += fields
+        lines = [line for name, line in zip(names, lines, strict=True) if name not in dropped]
     if upgrade:
         lines += b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"
     elif body is Body.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     elif body is Body.LENGTH:
         lines.append(b"Content-Length: %d" % length)
-    data = b"\r\n".join(lines) + b"\r\n\r\n"
-    if len(data) > MAX_HEAD_BYTES:
-        raise BadRequest(f"head of more than {MAX_HEAD_BYTES} bytes", status=431)
-    return RequestHead(data, method.decode("ascii"), body, length, upgrade)
+    return lines, body, length, upgrade
 
 
-_Special = tuple[bytes, bytes, int]
-"""A special field: its name in lower case, its value, and how many fields that pass came before it."""
-
-_SPECIAL_NAMES: Final = HOP_BY_HOP | {b"host", b"content-length"}
-"""Fields that decide how the request is framed, or that are of the visitor's hop."""
-
-_NOTHING_SPECIAL: Final = (Body.UNKNOWN, 0, frozenset[bytes](), False)
+_SpecialField = tuple[bytes, bytes, int]
+"""Its name in lower case, its value, and how many fields that pass came before it."""
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
-def _known(name: bytes) -> tuple[bool, bytes, bytes]:
-    """Of a field's name: whether it is special, the name in lower case, and the line up to the value."""
-    if not _TOKEN.fullmatch(name):
-        raise BadRequest("field name that is no token")
-    lowered = name.lower()
-    return lowered in _SPECIAL_NAMES, lowered, name + b": "
-
-
-def _check_values(fields: list[bytes]) -> None:
-    """Check the values of fields; their names are known to be right."""
-    together = b"".join(fields)  # at once: this is done for every request
-    if together.translate(None, _FIELD_VALUE_BYTES):
-        raise BadRequest("control character in a field value")
-
-
-def _judge(special: list[_Special], names: list[bytes], host: bytes) -> tuple[Body, int, frozenset[bytes], bool]:
+def _judge_special(
+    special: list[_SpecialField], names: list[bytes], host: bytes
+) -> tuple[Body, int, frozenset[bytes], bool]:
     """How the body is framed, the fields that Connection declares to be of the visitor's hop, and whether a WebSocket
     is asked for.
 
@@ -178,7 +190,8 @@ def _judge(special: list[_Special], names: list[bytes], host: bytes) -> tuple[Bo
     length: int | None = None
     chunked = websocket = False
     nominated: frozenset[bytes] = frozenset()
-    _check_values([b": " + value for _, value, _ in special])
+    if b"".join([value for _, value, _ in special]).translate(None, _FIELD_VALUE_BYTES):
+        raise BadRequest("control character in a field value")
     for name, value, before in special:
         if name == b"content-length":
             # The visitor's fields come first. Behind its own, an edge was seen to say the length once more.
@@ -252,32 +265,25 @@ def is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def response_fields(fields: Iterable[Field], *, upgraded: bool) -> list[Field]:
+def response_fields(fields: list[Field], *, upgraded: bool) -> list[Field]:
     """The fields of an origin's response that are not of its hop, in their order."""
-    kept: list[Field] = []
-    nominated: frozenset[bytes] = frozenset()
-    for field in fields:
-        lowered, passes = _answered(field[0])
-        if passes or (upgraded and lowered in _UPGRADE):
-            kept.append(field)
-        if lowered == b"connection":
-            nominated |= _options(field[1])
-    if upgraded:
-        nominated -= _UPGRADE
-    if nominated:
-        kept = [field for field in kept if field[0].lower() not in nominated]
-    return kept
+    for name, _ in fields:
+        if _IS_OF_HOP[name]:
+            break
+    else:
+        return fields
+    nominated: set[bytes] = set()
+    for name, value in fields:
+        if name.lower() == b"connection":
+            nominated |= _options(value)
+    dropped = (HOP_BY_HOP | nominated) - (_UPGRADE if upgraded else set())
+    return [field for field in fields if field[0].lower() not in dropped]
 
 
 _UPGRADE: Final = frozenset((b"connection", b"upgrade"))
 """What an answer of 101 says of the hop, and the edge needs to know."""
 
-
-@functools.lru_cache(maxsize=KNOWN_NAMES)
-def _answered(name: bytes) -> tuple[bytes, bool]:
-    """Of a response's field the name in lower case, and whether it goes on."""
-    lowered = name.lower()
-    return lowered, lowered not in HOP_BY_HOP
+_IS_OF_HOP: Final = Known(lambda name: name.lower() in HOP_BY_HOP)
 
 
 def error_answer(status: http.HTTPStatus, message: str, *, method: str) -> tuple[list[Field], bytes]:

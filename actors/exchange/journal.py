@@ -86,7 +86,8 @@ class Journal(Observer):
 
     def _look_for_event_stream(self, request: Request, fields: Sequence[Field]) -> None:
         """Somebody GETs what has these fields. If it is a stream of events, the edge will hold it back: say so once."""
-        if any(name.lower() == b"content-type" and _is_event_stream(value) for name, value in fields):
+        kinds = [value for name, value in fields if len(name) == 12 and name.lower() == b"content-type"]
+        if any(map(_is_event_stream, kinds)):
             self.looks_for_event_streams = False
             text = "Cloudflare's edge holds back event streams that answer a GET on quick tunnels"
             self._log.warning(

@@ -11,6 +11,8 @@ import functools
 import re
 from typing import Final, NamedTuple
 
+from actors.exchange.names import KNOWN_NAMES, Known
+
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a status line and its fields: what the edge takes of a response."""
 
@@ -29,15 +31,11 @@ MAX_CHUNK_LINE: Final = 4096
 MAX_DIGITS: Final = 18
 """Digits of a length: no more than every reader can count to."""
 
-KNOWN_NAMES: Final = 512
-"""Field names of which it is remembered what they mean. Others push them out, and cost no more than that."""
-
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*"
-_VALUE_BYTES: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
-_NAME = re.compile(_TOKEN)
 _STATUS = re.compile(rb"HTTP/1\.([01]) +([1-9][0-9]{2})(?: %b)?" % _VALUE)
 _HEAD_END = re.compile(rb"\n\r?\n")
+_STRICT_FIELD = re.compile(rb"^(%b):[ \t]*(%b)\r\n" % (_TOKEN, _VALUE), re.MULTILINE)
 _LOOSE_FIELD = re.compile(rb"(%b)?[ \t]*:[ \t]*(%b)" % (_TOKEN, _VALUE))
 _FOLDED = re.compile(_VALUE)
 _STRICT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})(?:;%b)?\r\n" % _VALUE)
@@ -170,19 +168,19 @@ class ResponseReader:
 
     def _read_head(self, head: bytes) -> None:
         """Read a head without the empty line at its end."""
-        lines = head.split(b"\r\n")
-        lines.pop()
-        told: Told = {}
-        fields = None
-        if head.translate(None, _VALUE_BYTES) == b"\r\n" * len(lines):
-            fields = _strict_fields(lines, told)
-        if fields is None:
+        line_end = head.find(b"\r\n")
+        fields: list[Field] = _STRICT_FIELD.findall(head, line_end + 2)
+        if line_end > 0 and len(fields) + 1 == head.count(b"\n"):
+            status, keep_alive = _status(head[:line_end])
+            if b" \r\n" in head or b"\t\r\n" in head:
+                fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+        else:
             self._loose = True
             lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
             lines.pop()
-        status, keep_alive = _status(lines[0])
-        if fields is None:
-            fields, told = _loose_fields(lines)
+            status, keep_alive = _status(lines[0])
+            fields = _loose_fields(lines)
+        told = _told(fields)
         if len(fields) > MAX_FIELDS:
             raise MalformedResponse(f"more than {MAX_FIELDS} fields")
         if status >= 200 or status == 101:
@@ -297,30 +295,24 @@ def _status(line: bytes) -> tuple[int, bool]:
     return int(match[2]), match[1] == b"1"
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
-def _known(name: bytes) -> bytes | None:
-    """The name in lower case, if it is of a field that tells something; b"" if not; None if it is no name."""
-    if not _NAME.fullmatch(name):
-        return None
+def _telling(name: bytes) -> bytes:
+    """The name in lower case, if it is of a field that tells something; else nothing."""
     return lowered if (lowered := name.lower()) in _TELLING else b""
 
 
-def _strict_fields(lines: list[bytes], told: Told) -> list[Field] | None:
-    """The fields of a head, if it is as it should be; its characters are known to be right. Fills `told`."""
-    fields: list[Field] = []
-    for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        lowered = _known(name)
-        if lowered is None or not colon:
-            return None
-        value = value.strip(b" \t")
-        fields.append((name, value))
-        if lowered:
+_TELLING_NAMES: Final = Known(_telling)
+
+
+def _told(fields: list[Field]) -> Told:
+    """What fields say of the connection."""
+    told: Told = {}
+    for name, value in fields:
+        if lowered := _TELLING_NAMES[name]:
             told.setdefault(lowered, []).append(value)
-    return fields
+    return told
 
 
-def _loose_fields(lines: list[bytes]) -> tuple[list[Field], Told]:
+def _loose_fields(lines: list[bytes]) -> list[Field]:
     """The fields of a head that is not as it should be, but can be read in one way only."""
     fields: list[Field] = []
     for line in lines[1:]:
@@ -337,12 +329,7 @@ def _loose_fields(lines: list[bytes]) -> tuple[list[Field], Told]:
         if match is None:
             raise MalformedResponse(f"a line that is no field: {_shown(line)}")
         fields.append((match[1] or b"", match[2].rstrip(b" \t")))
-    fields = [field for field in fields if field[0]]  # one without a name says nothing to anybody
-    told: Told = {}
-    for name, value in fields:
-        if lowered := _known(name):
-            told.setdefault(lowered, []).append(value)
-    return fields, told
+    return [field for field in fields if field[0]]  # one without a name says nothing to anybody
 
 
 _NO_OPTIONS: Final = frozenset[bytes]()
@@ -357,6 +344,8 @@ def _one_length(values: list[bytes]) -> int | None:
     """The length that is said once or more."""
     if not values:
         return None
+    if len(values) == 1 and values[0].isdigit() and len(values[0]) <= MAX_DIGITS:
+        return int(values[0])
     said = {value.strip(b" \t") for value in b",".join(values).split(b",")}
     if not all(value.isdigit() and len(value) <= MAX_DIGITS for value in said):
         raise MalformedResponse("a Content-Length that is no length")

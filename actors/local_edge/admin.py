@@ -7,10 +7,15 @@ GET    /log                               all that happened, oldest first
 GET    /totals                            streams and body bytes, as the edge counted them
 POST   /connections/{id}/drop             close it ({"error_code": 0, "reason": ""}), or {"silent": true}: forget it
 POST   /connections/{id}/freeze, /thaw    read and send nothing, as if the network had died; and again
+POST   /connections/{id}/goaway           over HTTP/2: GOAWAY ({"error_code": 0, "reason": ""}), and the end of the
+                                          control stream ({"control": "fin" or "reset"})
+POST   /network                           {"udp": "open"|"silent", "tcp": "open"|"silent"|"refused"}: what passes, and
+                                          what a firewall drops
 POST   /rules                             how the next registrations are answered (see registry.Rule)
 DELETE /rules                             none any more
 POST   /connections/{id}/stream           {"dest", "type", "metadata": [[key, value]…], "body", "fin"}, or
-                                          {"raw": hex, "fin"}: opens a stream;
+                                          {"raw": hex, "fin"}, or over HTTP/2 {"fields": [[name, value]…], …}:
+                                          opens a stream;
                                           answers {"data": hex, "ended": "fin"|"reset"|"open", "stopped"}
 POST   /connections/{id}/call             {"method", "params"} of CloudflaredServer (bytes as hex);
                                           answers its results
@@ -21,12 +26,14 @@ import contextlib
 from typing import Any, Final
 
 from actors.errors import EdgeProtocolError, UsageError
-from actors.local_edge.edge import EdgeRegistry, EdgeSession
+from actors.local_edge.edge import EdgeRegistry, EdgeSession, EdgeStream
+from actors.local_edge.h2_link import H2Link
+from actors.local_edge.h2_server import H2Server
+from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Connection, Rule
-from actors.quic_worker.connection import Stream
 from actors.web.pages import Answer, Asked, Handler, Pages, Route, as_json
 from actors.wire import rpc
-from actors.wire.connect import ConnectionType, ConnectRequest, encode_request
+from actors.wire.connect import ConnectionType, ConnectRequest
 
 STREAM_TIMEOUT: Final = 10.0
 """Seconds that `/stream` waits for the end of an answer, unless `timeout` says less."""
@@ -43,7 +50,7 @@ class _Collector:
         self.ended = "open"
         self.stopped = False
         self.done = asyncio.Event()
-        self.stream: Stream | None = None
+        self.stream: EdgeStream | None = None
 
     def data_received(self, data: bytes) -> None:
         assert self.stream is not None
@@ -68,7 +75,7 @@ class _Collector:
     def resume_writing(self) -> None: ...
 
 
-def make_admin(registry: EdgeRegistry) -> Pages:
+def make_admin(registry: EdgeRegistry, over_udp: QuicServer, over_tcp: H2Server) -> Pages:
     """The admin endpoints."""
 
     def connection(asked: Asked) -> Connection[EdgeSession]:
@@ -83,10 +90,11 @@ def make_admin(registry: EdgeRegistry) -> Pages:
                     "hostname": entry.tunnel.hostname,
                     "index": entry.index,
                     "draining": entry.draining,
-                    "frozen": entry.session.connection.frozen,
+                    "frozen": entry.session.link.is_frozen,
                     "client_id": entry.client.get("clientId", b"").hex(),
                     "version": entry.client.get("version", ""),
-                    "rtt": entry.session.connection.engine.path().round_trip_time,
+                    "rtt": entry.session.link.round_trip_time(),
+                    "protocol": entry.session.link.protocol,
                 }
                 for entry in registry.connections()
             ]
@@ -102,7 +110,7 @@ def make_admin(registry: EdgeRegistry) -> Pages:
 
     async def drop_tunnel(asked: Asked) -> Answer:
         for entry in registry.drop_tunnel(asked.names["id"]):
-            entry.session.connection.close(0, "the tunnel was dropped")
+            entry.session.link.close(0, "the tunnel was dropped")
         return as_json({})
 
     async def log(asked: Asked) -> Answer:
@@ -113,24 +121,22 @@ def make_admin(registry: EdgeRegistry) -> Pages:
 
     async def drop(asked: Asked) -> Answer:
         entry, options = connection(asked), asked.json()
-        quic = entry.session.connection
+        link = entry.session.link
         if options.get("silent"):
-            quic.frozen = True
+            link.freeze(True)
             registry.remove(entry.id)
         else:
-            quic.close(int(options.get("error_code", 0)), str(options.get("reason", "")))
+            link.close(int(options.get("error_code", 0)), str(options.get("reason", "")))
             registry.remove(entry.id)
         registry.note("dropped", connection=str(entry.id), silent=bool(options.get("silent")))
         return as_json({})
 
     async def freeze(asked: Asked) -> Answer:
-        connection(asked).session.connection.frozen = True
+        connection(asked).session.link.freeze(True)
         return as_json({})
 
     async def thaw(asked: Asked) -> Answer:
-        quic = connection(asked).session.connection
-        quic.frozen = False
-        quic.transmit()
+        connection(asked).session.link.freeze(False)
         return as_json({})
 
     async def add_rule(asked: Asked) -> Answer:
@@ -144,7 +150,7 @@ def make_admin(registry: EdgeRegistry) -> Pages:
     async def stream(asked: Asked) -> Answer:
         entry, options = connection(asked), asked.json()
         collector = _Collector()
-        collector.stream = entry.session.open_raw(_stream_bytes(options), collector, fin=bool(options.get("fin", True)))
+        collector.stream = _open_stream(entry.session, options, collector)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(float(options.get("timeout", STREAM_TIMEOUT))):
                 await collector.done.wait()
@@ -161,10 +167,26 @@ def make_admin(registry: EdgeRegistry) -> Pages:
         if method is None:
             raise UsageError(f"method must be one of {', '.join(methods)}")
         try:
-            results = await entry.session.call(method, _unhex(options.get("params", {})))
+            results = await entry.session.link.call(method, _unhex(options.get("params", {})))
         except EdgeProtocolError as error:
             return as_json({"error": str(error)}, 502)
         return as_json(_hex(results))
+
+    async def go_away(asked: Asked) -> Answer:
+        entry, options = connection(asked), asked.json()
+        code, reason = int(options.get("error_code", 0)), str(options.get("reason", ""))
+        _h2(entry.session).go_away(code, reason, str(options.get("control", "")))
+        return as_json({})
+
+    async def network(asked: Asked) -> Answer:
+        options = asked.json()
+        if (udp := options.get("udp")) is not None:
+            if udp not in ("open", "silent"):
+                raise UsageError(f"udp must be open or silent, not {udp!r}")
+            over_udp.is_silent = udp == "silent"
+        if (tcp := options.get("tcp")) is not None:
+            await over_tcp.treat(str(tcp))
+        return as_json({})
 
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/connections", connections),
@@ -177,6 +199,8 @@ def make_admin(registry: EdgeRegistry) -> Pages:
         ("POST", "/connections/{id}/thaw", thaw),
         ("POST", "/connections/{id}/stream", stream),
         ("POST", "/connections/{id}/call", call),
+        ("POST", "/connections/{id}/goaway", go_away),
+        ("POST", "/network", network),
         ("POST", "/rules", add_rule),
         ("DELETE", "/rules", clear_rules),
     ]
@@ -195,13 +219,26 @@ def _explained(handler: Handler) -> Handler:
     return explained
 
 
-def _stream_bytes(options: dict[str, Any]) -> bytes:
+def _open_stream(session: EdgeSession, options: dict[str, Any], collector: _Collector) -> EdgeStream:
+    fin = bool(options.get("fin", True))
     if "raw" in options:
-        return bytes.fromhex(options["raw"])
-    kind = ConnectionType[str(options.get("type", "http")).upper()]
-    metadata = tuple((str(key), str(value).encode("latin-1")) for key, value in options.get("metadata", []))
-    request = ConnectRequest(str(options["dest"]), kind, metadata)
-    return encode_request(request) + str(options.get("body", "")).encode("latin-1")
+        return session.link.open_raw(bytes.fromhex(options["raw"]), collector, fin=fin)
+    stream: EdgeStream
+    if "fields" in options:
+        fields = [(str(name).encode("latin-1"), str(value).encode("latin-1")) for name, value in options["fields"]]
+        stream = _h2(session).open_fields(fields, collector)
+    else:
+        kind = ConnectionType[str(options.get("type", "http")).upper()]
+        metadata = tuple((str(key), str(value).encode("latin-1")) for key, value in options.get("metadata", []))
+        stream = session.link.open_request(ConnectRequest(str(options["dest"]), kind, metadata), collector)
+    stream.write(str(options.get("body", "")).encode("latin-1"), fin=fin)
+    return stream
+
+
+def _h2(session: EdgeSession) -> H2Link:
+    if not isinstance(session.link, H2Link):
+        raise UsageError("the connection is not over HTTP/2")
+    return session.link
 
 
 def _unhex(params: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 import datetime
 import ipaddress
+import ssl
+import tempfile
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -70,6 +73,21 @@ class Authority:
 def make_certificates(names: tuple[str, ...]) -> Certificates:
     """Make a fresh authority and a certificate for `names`. The authority's key is forgotten at once."""
     return Authority().issue(names)
+
+
+def server_context(certificates: Certificates, folder: Path) -> ssl.SSLContext:
+    """The server's side of TLS over TCP. The key passes through a file in `folder`, as OpenSSL wants, gone at once."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="local-edge-") as file:
+        file.write(
+            certificates.private_key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        file.write(certificates.certificate.public_bytes(serialization.Encoding.PEM))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -28,8 +28,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="local-edge",
         description="A stand-in for Cloudflare's edge on loopback. When it is ready it prints one line of JSON: "
-        '{"api": url, "edge": "host:port", "http": url, "admin": url, "ca": path}. "http" leads to the tunnel, while '
-        "only one is up, for programs that cannot resolve its name.",
+        '{"api": url, "edge": "host:port", "tcp": "host:port", "http": url, "admin": url, "ca": path}. "http" leads to '
+        "the tunnel, while only one is up, for programs that cannot resolve its name.",
         epilog="The official client against it: cloudflared tunnel --url http://127.0.0.1:8080 "
         "--quick-service <api> --edge <edge> --cacert <ca>",
     )
@@ -40,6 +40,9 @@ def make_parser() -> argparse.ArgumentParser:
         ("admin", "the endpoints for tests"),
     ):
         parser.add_argument(f"--{name}", type=_host_port, default=ANY_PORT, metavar="HOST:PORT", help=what)
+    parser.add_argument(
+        "--tcp", type=_host_port, metavar="HOST:PORT", help="the edge over TCP (default: the address of --quic)"
+    )
     add_front_flags(parser)
     parser.add_argument("--log-level", choices=log.LEVELS, default="warning", help="on stderr (default: warning)")
     return parser
@@ -55,9 +58,9 @@ async def _run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="local-edge-") as folder:
         async with local_edge(
             Path(folder),
-            logger,
             api=arguments.api,
             quic=arguments.quic,
+            tcp=arguments.tcp,
             http=arguments.http,
             admin=arguments.admin,
             tls=bool(arguments.local_edge_tls),

@@ -1,20 +1,16 @@
-"""The edge's side of one connection: it answers registrations, and opens streams for requests and calls."""
+"""The edge's side of one client's connection, whatever carries it: it answers what the client asks."""
 
-import asyncio
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from actors.bus import messages
 from actors.errors import EdgeProtocolError
-from actors.local_edge.quic_server import ServerConnection, Session
 from actors.local_edge.registry import Connection, Refused, Registry
-from actors.processes.log import Logger
-from actors.quic_worker.connection import Stream, StreamHandler
-from actors.quic_worker.engine import Closed
+from actors.quic_worker.connection import StreamHandler
 from actors.wire import rpc
-from actors.wire.connect import RPC_SIGNATURE, ConnectRequest, encode_request
+from actors.wire.connect import ConnectRequest
 
-SERVER_NAME: Final = "quic.cftunnel.com"
 PROBE_NAME: Final = "probe.cftunnel.com"
-"""Clients check with it whether UDP passes: a handshake, and nothing after it."""
+"""Clients check with it what passes: a handshake, and nothing after it."""
 
 CALL_TIMEOUT: Final = 5.0
 """Seconds that a client has to answer a call."""
@@ -25,39 +21,84 @@ LOCATION: Final = "lab01"
 EdgeRegistry = Registry["EdgeSession"]
 
 
-class EdgeSession(Session):
+class EdgeStream(Protocol):
+    """A stream that the edge opened. Its handler is told of what comes in QUIC's words, whatever carries it."""
+
+    sending: bool
+
+    def write(self, data: bytes, *, fin: bool = False) -> None: ...
+    def consumed(self, count: int) -> None: ...
+
+    def reset(self) -> None:
+        """Give up sending."""
+
+    def stop(self) -> None:
+        """Ask the client to give up sending."""
+
+
+class Link(Protocol):
+    """What carries a client's streams."""
+
+    protocol: messages.Protocol
+
+    @property
+    def is_frozen(self) -> bool:
+        """For tests: nothing is read and nothing is sent, as if the network had died."""
+
+    def freeze(self, silent: bool) -> None:
+        """Let the network to this client die, or live again."""
+
+    def round_trip_time(self) -> float:
+        """In seconds; 0 while it is not known."""
+
+    def close(self, error_code: int, reason: str) -> None:
+        """End the connection."""
+
+    def open_request(self, request: ConnectRequest, handler: StreamHandler) -> EdgeStream:
+        """Open a stream for a request; its body is written to it."""
+
+    def open_raw(self, data: bytes, handler: StreamHandler, *, fin: bool) -> EdgeStream:
+        """Open a stream with any bytes.
+
+        Raises:
+            UsageError: this way has no such streams.
+        """
+
+    async def call(self, method: rpc.Method, params: rpc.Struct) -> rpc.Struct:
+        """Call a method of the client's CloudflaredServer.
+
+        Raises:
+            EdgeProtocolError: no answer, an exception, or bytes that are no RPC.
+        """
+
+
+class EdgeSession:
     """One client's connection."""
 
-    def __init__(self, connection: ServerConnection, registry: EdgeRegistry, log: Logger) -> None:
-        self.connection = connection
-        self._registry = registry
-        self._log = log
+    def __init__(self, link: Link, registry: EdgeRegistry) -> None:
+        self.link = link
+        self.registry = registry
         self.registered: Connection[EdgeSession] | None = None
 
-    # --- from the connection ---
+    # --- from the link ---
 
-    def handshake_completed(self) -> None:
-        self._registry.note("handshake", server_name=self.connection.edge_engine.client_server_name)
+    def begun(self, server_name: str) -> None:
+        """The handshake is complete."""
+        self.registry.note("handshake", server_name=server_name, protocol=self.link.protocol)
 
-    def accept(self, stream: Stream) -> None:
-        if stream.id == 0 and self.connection.edge_engine.client_server_name == SERVER_NAME:
-            stream.handler = ControlHandler(self, stream)
-        else:
-            stream.handler = _Ignored()
-            stream.reset()
-            stream.stop()
-
-    def closed(self, why: Closed) -> None:
-        if self.registered is not None:
-            self._registry.note(
+    def lost(self, error_code: int, reason: str, *, is_application: bool) -> None:
+        """The connection has ended."""
+        registered, self.registered = self.registered, None
+        if registered is not None:
+            self.registry.note(
                 "closed",
-                connection=str(self.registered.id),
-                index=self.registered.index,
-                error_code=why.error_code,
-                reason=why.reason,
-                application=why.is_application,
+                connection=str(registered.id),
+                index=registered.index,
+                error_code=error_code,
+                reason=reason,
+                application=is_application,
             )
-            self._registry.remove(self.registered.id)
+            self.registry.remove(registered.id)
 
     # --- calls of the client on the control stream ---
 
@@ -66,7 +107,7 @@ class EdgeSession(Session):
         if self.registered is not None:
             outcome: Connection[EdgeSession] | Refused | None = Refused("this connection is registered already")
         else:
-            outcome = self._registry.register(self, params)
+            outcome = self.registry.register(self, params)
         index = params["connIndex"]
         client = params.get("options", {}).get("client", {})
         about = {
@@ -77,12 +118,14 @@ class EdgeSession(Session):
             "client_id": client.get("clientId", b"").hex(),
             "previous_attempts": params.get("options", {}).get("numPreviousAttempts", 0),
             "replace_existing": params.get("options", {}).get("replaceExisting", False),
+            "origin_local_ip": params.get("options", {}).get("originLocalIp", b"").hex(),
+            "protocol": self.link.protocol,
         }
         if outcome is None:
-            self._registry.note("ignored", **about)
+            self.registry.note("ignored", **about)
             return None
         if isinstance(outcome, Refused):
-            self._registry.note("refused", cause=outcome.cause, **about)
+            self.registry.note("refused", cause=outcome.cause, **about)
             error = {
                 "cause": outcome.cause,
                 "retryAfter": int(outcome.retry_after * 1e9),
@@ -90,7 +133,7 @@ class EdgeSession(Session):
             }
             return {"result": {"result": {"error": error}}}
         self.registered = outcome
-        self._registry.note(
+        self.registry.note(
             "registered",
             connection=str(outcome.id),
             tunnel=str(outcome.tunnel.id),
@@ -104,49 +147,14 @@ class EdgeSession(Session):
         """Answer `unregisterConnection`: no new requests; those in flight go on."""
         if self.registered is not None:
             self.registered.draining = True
-            self._registry.note("unregistered", connection=str(self.registered.id), index=self.registered.index)
+            self.registry.note("unregistered", connection=str(self.registered.id), index=self.registered.index)
 
     def configure(self, config: bytes) -> None:
         """Answer `updateLocalConfiguration`."""
-        self._registry.note("configuration", config=config.decode(errors="replace"))
-
-    # --- streams towards the client ---
-
-    def open_request(self, request: ConnectRequest, handler: StreamHandler) -> Stream:
-        """Open a request stream."""
-        self._registry.streams += 1
-        stream = self.connection.open_stream(lambda stream: handler)
-        stream.write(encode_request(request))
-        return stream
-
-    def open_raw(self, data: bytes, handler: StreamHandler, *, fin: bool) -> Stream:
-        """Open a stream with any bytes."""
-        stream = self.connection.open_stream(lambda stream: handler)
-        stream.write(data, fin=fin)
-        return stream
-
-    async def call(self, method: rpc.Method, params: rpc.Struct) -> rpc.Struct:
-        """Call a method of the client's CloudflaredServer on a stream of its own.
-
-        Raises:
-            EdgeProtocolError: no answer, an exception, or bytes that are no RPC.
-        """
-        handler = CallHandler()
-        question = handler.session.call(method, params)
-        handler.stream = self.open_raw(RPC_SIGNATURE + handler.session.take_output(), handler, fin=False)
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                event = await handler.answer
-        except TimeoutError:
-            raise EdgeProtocolError(f"the client did not answer {method.name} within {CALL_TIMEOUT:.0f} s") from None
-        finally:
-            handler.stream.write(handler.session.take_output(), fin=True)
-        if isinstance(event, rpc.Returned) and event.question == question:
-            return event.results
-        raise EdgeProtocolError(f"the client answered {event}")
+        self.registry.note("configuration", config=config.decode(errors="replace"))
 
 
-class _Ignored:
+class Ignored:
     """A stream that nobody reads."""
 
     def data_received(self, data: bytes) -> None: ...
@@ -157,34 +165,10 @@ class _Ignored:
     def resume_writing(self) -> None: ...
 
 
-class CallHandler(_Ignored):
-    """The edge's end of an RPC stream that it opened."""
-
-    def __init__(self) -> None:
-        self.session = rpc.RpcSession(serves=False)
-        self.stream: Stream | None = None
-        self.answer: asyncio.Future[rpc.Event] = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        assert self.stream is not None
-        self.stream.consumed(len(data))
-        try:
-            for event in self.session.receive(data):
-                if not self.answer.done():
-                    self.answer.set_result(event)
-        except EdgeProtocolError as error:
-            if not self.answer.done():
-                self.answer.set_exception(error)
-
-    def reset_received(self) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(EdgeProtocolError("the client reset the stream"))
-
-
-class ControlHandler(_Ignored):
+class ControlHandler(Ignored):
     """The control stream of a client."""
 
-    def __init__(self, session: EdgeSession, stream: Stream) -> None:
+    def __init__(self, session: EdgeSession, stream: EdgeStream) -> None:
         self._session = session
         self._stream = stream
         self._rpc = rpc.RpcSession(serves=True)

@@ -10,11 +10,10 @@ from typing import Final
 from actors.errors import EdgeProtocolError
 from actors.exchange.flow import Valve
 from actors.exchange.http1 import HOP_BY_HOP
-from actors.local_edge.edge import LOCATION, EdgeRegistry
+from actors.local_edge.edge import LOCATION, EdgeRegistry, EdgeStream
 from actors.local_edge.limits import MAX_HELD_BYTES, UNLIMITED, Limits
 from actors.local_edge.local_address import Alias, Fields, is_local_address
 from actors.local_edge.registry import Tunnel
-from actors.quic_worker.connection import Stream
 from actors.web.http_server import HttpConnection, Request, Responder
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, Metadata
 from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, STATUS_KEY
@@ -53,7 +52,8 @@ def front(registry: EdgeRegistry, limits: Limits = UNLIMITED) -> HttpConnection:
         if sum(map(_declared_length, request.values(b"content-length"))) > limits.body_bytes:
             return _Page(visitor, 413, _too_large(limits))
         exchange = FrontExchange(visitor, request.method, registry, tunnel, limits, alias)
-        exchange.begin(lambda: connection.session.open_request(_connect_request(visitor, request, host), exchange))
+        asked = _connect_request(visitor, request, host)
+        exchange.begin(lambda: connection.session.link.open_request(asked, exchange))
         return exchange
 
     return HttpConnection(serve)
@@ -128,7 +128,7 @@ def _send_page(visitor: HttpConnection, status: int, reason: str, *, code: int |
 class FrontExchange:
     """One request: the visitor on one side (Responder), the client's stream on the other (StreamHandler)."""
 
-    stream: Stream
+    stream: EdgeStream
     _credit: Valve
 
     def __init__(
@@ -155,9 +155,10 @@ class FrontExchange:
         self._uploaded = 0
         self._is_over = False
 
-    def begin(self, open_stream: Callable[[], Stream]) -> None:
+    def begin(self, open_stream: Callable[[], EdgeStream]) -> None:
         """Open the client's stream."""
         self._registry.in_flight[self._tunnel.id] += 1
+        self._registry.streams += 1
         self.stream = open_stream()
         self._credit = Valve(self.stream.consumed)
         if self._limits.answer_timeout < math.inf:

@@ -6,13 +6,10 @@ A wildcard would not do: browsers and OpenSSL take none directly under a top-lev
 import functools
 import re
 import ssl
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from actors.local_edge.certificates import Authority
+from actors.local_edge.certificates import Authority, server_context
 
 OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 """They are in every certificate: an address comes with no name to choose by."""
@@ -24,18 +21,12 @@ _PUBLIC_NAME: Final = re.compile(r"[a-z0-9-]{1,63}\.localhost")
 
 
 def front_tls(authority: Authority, folder: Path) -> ssl.SSLContext:
-    """The server's side of TLS. Keys pass through a file in `folder`, as OpenSSL wants, which is gone at once."""
+    """The server's side of TLS. Keys pass through files in `folder`, which are gone at once."""
 
     @functools.lru_cache(maxsize=KNOWN_NAMES)
     def context_for(*names: str) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context = server_context(authority.issue((*names, *OWN_NAMES)), folder)
         context.set_alpn_protocols(["http/1.1"])
-        made = authority.issue((*names, *OWN_NAMES))
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="local-edge-") as file:
-            file.write(made.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            file.write(made.certificate.public_bytes(Encoding.PEM))
-            file.flush()
-            context.load_cert_chain(file.name)
         return context
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:

@@ -38,7 +38,7 @@ class ServerConnection(DatagramConnection):
 
     def _send_if_served(self, datagrams: list[Datagram]) -> None:
         """Nothing leaves before the client has asked for a name that is served: a wrong one is met with silence."""
-        if self.edge_engine.client_server_name and not self.frozen:
+        if self.edge_engine.client_server_name and not self.frozen and not self._server.is_silent:
             self._server.udp.send(datagrams)
 
     def transmit(self) -> None:
@@ -89,6 +89,8 @@ class QuicServer:
         family = socket.AF_INET6 if ipaddress.ip_address(bind[0]).version == 6 else socket.AF_INET
         address: Address = bind if family == socket.AF_INET else (*bind, 0, 0)
         self.make_session = make_session
+        self.is_silent = False
+        """For tests: what comes is not read and nothing is sent, as if a firewall dropped UDP."""
         self._make_engine = make_engine
         self._by_id: dict[bytes, ServerConnection] = {}
         self.udp = UdpSocket(address, family, self._receive)
@@ -121,6 +123,8 @@ class QuicServer:
     # --- datagrams ---
 
     def _receive(self, batch: list[Datagram]) -> None:
+        if self.is_silent:
+            return
         by_connection: dict[ServerConnection, list[Datagram]] = {}
         for data, address in batch:
             connection = self._connection_of(data, address)

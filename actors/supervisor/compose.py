@@ -134,7 +134,9 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
 
 
 def _edge_ca(settings: Settings, folder: Path) -> str | None:
-    """The file with all whom workers trust, if it is not what they find themselves."""
+    """The file with all whom workers trust, if they do not find it themselves. The local edge names its own."""
     if settings.edge_ca is not None:
         return str(settings.edge_ca)
-    return str(trust.in_one_file(folder)) if settings.transport.engine == "picoquic" else None
+    if settings.transport.engine != "picoquic" or settings.local_edge:
+        return None
+    return str(trust.in_one_file(folder))

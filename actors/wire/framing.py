@@ -20,6 +20,7 @@ MAX_REQUEST_BYTES: Final = 320 * 1024
 128 KiB), for pointers, padding and the prefix of each name."""
 
 _WORD: Final = 8
+_COUNT = struct.Struct("<I")
 
 
 def message_length(data: bytes | bytearray, *, limit: int, start: int = 0) -> int | None:
@@ -30,13 +31,17 @@ def message_length(data: bytes | bytearray, *, limit: int, start: int = 0) -> in
     """
     if len(data) < start + 4:
         return None
-    segments = int.from_bytes(data[start : start + 4], "little") + 1
+    segments = _COUNT.unpack_from(data, start)[0] + 1
     if segments > MAX_SEGMENTS:
         raise EdgeProtocolError(f"Cap'n Proto message with {segments} segments; at most {MAX_SEGMENTS} are taken")
     table = (4 + 4 * segments + _WORD - 1) // _WORD * _WORD
     if len(data) < start + table:
         return None
-    length: int = table + sum(struct.unpack_from(f"<{segments}I", data, start + 4)) * _WORD
+    if segments == 1:  # nearly all have one
+        (words,) = _COUNT.unpack_from(data, start + 4)
+    else:
+        words = sum(struct.unpack_from(f"<{segments}I", data, start + 4))
+    length: int = table + words * _WORD
     if length > limit:
         raise EdgeProtocolError(f"Cap'n Proto message of {length} bytes; at most {limit} are taken")
     return length

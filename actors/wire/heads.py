@@ -117,11 +117,11 @@ def _target(dest: bytes) -> bytes:
 
 def write_response(status: int, fields: Sequence[Field]) -> bytes:
     """The bytes that say what the origin answered."""
-    names = tuple([name for name, _ in fields])
-    values = [b"%d" % status, *[value for _, value in fields]]
-    if len(names) >= offsets.MAX_ENTRIES or sum(map(len, values)) > offsets.MAX_BYTES or (keys := _keys(names)) is None:
-        return encode_response(response_of(status, fields))
-    return offsets.write_response(DATA_PREAMBLE, keys, values)
+    keys = _keys(tuple([name for name, _ in fields])) if len(fields) < offsets.MAX_ENTRIES else None
+    written = None
+    if keys is not None:
+        written = offsets.write_response(DATA_PREAMBLE, keys, [b"%d" % status, *[value for _, value in fields]])
+    return encode_response(response_of(status, fields)) if written is None else written
 
 
 @functools.lru_cache(maxsize=KNOWN_SETS)

@@ -115,9 +115,12 @@ def _layout(pointers: bytes) -> _Layout | None:
     return _Layout(struct.Struct("".join(parts)).unpack_from, last + 1 - start, ends)
 
 
-def write_response(preamble: bytes, keys: tuple[bytes, ...], values: Sequence[bytes]) -> bytes:
-    """A ConnectResponse with this metadata, behind `preamble`."""
-    start, layout = _answer(preamble, keys, tuple(map(len, values)))
+def write_response(preamble: bytes, keys: tuple[bytes, ...], values: Sequence[bytes]) -> bytes | None:
+    """A ConnectResponse with this metadata, behind `preamble`; None if it is too large."""
+    lengths = tuple(map(len, values))
+    if sum(lengths) > MAX_BYTES:
+        return None
+    start, layout = _answer(preamble, keys, lengths)
     texts = [start] * (2 * len(keys) + 1)
     texts[1::2] = keys
     texts[2::2] = values

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -16,11 +15,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // The edge over HTTP/2, before a peer that is none of ours: golang.org/x/net's server in the client's part, which is
@@ -62,96 +58,29 @@ func readH2Golden(t *testing.T) h2Golden {
 	return golden
 }
 
-// standIn is a client as the official one is: it serves HTTP/2 on a connection that it dialled.
-type standIn struct {
-	golden  h2Golden
-	unreg   chan struct{} // closed by a test that wants the client to leave
-	control atomic.Int32
-	conn    *tls.Conn
-	ended   chan struct{} // closed with the connection
-}
-
-func answerAsOrigin(w http.ResponseWriter, status int, headers ...string) {
-	var serialized []string
-	for i := 0; i < len(headers); i += 2 {
-		encode := base64.RawStdEncoding.EncodeToString
-		serialized = append(serialized, encode([]byte(headers[i]))+":"+encode([]byte(headers[i+1])))
-	}
-	w.Header().Set("Cf-Cloudflared-Response-Headers", strings.Join(serialized, ";"))
-	w.Header().Set("Cf-Cloudflared-Response-Meta", metaOrigin)
-	w.WriteHeader(status)
-	http.NewResponseController(w).Flush()
-}
-
-func (c *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	control := http.NewResponseController(w)
-	control.EnableFullDuplex()
-	switch r.Header.Get("Cf-Cloudflared-Proxy-Connection-Upgrade") {
-	case "control-stream":
-		c.control.Add(1)
+// goldenControl says what a real client said, and leaves when it is told to.
+func goldenControl(golden h2Golden, leave chan struct{}) func(io.Writer, *http.Request) {
+	return func(w io.Writer, r *http.Request) {
 		say := func(messages []string) {
 			for _, message := range messages {
 				value, _ := hex.DecodeString(message)
 				w.Write(value)
-				control.Flush()
 			}
 		}
-		say(c.golden.ControlStream.Messages)
+		say(golden.ControlStream.Messages)
 		go io.Copy(io.Discard, r.Body)
 		select {
-		case <-c.unreg:
-			say(c.golden.GracefulEnd.Messages)
+		case <-leave:
+			say(golden.GracefulEnd.Messages)
 		case <-r.Context().Done():
 		}
-		return
-	case "update-configuration":
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, `{"lastAppliedVersion":7,"err":{"seen":%q}}`, body)
-		return
-	case "websocket":
-		answerAsOrigin(w, 200, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Accept", "x")
-		io.Copy(flushing{w, control}, r.Body)
-		return
-	}
-	switch r.URL.Path {
-	case "/echo":
-		answerAsOrigin(w, 200, "X-Method", r.Method, "X-Length", fmt.Sprint(r.ContentLength), "X-Host", r.Host,
-			"X-Forwarded-Proto", r.Header.Get("X-Forwarded-Proto"))
-		io.Copy(flushing{w, control}, r.Body)
-	case "/trailers":
-		answerAsOrigin(w, 200)
-		io.WriteString(w, "body")
-		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
-	case "/large":
-		answerAsOrigin(w, 200, "Content-Length", "20000000")
-		w.Write(make([]byte, 20_000_000))
-	case "/early":
-		answerAsOrigin(w, 413)
-	case "/broken":
-		answerAsOrigin(w, 200)
-		io.WriteString(w, "half")
-		control.Flush()
-		panic(http.ErrAbortHandler)
-	case "/down":
-		w.Header().Set("Cf-Cloudflared-Response-Meta", `{"src":"cloudflared"}`)
-		w.WriteHeader(502)
-	case "/wait":
-		answerAsOrigin(w, 200)
-		<-r.Context().Done()
-	default:
-		answerAsOrigin(w, 404)
 	}
 }
 
-type flushing struct {
-	io.Writer
-	control *http.ResponseController
-}
-
-func (f flushing) Write(from []byte) (int, error) {
-	count, err := f.Writer.Write(from)
-	f.control.Flush()
-	return count, err
+// dialled is a client that a test made.
+type dialled struct {
+	unreg chan struct{} // closed by a test that wants the client to leave
+	ended chan struct{} // closed with the connection
 }
 
 // world is an edge over TCP with a front, and a tunnel that the golden registration names.
@@ -198,7 +127,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) dial() *standIn {
+func (w *world) dial() *dialled {
 	w.Helper()
 	conn, err := tls.Dial("tcp", w.edge.address, &tls.Config{RootCAs: w.roots, ServerName: h2Name})
 	if err != nil {
@@ -207,10 +136,10 @@ func (w *world) dial() *standIn {
 	if conn.ConnectionState().NegotiatedProtocol != "" {
 		w.Error("ALPN was negotiated")
 	}
-	client := &standIn{golden: w.golden, unreg: make(chan struct{}), conn: conn, ended: make(chan struct{})}
+	client := &dialled{make(chan struct{}), make(chan struct{})}
 	go func() {
 		defer close(client.ended)
-		(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: context.Background(), Handler: client})
+		serveAsClient(conn, goldenControl(w.golden, client.unreg))
 	}()
 	w.Cleanup(func() { conn.Close(); <-client.ended })
 	return client
@@ -235,7 +164,7 @@ func (w *world) noted(event string) details {
 	return nil
 }
 
-func (w *world) registered() *standIn {
+func (w *world) registered() *dialled {
 	w.Helper()
 	client := w.dial()
 	w.noted("registered")

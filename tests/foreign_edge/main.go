@@ -1,5 +1,5 @@
 // Command foreign-edge stands for Cloudflare's edge in tests and benchmarks, on quic-go, a QUIC that others wrote.
-// `foreign-edge origin` is an origin, `foreign-edge load` a load. README.md says more.
+// `foreign-edge origin` is an origin, `foreign-edge load` a load, `foreign-edge client` a client over HTTP/2. README.md says more.
 package main
 
 import (
@@ -28,6 +28,8 @@ func main() {
 		switch arguments[0] {
 		case "origin":
 			arguments, run = arguments[1:], runOrigin
+		case "client":
+			arguments, run = arguments[1:], runClient
 		case "load":
 			arguments, run = arguments[1:], runLoad
 		}

@@ -1,6 +1,7 @@
 """Both engines as a user asks for them; what keys they agree on."""
 
 import importlib.util
+import os
 import signal
 from pathlib import Path
 from typing import get_args
@@ -44,6 +45,15 @@ async def test_requests_pass_and_the_keys_are_post_quantum(engine: QuicEngine, s
             told = [line for line in asked.stdout if line.startswith("tunnel_connection_info{")]
             assert len(told) == 1
             assert f'key_exchange="{HYBRID}"' in told[0]
+
+
+@pytest.mark.local_edge_only("the edge is the tunnel's own")
+@pytest.mark.skipif("picoquic" not in ENGINES, reason="picoquic's wheels begin at Python 3.12")
+async def test_no_roots_are_written_where_the_edge_names_its_own(state: Path) -> None:
+    command = python("actors.supervisor", "--state-dir", state, "--hello-world", "--local-edge", "--json")
+    async with running([*command, "--connections", "1", "--quic-engine", "picoquic"]) as process:
+        await process.event("registered")
+        assert not list(Path(os.environ["XDG_RUNTIME_DIR"]).rglob("edge-trust.pem"))
 
 
 async def test_edge_without_post_quantum_keys(state: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from websockets.asyncio.client import connect
 
 from actors.local_edge.limits import UNLIMITED, Limits
 from actors.local_edge.service import local_edge as in_this_process
-from actors.processes import log
 from tests.kit.origins import answer, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE, Process, local_edge, running, supervisor
 from tests.kit.tunnel import tunnel
@@ -130,8 +129,7 @@ async def test_probe_finds_its_way_to_an_edge_with_tls(state: Path, monkeypatch:
 @contextlib.asynccontextmanager
 async def limited(limits: Limits, port: int, state: Path, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A tunnel to `port` over an edge with these limits, and a visitor."""
-    logger = log.configure(level="warning", as_json=True, actor="local-edge")
-    async with in_this_process(folder, logger, limits=limits) as edge:
+    async with in_this_process(folder, limits=limits) as edge:
         reach = ("--service-url", edge.api, "--edge", edge.edge, "--edge-ca", edge.ca)
         async with supervisor("--port", port, *reach, "--connections", 1, "--json", state=state) as process:
             await process.event("registered")

@@ -8,7 +8,6 @@ import asyncio
 import ctypes
 import gc
 import json
-import logging
 import sys
 from typing import Any, Final
 
@@ -22,8 +21,7 @@ from actors.quic_worker.engine import Closed
 from actors.quic_worker.engines import picoquic_engine
 from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
 from actors.quic_worker.picoquic import PicoquicConnection
-
-ACTIONS: Final = ("echo", "answer", "body", "hold", "late", "stop", "reset", "both", "end", "fault")
+from tests.kit.fuzzing_peer import ACTIONS
 
 PIECE: Final = bytes(64 * 1024)
 PIECES: Final = 24
@@ -187,7 +185,6 @@ class Client:
 async def main() -> None:
     # aioquic's server, as it comes, knows no post-quantum keys, and cannot ask for another share.
     vars(picoquic_engine)["KEX_X25519MLKEM768"] = _transport.KEX_X25519
-    logging.disable()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)  # faults of handlers are among what is asked for
     reader = asyncio.StreamReader()

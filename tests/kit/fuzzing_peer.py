@@ -16,7 +16,9 @@ from aioquic.quic.connection import QuicConnection
 
 from actors import trust
 from tests.kit.engines import CERTIFICATES
-from tests.kit.fuzzed_client import ACTIONS
+
+ACTIONS: Final = ("echo", "answer", "body", "hold", "late", "stop", "reset", "both", "end", "fault")
+"""What the client can be asked to do with a stream."""
 
 SIZES: Final = (*(1, 1, 100, 100, 100, 5000, 5000, 5000, 70_000, 70_000) * 3, 300_000, 1_500_000)
 """Bytes of one write; the largest is more than a stream's window."""

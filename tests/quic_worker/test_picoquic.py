@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Closed
 from actors.quic_worker.quic import QuicConnection
 from tests.kit.engines import CERTIFICATES, make_edge_engine
-from tests.kit.processes import PATIENCE
+from tests.kit.processes import PATIENCE, ROOT
 from tests.kit.recorder import Recorder
 
 pytest.importorskip("aiopquic", reason="picoquic's wheels begin at Python 3.12")
@@ -33,9 +34,11 @@ class Server:
         self.connected = asyncio.Event()
         self.ended: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         self.accepted: list[Recorder] = []
+        self.is_silent = False
 
     def make(self, connection: ServerConnection) -> "Server":
         self.connection = connection
+        connection.frozen = self.is_silent
         return self
 
     def accept(self, stream: Stream) -> None:
@@ -70,10 +73,15 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def pair(
-    *, trusts: bytes = CERTIFICATES.authority_pem, transport: Transport | None = None, waits: bool = True
+    *,
+    trusts: bytes = CERTIFICATES.authority_pem,
+    transport: Transport | None = None,
+    waits: bool = True,
+    silent: bool = False,
 ) -> AsyncIterator[tuple[Client, Server]]:
-    """Both ends, connected."""
+    """Both ends, connected, unless nobody `waits`; a `silent` server never answers."""
     server_end = Server()
+    server_end.is_silent = silent
     server = QuicServer(("127.0.0.1", 0), make_edge_engine, make_session=server_end.make)
     client = Client()
     with tempfile.NamedTemporaryFile(suffix=".pem") as roots:
@@ -315,13 +323,45 @@ async def test_post_quantum_is_agreed_when_it_is_insisted_on() -> None:
         assert client.connection.engine.key_exchange() == "X25519MLKEM768"
 
 
-async def test_nothing_of_ours_is_written_for_others_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = tmp_path / "keys"
-    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
-    monkeypatch.setenv("AIOPQUIC_QLOG_DIR", str(tmp_path))
-    async with pair():
-        pass
-    assert not list(tmp_path.iterdir())
+@pytest.mark.slow
+async def test_a_peer_that_never_answers_is_told_from_one_that_is_not_trusted() -> None:
+    async with pair(waits=False, silent=True) as (client, _):
+        async with asyncio.timeout(PATIENCE):
+            why = await client.ended
+        assert "nothing came from the peer for 5 s: is UDP to its port allowed" in why.reason
+
+
+@pytest.mark.slow
+async def test_a_peer_that_falls_silent_is_told_from_one_that_closes() -> None:
+    async with pair() as (client, server):
+        assert server.connection is not None
+        server.connection.frozen = True
+        async with asyncio.timeout(PATIENCE):
+            while not client.ended.done():
+                client.connection.engine.path()  # as the worker does with each report
+                await asyncio.sleep(0.1)
+        assert client.ended.result() == Closed(0, "nothing came from the peer for 5 s", is_application=False)
+    async with pair() as (client, server):
+        assert server.connection is not None
+        server.connection.close(7, "the edge stops")
+        async with asyncio.timeout(PATIENCE):
+            assert await client.ended == Closed(7, "closed by the peer", is_application=True)
+
+
+CHILD = """
+import os, sys, psutil
+from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
+PicoquicEngine(server_name="x", alpn="x", ca_file=sys.argv[1], congestion_control="bbr1")
+print(psutil.Process().num_threads(), sorted(name for name in os.environ if name.startswith(("SSLKEYLOG", "AIOPQUIC"))))
+"""
+
+
+def test_no_thread_before_the_dial_and_nothing_written_for_others_to_read() -> None:
+    """Children are forked with the engine loaded; what its library would write is not for us."""
+    told = {"SSLKEYLOGFILE": "/nowhere/keys", "AIOPQUIC_QLOG_DIR": "/nowhere", "AIOPQUIC_TEXTLOG_FILE": "/nowhere/log"}
+    command = [sys.executable, "-P", "-c", CHILD, trust.system_roots()]
+    made = subprocess.run(command, cwd=ROOT, env={**os.environ, **told}, capture_output=True, text=True, check=True)
+    assert made.stdout.split() == ["1", "[]"]
 
 
 async def test_ten_thousand_streams_leave_nothing_behind() -> None:

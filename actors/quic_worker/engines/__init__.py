@@ -10,6 +10,7 @@ offer: `../engine.py`.
     path_mtu.py        the search for the path's size (RFC 8899)
     pieces.py          the stream data of a batch, joined
     picoquic_engine.py a `StreamEngine` over aiopquic
+    picoquic_library.py  what aiopquic does not offer, and what it is to leave
     spool.py           bytes that nobody wants yet
     h2_engine.py       a `ByteEngine` over h2: queues, turns, credit, ends
     h2_lenient.py      h2, made to let one bad request cost one request

@@ -5,17 +5,15 @@ errors into words, to wait where its rings are full, and to bound what a stream'
 a peer new credit for what it has handed over, whatever becomes of that; so what nobody wants yet waits in a `Spool`.
 """
 
-import os
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiopquic._binding._transport import KEX_SECP256R1, KEX_X25519, KEX_X25519MLKEM768
 from aiopquic.quic import events
 from aiopquic.quic.configuration import QuicConfiguration
-from aiopquic.quic.connection import _EVT_STREAM_DESTROY, QuicConnection
 
 from actors.quic_worker.engine import (
     CONNECTION_WINDOW,
@@ -27,6 +25,7 @@ from actors.quic_worker.engine import (
     Path,
     StreamListener,
 )
+from actors.quic_worker.engines.picoquic_library import LibraryConnection, StreamGone, prepare_process
 from actors.quic_worker.engines.spool import Spool
 
 STREAM_WINDOW: Final = 1024 * 1024
@@ -55,29 +54,15 @@ CLOSE_TRIES: Final = 20
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes of the kernel's buffers, as `udp.py` has them for the other engine."""
 
-SECRETS: Final = ("SSLKEYLOGFILE", "AIOPQUIC_QLOG_DIR")
-"""Variables by which the library would write TLS keys, or traces of the traffic, to files: they are not for us."""
+SILENCE: Final = 3.0
+"""Seconds without a sign of life past which a connection that ended without a word counts as one that fell silent: the
+peer answers our PINGs, and is asked each quarter of a second what it has sent."""
 
 WRONG_ALPN: Final = 0x178
 """RFC 9001 section 4.8: the TLS alert no_application_protocol."""
 
 _CRYPTO_ERROR: Final = range(0x100, 0x200)
 """RFC 9000 section 20.1: a TLS alert, and its number."""
-
-
-class _StreamGone(NamedTuple):
-    """picoquic has forgotten a stream: both sides of it have ended."""
-
-    stream_id: int
-
-
-class _Quic(QuicConnection):  # type: ignore[misc]
-    """Tells of the end of every stream: of one that was stopped picoquic does not tell the peer's FIN."""
-
-    def _handle_raw_event(self, kind: int, stream_id: int, *rest: object) -> None:
-        super()._handle_raw_event(kind, stream_id, *rest)
-        if kind == _EVT_STREAM_DESTROY:
-            self._events.append(_StreamGone(stream_id))
 
 
 class _Inbox:
@@ -101,11 +86,10 @@ class PicoquicEngine:
         self, *, server_name: str, alpn: str, ca_file: str, congestion_control: str, post_quantum: bool = False
     ) -> None:
         """`ca_file`: one PEM file with all roots; `post_quantum`: offer no other key exchange."""
-        for name in SECRETS:
-            os.environ.pop(name, None)
+        prepare_process()
         self._post_quantum = post_quantum
         groups = [KEX_X25519MLKEM768] if post_quantum else [KEX_X25519MLKEM768, KEX_X25519, KEX_SECP256R1]
-        self._quic = _Quic(
+        self._quic = LibraryConnection(
             configuration=QuicConfiguration(
                 is_client=True,
                 alpn_protocols=[alpn],
@@ -138,6 +122,9 @@ class PicoquicEngine:
         self._early_stops: dict[int, None] = {}
         """Streams that the peer stopped when nothing of them had come: it is told again behind the first data."""
         self._is_connected = False
+        self._bytes_received = 0
+        self._heard_at = 0.0
+        """When the peer had last sent something (monotonic): the dial, before it ever has."""
 
     def connect(self, address: Address) -> int:
         """Begin the handshake; return the descriptor that is readable when there is something to `deliver`.
@@ -145,6 +132,7 @@ class PicoquicEngine:
         Raises:
             OSError: there is no socket to be had.
         """
+        self._heard_at = time.monotonic()
         self._quic.connect((address[0], address[1]))
         descriptor: int = self._quic.eventfd
         return descriptor
@@ -173,10 +161,10 @@ class PicoquicEngine:
                         if len(self._early_stops) > MAX_STREAMS:  # the first are of streams that are long over
                             del self._early_stops[next(iter(self._early_stops))]
                     listener.stop_sending(event.stream_id, event.error_code)
-                case _StreamGone():
+                case StreamGone():
                     self._gone(event.stream_id, listener)
                 case events.HandshakeCompleted():
-                    self._is_connected = True
+                    self._is_connected, self._heard_at = True, time.monotonic()
                     listener.handshake_completed()
                 case events.ConnectionTerminated():
                     listener.closed(self._closed(event.error_code))
@@ -187,16 +175,24 @@ class PicoquicEngine:
         return self._spooled < MAX_SPOOLED and self._quic.tx_event_ring_fill() < ORDERS_WAITING
 
     def _closed(self, code: int) -> Closed:
-        """aiopquic tells a code and no words, and not whose code it is."""
+        """aiopquic tells a code and no words: they are found by time and code."""
         if code == WRONG_ALPN:
             reason = "the peer speaks another protocol (no_application_protocol)"
-        elif code in _CRYPTO_ERROR:
+        elif code in _CRYPTO_ERROR and not self._is_connected:
             reason = f"TLS alert {code - _CRYPTO_ERROR.start}"
-        elif self._is_connected:
-            reason = "closed by the peer, or idle for too long"
-        else:
+        elif self._quic.closed_by_application:
+            reason = "closed by the peer"
+        elif not code and time.monotonic() - self._heard_at > SILENCE:
+            reason = f"nothing came from the peer for {IDLE_TIMEOUT:.0f} s"
+            if not self._is_connected:
+                reason += ": is UDP to its port allowed on this network?"
+        elif not self._is_connected:
             reason = "no TLS session: the peer's certificate is not trusted or not its own, or it broke off"
-        return Closed(code, reason, is_application=self._is_connected)
+        elif code:
+            reason = "closed by the peer's QUIC"
+        else:
+            reason = "closed, by the peer without a reason or for what it sent, against the protocol"
+        return Closed(code, reason, is_application=self._quic.closed_by_application)
 
     def _received(self, stream_id: int, data: bytes, fin: bool, listener: StreamListener) -> None:
         if fin:
@@ -341,6 +337,8 @@ class PicoquicEngine:
 
     def path(self) -> Path:
         quality = self._quic.path_quality()
+        if (received := quality.get("bytes_received", 0)) != self._bytes_received:
+            self._bytes_received, self._heard_at = received, time.monotonic()
         return Path(quality.get("rtt", 0) / 1e6, quality.get("sent", 0), quality.get("lost", 0))
 
     def key_exchange(self) -> str:
