@@ -159,8 +159,10 @@ async def open_pipe(
 async def _connected(edge: EdgeAddress, proxy: Proxy | None, congestion_control: CongestionControl) -> socket.socket:
     """A socket that is connected to the edge, or to the proxy in its place, to the first address of that one."""
     loop = asyncio.get_running_loop()
-    places: list[tuple[int, Any]] = [(family_of(edge), address_of(edge))]
-    if proxy is not None:
+    places: list[tuple[int, Any]]
+    if proxy is None:
+        places = [(family_of(edge), address_of(edge))]
+    else:  # the edge may be a name then, which only the proxy can resolve
         found = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
         places = [(family, address) for family, _, _, _, address in found]
     failure: OSError | None = None
