@@ -155,6 +155,23 @@ async def test_a_connection_s_life(tmp_path: Path) -> None:
         assert not worker.lost.done(), "that was no loss"
 
 
+def test_a_life_on_uvloop(tmp_path: Path) -> None:
+    """Its transports, and the sockets they tell of, are of no class of asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def live() -> None:
+        async with dialled(tmp_path, served(bytes(3_000_000))) as (worker, edge):
+            await worker.connection.register(REGISTRATION)
+            assert len((await edge.ended(edge.ask())).body) == 3_000_000
+            await worker.connection.flushed()
+            assert worker.connection.path().packets_sent > 0
+            edge.close()
+            assert await worker.lost == "the edge closed the connection"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(live())
+
+
 async def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
     async with dialled(tmp_path) as (worker, edge):
         edge.result = {"result": {"result": {"error": {"cause": "no", "retryAfter": 0, "shouldRetry": False}}}}
