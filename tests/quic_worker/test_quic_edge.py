@@ -15,7 +15,8 @@ from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.router import Router
 from actors.local_edge.certificates import make_certificates
-from actors.local_edge.edge import EdgeRegistry, EdgeSession
+from actors.local_edge.edge import EdgeRegistry
+from actors.local_edge.quic_link import QuicLink
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry, Rule, Tunnel
 from actors.processes.tasks import Tasks
@@ -36,7 +37,7 @@ class Edge:
     def __init__(self, folder: Path, *, trusts: bytes = CERTIFICATES.authority_pem) -> None:
         self.registry: EdgeRegistry = Registry()
         self.server = QuicServer(
-            ("127.0.0.1", 0), make_edge_engine, make_session=lambda made: EdgeSession(made, self.registry, LOG)
+            ("127.0.0.1", 0), make_edge_engine, make_session=lambda made: QuicLink(made, self.registry)
         )
         roots = folder / "roots.pem"
         roots.write_bytes(trusts)
@@ -121,7 +122,7 @@ async def test_an_edge_that_closes_is_told_of_in_words(tmp_path: Path) -> None:
         await peer.connection.dial()
         await peer.connection.register(peer.registration(peer.registry.new_tunnel("example.com")))
         (registered,) = peer.registry.connections()
-        registered.session.connection.close(7, "enough")
+        registered.session.link.close(7, "enough")
         assert await peer.lost == "enough (application error 0x7)"
 
 
