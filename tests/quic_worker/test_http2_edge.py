@@ -483,6 +483,20 @@ async def test_an_early_answer_arrives_whole_and_calls_the_upload_off(tmp_path: 
         assert list(worker.connection._connection._streams) == [1], "only the control stream is left"
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_trailers_of_the_origin_go_on_announced_or_not(tmp_path: Path, at_once: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n5\r\nhello\r\n")
+        if not at_once:
+            await asyncio.sleep(0)
+        writer.write(b"0\r\nX-Trailer: 1\r\nX-Undeclared: 2\r\n\r\n")
+
+    async with dialled(tmp_path, serve) as (_, edge):
+        got = await edge.ended(edge.ask())
+        assert (bytes(got.body), got.trailers) == (b"hello", [(b"x-trailer", b"1"), (b"x-undeclared", b"2")])
+
+
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_broken_answer_is_never_ended(tmp_path: Path, declared: bool) -> None:
     framing = b"Content-Length: 10" if declared else b"Transfer-Encoding: chunked"
