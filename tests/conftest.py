@@ -110,6 +110,14 @@ def local_edge_only(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"the local edge only: {marker.args[0]}")
 
 
+@pytest.fixture(autouse=True)
+def quic_only(request: pytest.FixtureRequest) -> None:
+    """Skip what is marked `quic_only(why)` when the tunnels speak HTTP/2."""
+    marker = request.node.get_closest_marker("quic_only")
+    if marker is not None and request.config.getoption("--protocol") == "http2":
+        pytest.skip(f"QUIC only: {marker.args[0]}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is run over both engines."""
     for item in items:
