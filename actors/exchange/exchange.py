@@ -14,7 +14,7 @@ credit, a slow visitor pauses reading from the origin. A response that breaks of
 import contextlib
 import functools
 import http
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, Final, ParamSpec
 
 from actors.exchange import reasons
@@ -29,7 +29,7 @@ from actors.exchange.http1 import (
     method_of,
     response_fields,
 )
-from actors.exchange.request import Kind, Request, Responder
+from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
 from actors.exchange.rewrite import Rewrite
 from actors.exchange.upload import UnfitBody, Upload
@@ -284,9 +284,9 @@ class Exchange:
             tell(self, data)
 
     @_contained
-    def response_ended(self) -> None:
+    def response_ended(self, trailers: Sequence[Field] = ()) -> None:
         self._response_ended = True
-        self._responder.write(b"", fin=True)
+        self._responder.end(trailers)
         if not self._upload.is_raw or self._upload.has_ended:
             self._end()
         else:

@@ -54,6 +54,12 @@ class Http2Responder:
     def write(self, data: bytes, *, fin: bool = False) -> None:
         self._stream.write(data, fin=fin)
 
+    def end(self, trailers: Sequence[Field] = ()) -> None:
+        if fields := h2_heads.trailers(trailers):
+            self._stream.end(fields)
+        else:
+            self._stream.write(b"", fin=True)
+
     def reset(self) -> None:
         self._stream.reset()
 

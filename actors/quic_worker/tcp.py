@@ -10,7 +10,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from actors import trust
 from actors.bus.messages import CongestionControl, EdgeAddress, Proxy
@@ -45,17 +45,17 @@ class Receiver(NamedTuple):
 class TcpPipe(asyncio.Protocol):
     """A TLS connection, once it is made."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, connected: socket.socket) -> None:
         self._receiver = receiver
+        self._socket = connected
         self._transport: asyncio.Transport | None = None
         self._is_closed = False
 
     # --- from asyncio ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=MAX_BUFFERED, low=LOW_BUFFERED)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no such class
+        self._transport.set_write_buffer_limits(high=MAX_BUFFERED, low=LOW_BUFFERED)
 
     def data_received(self, data: bytes) -> None:
         self._receiver.received(data)
@@ -94,11 +94,6 @@ class TcpPipe(asyncio.Protocol):
             self._transport.close()
 
     # --- what is known of it ---
-
-    @property
-    def _socket(self) -> Any:
-        assert self._transport is not None
-        return self._transport.get_extra_info("socket")
 
     def path(self, round_trip_time: float) -> Path:
         """What the kernel knows of the path: segments, and those that were sent again. Linux tells."""
@@ -145,7 +140,7 @@ async def open_pipe(
     """
     loop = asyncio.get_running_loop()
     made = await _connected(edge, proxy, congestion_control)
-    pipe = TcpPipe(receiver)
+    pipe = TcpPipe(receiver, made)
     try:
         if proxy is not None:
             await _through(made, proxy, str(edge))

@@ -155,6 +155,23 @@ async def test_a_connection_s_life(tmp_path: Path) -> None:
         assert not worker.lost.done(), "that was no loss"
 
 
+def test_a_life_on_uvloop(tmp_path: Path) -> None:
+    """Its transports, and the sockets they tell of, are of no class of asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def live() -> None:
+        async with dialled(tmp_path, served(bytes(3_000_000))) as (worker, edge):
+            await worker.connection.register(REGISTRATION)
+            assert len((await edge.ended(edge.ask())).body) == 3_000_000
+            await worker.connection.flushed()
+            assert worker.connection.path().packets_sent > 0
+            edge.close()
+            assert await worker.lost == "the edge closed the connection"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(live())
+
+
 async def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
     async with dialled(tmp_path) as (worker, edge):
         edge.result = {"result": {"result": {"error": {"cause": "no", "retryAfter": 0, "shouldRetry": False}}}}
@@ -464,6 +481,20 @@ async def test_an_early_answer_arrives_whole_and_calls_the_upload_off(tmp_path: 
         await edge.until(lambda: got.reset is not None)
         assert got.reset == 0
         assert list(worker.connection._connection._streams) == [1], "only the control stream is left"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_trailers_of_the_origin_go_on_announced_or_not(tmp_path: Path, at_once: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n5\r\nhello\r\n")
+        if not at_once:
+            await asyncio.sleep(0)
+        writer.write(b"0\r\nX-Trailer: 1\r\nX-Undeclared: 2\r\n\r\n")
+
+    async with dialled(tmp_path, serve) as (_, edge):
+        got = await edge.ended(edge.ask())
+        assert (bytes(got.body), got.trailers) == (b"hello", [(b"x-trailer", b"1"), (b"x-undeclared", b"2")])
 
 
 @pytest.mark.parametrize("declared", [True, False])
