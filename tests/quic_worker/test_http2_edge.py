@@ -233,8 +233,15 @@ async def test_a_dead_path_is_seen_and_a_living_one_measured(tmp_path: Path, mon
 # --- dialling ---
 
 
-async def test_silence_is_told_of_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_silence_is_told_of_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     monkeypatch.setattr(http2_edge, "DIAL_TIMEOUT", 0.2)
+    factory = None if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(meet_silence(tmp_path))
+
+
+async def meet_silence(tmp_path: Path) -> None:
     roots = tmp_path / "roots.pem"
     roots.write_bytes(CERTIFICATES.authority_pem)
     with socket.socket() as silent:
