@@ -91,7 +91,7 @@ def response_of(fields: Iterable[Field], asked: ConnectionType) -> ConnectRespon
 
 
 def _says_upgrade(headers: list[Field]) -> bool:
-    """What an origin's 101 says, and no other answer. Whether it is a good one is the visitor's affair, as over QUIC."""
+    """What an origin's 101 says, and no other answer. Whether that is a good one, the visitor sees, as over QUIC."""
     return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
 
 
