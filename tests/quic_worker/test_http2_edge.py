@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from actors.exchange.request import Field
 from actors.exchange.router import Router
 from actors.local_edge.certificates import Certificates, make_certificates
 from actors.processes.tasks import Tasks
-from actors.quic_worker import http2_edge, pulse
+from actors.quic_worker import http2_edge, pulse, tcp
 from actors.quic_worker.connection import HIGH_WATER
 from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import Ended, WorkerEnd
@@ -778,3 +779,16 @@ async def test_flushed_waits_until_the_edge_has_it_all(tmp_path: Path) -> None:
         worker.connection.close()
         await edge.lost
         assert len(got.body) == 3_000_000
+
+
+async def test_the_socket_is_set_up_for_small_answers_beside_large_ones(tmp_path: Path) -> None:
+    async with dialled(tmp_path) as (worker, _):
+        pipe = worker.connection._pipe
+        assert pipe is not None
+        made = pipe._socket
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        if sys.platform == "linux":
+            assert made.getsockopt(socket.IPPROTO_TCP, tcp._TCP_NOTSENT_LOWAT or 0) == tcp.NOT_SENT
+            allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().split()
+            controller = made.getsockopt(socket.IPPROTO_TCP, tcp._TCP_CONGESTION, 16).rstrip(b"\0").decode()
+            assert controller == "bbr" or "bbr" not in allowed
