@@ -12,6 +12,9 @@ import certifi
 EDGE_SERVER_NAME: Final = "quic.cftunnel.com"
 """The name in the edge's certificate. A wrong one is met with silence, not with an alert."""
 
+H2_SERVER_NAME: Final = "h2.cftunnel.com"
+"""The same over TCP."""
+
 ALPN: Final = "argotunnel"
 
 

@@ -4,6 +4,7 @@ Writes results.json, results.md and two plots, after each table; the figures of 
 Any other client takes part by its command line:
 
     --client 'go=cloudflared tunnel --url {origin} --quick-service {api} --edge {edge} --cacert {ca}'
+    --client 'rust=./quick-tunnel.sh {port} {api} {edge} {ca} {connections}'
 """
 
 import argparse
@@ -20,8 +21,8 @@ from benchmarks.tables import Row
 
 CLIENTS: Final = {
     "loopback": (clients.AIOQUIC, clients.AIOQUIC_UVLOOP, clients.PICOQUIC, clients.STOCK),
-    "links": (clients.AIOQUIC, clients.CUBIC),
-    "mixed": (clients.AIOQUIC, clients.CUBIC),
+    "links": (clients.AIOQUIC, clients.PICOQUIC),
+    "mixed": (clients.AIOQUIC, clients.PICOQUIC),
     "start": (clients.AIOQUIC, clients.SPARE, clients.PICOQUIC, clients.SPARE_PICOQUIC),
     "scaling": (clients.AIOQUIC, clients.PICOQUIC),
     "sockets": (clients.AIOQUIC, clients.PICOQUIC),

@@ -50,7 +50,6 @@ class Client(NamedTuple):
 AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare --quic-engine aioquic")
 AIOQUIC_UVLOOP: Final = Client("aioquic, uvloop", f"{FAST} --no-spare --quic-engine aioquic")
 PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --quic-engine picoquic")
-CUBIC: Final = Client("aioquic, CUBIC", f"{PLAIN} --no-spare --quic-engine aioquic --congestion-control cubic")
 STOCK: Final = Client("aioquic's own client", "{python} -P -m benchmarks.stock_client {port} {api} {edge} {ca}")
 SPARE: Final = Client("aioquic, with a spare", f"{PLAIN} --quic-engine aioquic")
 SPARE_PICOQUIC: Final = Client("picoquic, with a spare", f"{FAST} --quic-engine picoquic")

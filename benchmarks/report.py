@@ -57,6 +57,7 @@ def plot(rows: list[Row], folder: Path) -> None:
 
     for megabits in (20, 100):
         lines = [link for link in LINKS if link.megabits == megabits]
+        lines = [link for link in lines if link.round_trip_ms == lines[0].round_trip_ms]
         figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
         for name in dict.fromkeys(row.client for row in rows if row.table == "links"):
             medians = []

@@ -23,7 +23,7 @@ IDLE_SECONDS: Final = 3.0
 
 AT_ONCE: Final = (1, 32, 200)
 
-BULK: Final = {1: 100_000_000, 32: 3_000_000}
+BULK: Final = {1: 100_000_000, 8: 12_500_000}
 """Bytes a stream, by the number of streams."""
 
 LARGE: Final = 10_000_000
@@ -59,6 +59,7 @@ class Link(NamedTuple):
 LINKS: Final = (
     *(Link(20, 40, share) for share in (0, 0.1, 1, 3)),
     *(Link(100, 10, share) for share in (0, 0.1, 0.5)),
+    Link(100, 40, 0.1),
 )
 
 

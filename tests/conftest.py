@@ -77,6 +77,8 @@ def quic_engine(request: pytest.FixtureRequest) -> Iterator[str]:
     engine = str(request.config.getoption("--quic-engine"))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TUNNEL_SUPERVISOR_QUIC_ENGINE", engine)
+        if (protocol := str(request.config.getoption("--protocol"))) != "auto":
+            environment.setenv("TUNNEL_SUPERVISOR_PROTOCOL", protocol)
         if engine == "aioquic":
             environment.setenv("PYTHONPATH", str(WITHOUT_FAST), prepend=os.pathsep)
         yield engine
@@ -106,6 +108,14 @@ def local_edge_only(request: pytest.FixtureRequest) -> None:
     marker = request.node.get_closest_marker("local_edge_only")
     if marker is not None and request.config.getoption("--edge") != "local":
         pytest.skip(f"the local edge only: {marker.args[0]}")
+
+
+@pytest.fixture(autouse=True)
+def quic_only(request: pytest.FixtureRequest) -> None:
+    """Skip what is marked `quic_only(why)` when the tunnels speak HTTP/2."""
+    marker = request.node.get_closest_marker("quic_only")
+    if marker is not None and request.config.getoption("--protocol") == "http2":
+        pytest.skip(f"QUIC only: {marker.args[0]}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -143,6 +153,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quic-engine", choices=("aioquic", "picoquic"), default=TAKEN_HERE, help="of the tunnels under test"
     )
+    parser.addoption("--protocol", choices=("auto", "quic", "http2"), default="auto", help="what the tunnels speak")
     parser.addoption("--edge", choices=("local", "foreign"), default="local", help="what the tunnels register at")
     parser.addoption("--rounds", type=int, default=2, help="how often a fault is injected in the matrix's rows")
     parser.addoption("--soak", type=float, default=5.0, help="seconds of the soak")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import report, request_path
 from benchmarks.tables import LINKS, Row
 
 
@@ -23,3 +23,10 @@ def test_plots_are_the_same_for_the_same_rows(tmp_path: Path) -> None:
     assert set(first) == {"links-20.svg", "links-100.svg"}
     report.plot(rows, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+async def test_request_that_is_measured_without_sockets_is_served() -> None:
+    one, ended = request_path.whole_path()
+    for count in (1, 2):
+        one()
+        assert ended() == count

@@ -4,10 +4,12 @@ A `Target` is where a request goes; a `Backend` is one connection to it (`origin
 is served. What the backend reads it tells its `ResponseHandler`.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from actors.bus.messages import Origin
 from actors.exchange.http1 import RequestHead
+from actors.exchange.request import Field
 from actors.exchange.response import Head
 
 
@@ -28,8 +30,8 @@ class ResponseHandler(Protocol):
     def body_received(self, data: bytes) -> None:
         """Bytes of the body, without framing; or raw bytes, after an upgrade or on a raw tunnel."""
 
-    def response_ended(self) -> None:
-        """The body is complete; of raw bytes: the origin sends no more."""
+    def response_ended(self, trailers: Sequence[Field] = ()) -> None:
+        """The body is complete, and these fields followed it; of raw bytes: the origin sends no more."""
 
     def response_failed(self, error: OriginError) -> None:
         """There is no response, or no more of it."""

@@ -8,14 +8,13 @@ responder, of the backend, and of the driver, which does all that needs a clock 
     edge ← respond, write, reset, consumed ← exchange ← head, body, end, failure       ← origin
 
 Bytes pass as they come; what one side cannot take yet stops the other side's source: a slow origin keeps the edge's
-credit, a slow visitor pauses reading from the origin. A response that breaks off ends with a reset, never as if it were
-whole. A fault in an event costs its own exchange, and no other.
+credit, a slow visitor pauses reading from the origin. A response that breaks off ends with a reset, never as a whole.
 """
 
 import contextlib
 import functools
 import http
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, Final, ParamSpec
 
 from actors.exchange import reasons
@@ -30,7 +29,7 @@ from actors.exchange.http1 import (
     method_of,
     response_fields,
 )
-from actors.exchange.request import Kind, Request, Responder
+from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
 from actors.exchange.rewrite import Rewrite
 from actors.exchange.upload import UnfitBody, Upload
@@ -68,32 +67,34 @@ def _contained(act: Callable[Concatenate["Exchange", _P], None]) -> Callable[Con
 class Exchange:
     """One request and its response; or one raw tunnel, after an upgrade or of the TCP type. (`Observed`.)"""
 
+    # What an exchange begins with stands here, once for all: most of it stays as it is.
+    method = ""
+    status: int | None = None
+    reason: reasons.Reason | None = None
+    error = ""
+    is_substitute = False
+    is_renamed = False
+    seconds = 0.0
+    bytes_in = 0
+    bytes_out = 0
+    _target: Target | None = None
+    _backend: Backend | None = None
+    _rewrite: Rewrite | None = None
+    _head = _NO_HEAD
+    _response_begun = False
+    _response_ended = False
+    _repeated = False
+    """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
+    _timer: Timer | None = None
+    _ended = False
+
     def __init__(self, responder: Responder, request: Request, driver: Driver) -> None:
         self.request = request
-        self.method = ""
-        self.status: int | None = None
-        self.reason: reasons.Reason | None = None
-        self.error = ""
-        self.is_substitute = False
-        self.is_renamed = False
-        self.seconds = 0.0
-        self.bytes_in = 0
-        self.bytes_out = 0
         self._responder = responder
         self._driver = driver
         self._tell = driver.observers
         self._begun_at = driver.now()
-        self._target: Target | None = None
-        self._backend: Backend | None = None
-        self._rewrite: Rewrite | None = None
-        self._head = _NO_HEAD
         self._upload = Upload(responder.consumed, self._passed)
-        self._response_begun = False
-        self._response_ended = False
-        self._repeated = False
-        """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
-        self._timer: Timer | None = None
-        self._ended = False
 
     @_contained
     def start(self, body: bytes) -> None:
@@ -283,9 +284,9 @@ class Exchange:
             tell(self, data)
 
     @_contained
-    def response_ended(self) -> None:
+    def response_ended(self, trailers: Sequence[Field] = ()) -> None:
         self._response_ended = True
-        self._responder.write(b"", fin=True)
+        self._responder.end(trailers)
         if not self._upload.is_raw or self._upload.has_ended:
             self._end()
         else:

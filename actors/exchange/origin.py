@@ -195,7 +195,9 @@ class OriginConnection(asyncio.BufferedProtocol):
             if reader.is_complete:
                 self.reusable = reader.is_reusable and not self._serves_one
                 self._handler = None
-            handler.head_received(head, body, complete=reader.is_complete)
+            handler.head_received(head, body, complete=reader.is_complete and not reader.trailers)
+            if reader.trailers:
+                handler.response_ended(reader.trailers)
             return
         if body:
             handler.body_received(body)
@@ -267,7 +269,7 @@ class OriginConnection(asyncio.BufferedProtocol):
         handler = self._handler
         if not self._raw:
             self._handler = None
-        handler.response_ended()
+        handler.response_ended(self._reader.trailers)
 
     def _fail(self, message: str) -> None:
         handler, self._handler = self._handler, None

@@ -64,6 +64,9 @@ class Responder(Protocol):
     def write(self, data: bytes, *, fin: bool = False) -> None:
         """Send more of the body; `fin`: that is the end of it. Without effect once `sending` is false."""
 
+    def end(self, trailers: Sequence[Field] = ()) -> None:
+        """End the response; with these fields, where the transport has a place for such."""
+
     def reset(self) -> None:
         """Break the response off: the visitor must not take what came for the whole."""
 

@@ -105,6 +105,8 @@ class ResponseReader:
         """The head, once it has come whole."""
         self.is_complete = False
         """Whether the whole response has come."""
+        self.trailers: list[Field] = []
+        """The fields that followed the last chunk, if they are as they should be."""
         self.is_reusable = False
         """Whether the connection may carry another one afterwards, as far as the response says: both sides know where
         this one ended, nothing came after it, and nothing asks for the connection to be closed."""
@@ -256,15 +258,18 @@ class ResponseReader:
             self.is_reusable = False
 
     def _read_trailer(self, data: bytes) -> None:
-        """Read past the fields after the last chunk: the protocol carries none."""
+        """Read the fields after the last chunk."""
         match = _TRAILER_END.search(data)
         if (match.end() if match else len(data)) > MAX_TRAILER:
             raise MalformedResponse(f"fields of more than {MAX_TRAILER} bytes after the last chunk")
         if match is None:
             self._buffer = data
             return
-        if not _STRICT_TRAILER.fullmatch(data[: match.end()]):
+        fields = data[: match.end()]
+        if not _STRICT_TRAILER.fullmatch(fields):
             self.is_reusable = False
+        elif len(fields) > len(b"\r\n"):
+            self.trailers = [(name, value.strip(b" \t")) for name, value in _STRICT_FIELD.findall(fields)]
         self.is_complete = True
         self._surplus(data[match.end() :])
 

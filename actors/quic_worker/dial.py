@@ -46,19 +46,20 @@ def open_connection(edge: EdgeAddress, ca_file: str | None, transport: Transport
         ca_data=None if ca_file else trust.edge_roots(),
     )
     engine = AioquicEngine.client(configuration, post_quantum=transport.post_quantum)
-    return UdpConnection(engine, _family(edge), owner)
+    return UdpConnection(engine, family_of(edge), owner)
 
 
 def _see_the_way(edge: EdgeAddress) -> None:
     """picoquic keeps its socket's errors to itself: ask the kernel for a route first, which sends nothing."""
-    with socket.socket(_family(edge), socket.SOCK_DGRAM) as probe:
+    with socket.socket(family_of(edge), socket.SOCK_DGRAM) as probe:
         probe.connect(address_of(edge))
 
 
 def address_of(edge: EdgeAddress) -> Address:
     """As the socket module takes it."""
-    return (edge.host, edge.port) if _family(edge) is socket.AF_INET else (edge.host, edge.port, 0, 0)
+    return (edge.host, edge.port) if family_of(edge) is socket.AF_INET else (edge.host, edge.port, 0, 0)
 
 
-def _family(edge: EdgeAddress) -> socket.AddressFamily:
+def family_of(edge: EdgeAddress) -> socket.AddressFamily:
+    """IPv4 or IPv6."""
     return socket.AF_INET6 if ipaddress.ip_address(edge.host).version == 6 else socket.AF_INET

@@ -1,30 +1,36 @@
 """One connection to the edge, over whatever it goes: all that the worker knows of a transport."""
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from actors.quic_worker.connection import Stream
+from actors.bus.messages import Protocol
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.engine import Path
 from actors.wire.registration import Details, Refusal, Registration, local_configuration, read_result
+
+NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
+"""What the kernel says where it knows no way. (EPERM, a firewall's, is not among them.)"""
 
 
 class Told(NamedTuple):
     """Whom a connection tells what."""
 
-    accept: Callable[[Stream], None]
-    """With every stream that the edge opens; sets its handler."""
     lost: Callable[[str], None]
     """The connection ended by itself, once it had been reached: why, in words."""
+    leaving: Callable[[str], None]
+    """The edge wants to end it, and waits for what runs: why, in its words. It may say so more than once."""
 
 
 class EdgeConnection(ABC):
     """A connection that is to be dialled, registered, kept alive, unregistered, flushed and closed, in this order.
 
-    It may be closed at any time, and more than once. What its control stream carries is the same over every transport.
+    It may be closed at any time, and more than once. Requests go to the exchanges that it is made with. What its
+    control stream carries is the same over every transport.
     """
 
+    protocol: Protocol
     _control: ControlStream
 
     @abstractmethod
@@ -41,7 +47,9 @@ class EdgeConnection(ABC):
         Raises:
             EdgeProtocolError: no answer in time, or none in the protocol.
         """
-        return read_result(await self._control.call("registerConnection", registration.params()))
+        return read_result(
+            await self._control.call("registerConnection", registration.params(self.protocol, self.local_ip()))
+        )
 
     async def configure(self, origin_url: str) -> None:
         """Tell the edge where requests go.
@@ -49,7 +57,8 @@ class EdgeConnection(ABC):
         Raises:
             EdgeProtocolError: it did not take it.
         """
-        await self._control.call("updateLocalConfiguration", {"config": local_configuration(origin_url)})
+        configuration = local_configuration(origin_url, self.protocol)
+        await self._control.call("updateLocalConfiguration", {"config": configuration})
 
     async def unregister(self) -> None:
         """Ask the edge for no more requests.
@@ -74,6 +83,10 @@ class EdgeConnection(ABC):
     @abstractmethod
     def path(self) -> Path:
         """What is known of the path to the edge."""
+
+    def local_ip(self) -> bytes:
+        """What the edge is told of our own address; empty: nothing."""
+        return b""
 
     @abstractmethod
     def key_exchange(self) -> str:

@@ -85,12 +85,6 @@ class StreamEngine(Protocol):
     def ping(self) -> None:
         """Send a PING."""
 
-    def path(self) -> Path:
-        """What is known of the path."""
-
-    def key_exchange(self) -> str:
-        """The TLS group that was agreed, by its registered name; empty while that is not known."""
-
     def close(self, error_code: int, reason: str) -> None:
         """CONNECTION_CLOSE by the application."""
 
@@ -100,6 +94,12 @@ class QuicStreamEngine(StreamEngine, Protocol):
 
     def open_stream(self) -> int:
         """The id of a new bidirectional stream of ours."""
+
+    def path(self) -> Path:
+        """What is known of the path."""
+
+    def key_exchange(self) -> str:
+        """The TLS group that was agreed, by its registered name; empty while that is not known."""
 
 
 class ByteListener(StreamListener, Protocol):

@@ -1,6 +1,6 @@
 """Whether a path is alive, from what comes over it. Pure: times are in seconds of one monotonic clock, passed in.
 
-TCP tells of a dead path after many minutes, and of one that a router has forgotten never. So we ask, when nothing comes.
+TCP tells of a dead path after many minutes, of one that a router has forgotten never. So we ask when nothing comes.
 """
 
 import enum

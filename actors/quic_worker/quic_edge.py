@@ -1,34 +1,42 @@
 """The edge over QUIC: how it is dialled, and what to say when that fails."""
 
 import asyncio
-import errno
 from typing import Final
 
 from actors.bus.messages import EdgeAddress, Transport
+from actors.exchange.exchanges import Exchanges
 from actors.processes.log import Logger
-from actors.quic_worker.connection import Owner
+from actors.quic_worker.connection import Owner, Stream
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
-from actors.quic_worker.edge_connection import EdgeConnection, Told
+from actors.quic_worker.edge_connection import NO_ROUTE_ERRORS, EdgeConnection, Told
 from actors.quic_worker.ends import Ended, WorkerEnd
 from actors.quic_worker.engine import PING_INTERVAL, Closed, Path
 from actors.quic_worker.quic import QuicConnection
+from actors.quic_worker.streams import IncomingStream
 
 DIAL_TIMEOUT: Final = 5.0
 """Seconds for the QUIC handshake; the Go client's own."""
-
-NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
-"""What the kernel says to a datagram for which it knows no way. (EPERM, a firewall's, is not among them.)"""
 
 
 class QuicEdge(EdgeConnection):
     """A connection over either of QUIC's engines."""
 
+    protocol = "quic"
+
     def __init__(
-        self, address: EdgeAddress, told: Told, *, ca_file: str | None, transport: Transport, log: Logger
+        self,
+        address: EdgeAddress,
+        exchanges: Exchanges,
+        told: Told,
+        *,
+        ca_file: str | None,
+        transport: Transport,
+        log: Logger,
     ) -> None:
         """`ca_file` replaces the trust roots."""
         self._address = address
+        self._exchanges = exchanges
         self._told = told
         self._ca_file = ca_file
         self._transport = transport
@@ -38,7 +46,7 @@ class QuicEdge(EdgeConnection):
 
     async def dial(self) -> None:
         address = self._address
-        owner = Owner(self._told.accept, self._reached, self._closed, self._failed)
+        owner = Owner(self._accept, self._reached, self._closed, self._failed)
         try:
             connection = open_connection(address, self._ca_file, self._transport, owner)
         except OSError as error:
@@ -89,6 +97,9 @@ class QuicEdge(EdgeConnection):
         return "" if self._connection is None else self._connection.engine.key_exchange()
 
     # --- from the connection ---
+
+    def _accept(self, stream: Stream) -> None:
+        stream.handler = IncomingStream(stream, self._exchanges, self._log)
 
     def _reached(self) -> None:
         if not self._handshake.done():

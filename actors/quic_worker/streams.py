@@ -111,6 +111,10 @@ class StreamResponder:
     def write(self, data: bytes, *, fin: bool = False) -> None:
         self._stream.write(data, fin=fin)
 
+    def end(self, trailers: Sequence[Field] = ()) -> None:
+        """QUIC's edge takes no trailers."""
+        self._stream.write(b"", fin=True)
+
     def reset(self) -> None:
         self._stream.reset()
 

@@ -19,6 +19,7 @@ from actors.bus.messages import (
     HEARTBEAT_INTERVAL,
     Drain,
     Heartbeat,
+    Leaving,
     Ready,
     Recount,
     Registered,
@@ -38,11 +39,9 @@ from actors.exchange.observers import Observers
 from actors.exchange.router import Router
 from actors.processes import event_loop, lifeline, log
 from actors.processes.tasks import Tasks, until_over
-from actors.quic_worker.connection import Stream
-from actors.quic_worker.edge_connection import EdgeConnection, Told
+from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import EXIT_STATUS, Ended, WorkerEnd
-from actors.quic_worker.quic_edge import QuicEdge
-from actors.quic_worker.streams import IncomingStream
+from actors.quic_worker.ways import edge_connection
 from actors.wire.registration import Refusal, Registration
 
 UNREGISTER_TIMEOUT: Final = 1.0
@@ -76,13 +75,8 @@ class Worker:
         self._registered = False
         self._recount = 0
         """The latest that was asked for."""
-        self._edge: EdgeConnection = QuicEdge(
-            orders.edge,
-            Told(self._accept, self._lost),
-            ca_file=orders.edge_ca_file,
-            transport=orders.transport,
-            log=logger,
-        )
+        self._edge = edge_connection(orders, self._exchanges, Told(self._lost, self._leaving), logger)
+        self._is_leaving = False
 
     # --- life ---
 
@@ -146,6 +140,7 @@ class Worker:
                 location=result.location[:MAX_TEXT],
                 connection_id=result.connection_id,
                 key_exchange=self._edge.key_exchange(),
+                protocol=self._edge.protocol,
             )
         )
         if orders.slot == 0 and not result.remotely_managed:
@@ -256,11 +251,14 @@ class Worker:
 
     # --- events ---
 
-    def _accept(self, stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, self._exchanges, self._log)
-
     def _lost(self, why: str) -> None:
         self._end_with(Ended(WorkerEnd.CONNECTION_LOST, why))
+
+    def _leaving(self, why: str) -> None:
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._log.info("the edge wants to end this connection", reason=why[:MAX_TEXT])
+            self._say(Leaving(why[:MAX_TEXT]))
 
     def _fault(self, error: BaseException) -> None:
         """A background task failed: that is a fault of this program, and the worker ends."""

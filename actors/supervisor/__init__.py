@@ -1,7 +1,8 @@
 """The supervisor: owns the tunnel, starts the other actors, judges their failures.
 
 cli.py           the command line: from settings to a supervisor
-flags.py         the flags, and what makes sense for each
+flags.py         the flags
+flag_values.py   what makes sense as the value of one
 habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked

@@ -239,6 +239,7 @@ def _load_for_later(settings: Settings) -> None:
         "actors.quic_worker.spare",
         "actors.quic_worker.__main__",
         "actors.metrics.__main__",
+        *(["actors.quic_worker.http2_edge"] if settings.limits.protocol != "quic" else []),
         *(["actors.bus.curve"] if settings.curve_files is not None else []),
         *(["actors.metrics.http"] if settings.metrics_http is not None else []),
     ]

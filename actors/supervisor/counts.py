@@ -159,8 +159,8 @@ class Counts:
 
     @property
     def key_exchanges(self) -> list[str]:
-        """The key exchanges of the connections that are up, each once."""
-        return sorted({connection.key_exchange for connection in self.lifecycle.connected})
+        """The key exchanges of the connections that are up, each once; over HTTP/2 none is told."""
+        return sorted({connection.key_exchange for connection in self.lifecycle.connected} - {""})
 
     @property
     def protocols(self) -> list[str]:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from typing import Final, NamedTuple
 import zmq
 
 from actors import __version__, trust
-from actors.bus.messages import EdgeAddress, Transport
+from actors.bus.messages import EdgeAddress, ProtocolWish, Proxy, Transport
 from actors.errors import DiscoveryError
 from actors.quic_worker.connection import Owner
 from actors.quic_worker.dial import address_of, open_connection
@@ -26,6 +27,7 @@ from actors.quic_worker.udp import SOCKET_BUFFER
 from actors.supervisor.discovery import EDGE_SERVICE, IpVersion, lookup
 from actors.supervisor.network import sources
 from actors.supervisor.provisioning import is_loopback
+from actors.supervisor.proxies import ProxyRules
 
 PATIENCE: Final = 5.0
 """Seconds for each answer from the network: what a worker gives the edge."""
@@ -33,8 +35,6 @@ PATIENCE: Final = 5.0
 CLOCK_WARN: Final = 60.0
 CLOCK_FAIL: Final = 3600.0
 """Seconds by which this clock may differ from the API's: certificates and tokens are dated."""
-
-PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 class Verdict(enum.StrEnum):
@@ -103,17 +103,13 @@ def udp_buffers() -> Finding:
     )
 
 
-def proxies() -> Finding:
+def proxies(rules: ProxyRules) -> Finding:
     """What is in the environment."""
-    given = [name for name in PROXIES if os.environ.get(name)]
-    if not given:
+    if rules.problem:
+        return Finding("proxies", Verdict.WARN, rules.problem, "nothing, if port 7844 is allowed; else name another")
+    if rules.proxy is None:
         return Finding("proxies", Verdict.PASS, "none")
-    return Finding(
-        "proxies",
-        Verdict.WARN,
-        f"{given[0]} is set",
-        "nothing, if UDP to port 7844 is allowed: the API is asked through the proxy, QUIC never is",
-    )
+    return Finding("proxies", Verdict.PASS, f"{rules.proxy}: for the API, and for HTTP/2; QUIC passes none")
 
 
 async def api(url: str) -> list[Finding]:
@@ -218,17 +214,58 @@ async def quic(address: EdgeAddress, ca_file: str | None) -> Finding:
     return Finding(check, Verdict.PASS, f"{trust.EDGE_SERVER_NAME}, {trust.ALPN}: in {took:.0f} ms")
 
 
-async def tcp(address: EdgeAddress) -> Finding:
-    """The same port over TCP: not used, but it tells a firewall for UDP from no way at all."""
-    check = f"TCP {address}"
+async def http2(address: EdgeAddress, ca_file: str | None, proxy: Proxy | None) -> Finding:
+    """A real TLS handshake over TCP, as a worker makes it for HTTP/2, through the proxy if there is one for it."""
+    from actors.quic_worker.proxy import ProxyRefused
+    from actors.quic_worker.tcp import Receiver, open_pipe, trusting
+
+    check = f"HTTP/2 {address}"
+    way = f" through {proxy}" if proxy is not None else ""
+    ignored = Receiver(lambda data: None, lambda: None, lambda why: None)
+    begun = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE):
-            _, writer = await asyncio.open_connection(address.host, address.port)
-    except (OSError, TimeoutError) as error:
-        why = getattr(error, "strerror", None) or "no answer"
-        return Finding(check, Verdict.WARN, why, "nothing, if QUIC works: TCP is not used")
-    writer.close()
-    return Finding(check, Verdict.PASS, "connects (not used: it tells what a firewall does)")
+            pipe = await open_pipe(address, trusting(ca_file), ignored, proxy=proxy)
+    except ProxyRefused as error:
+        return Finding(check, Verdict.FAIL, f"the proxy {proxy}: {error}", "have it allow CONNECT to that port")
+    except TimeoutError:
+        advice = f"allow TCP to port {address.port} on the way out"
+        return Finding(check, Verdict.FAIL, f"no answer within {PATIENCE:.0f} s{way}", advice)
+    except ssl.SSLError as error:
+        advice = "is something between here and the edge opening TLS? Its root would go to --edge-ca"
+        return Finding(check, Verdict.FAIL, f"the handshake failed{way}: {error.reason or error}", advice)
+    except OSError as error:
+        advice = f"allow TCP to port {address.port} on the way out"
+        return Finding(check, Verdict.FAIL, f"cannot be reached{way}: {error.strerror or error}", advice)
+    pipe.close()
+    took = (time.monotonic() - begun) * 1000
+    return Finding(check, Verdict.PASS, f"{trust.H2_SERVER_NAME}, over TCP{way}: in {took:.0f} ms")
+
+
+def verdict(reached: Iterable[Finding], wish: ProtocolWish) -> list[Finding]:
+    """What a tunnel will do: one address that answers is enough for it, by a protocol that it may speak."""
+    findings = list(reached)
+    works = {
+        name: any(finding.check.startswith(name) and finding.verdict is Verdict.PASS for finding in findings)
+        for name in ("QUIC", "HTTP/2")
+    }
+    wanted = {"auto": ("QUIC", "HTTP/2"), "quic": ("QUIC",), "http2": ("HTTP/2",)}[wish]
+    spoken = next((name for name in wanted if works[name]), None)
+    if spoken is not None:
+        findings = [f._replace(verdict=Verdict.WARN) if f.verdict is Verdict.FAIL else f for f in findings]
+    match spoken, wish:
+        case None, "auto":
+            last = Finding("verdict", Verdict.FAIL, "a tunnel cannot reach the edge", "see the lines above")
+        case None, _:
+            last = Finding(
+                "verdict", Verdict.FAIL, f"a tunnel cannot reach the edge by {wanted[0]}", "leave out --protocol"
+            )
+        case "HTTP/2", "auto":
+            text = "a tunnel will use HTTP/2, some seconds after its start: QUIC is not answered"
+            last = Finding("verdict", Verdict.WARN, text, "nothing; allow UDP to port 7844 for QUIC, which is faster")
+        case _:
+            last = Finding("verdict", Verdict.PASS, f"a tunnel will use {spoken}")
+    return [*findings, last]
 
 
 async def origin(port: int) -> Finding:

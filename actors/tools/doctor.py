@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -10,9 +11,11 @@ import msgspec
 
 from actors.bus.messages import EdgeAddress
 from actors.errors import TunnelError
-from actors.supervisor.discovery import IpVersion, resolve_given
-from actors.supervisor.flags import add_edge_flags, port
+from actors.supervisor.discovery import IpVersion, by_name, resolve_given
+from actors.supervisor.flag_values import port
+from actors.supervisor.flags import add_edge_flags
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
+from actors.supervisor.proxies import ProxyRules
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict
 from actors.tools.running import Failed, Status, make_parser, run, state_folder
@@ -31,22 +34,28 @@ def parser() -> argparse.ArgumentParser:
 
 async def examine(given: argparse.Namespace) -> list[Finding]:
     """All checks, those that wait for the network side by side."""
-    found = [*checks.versions(), checks.engine(), checks.udp_buffers(), checks.proxies()]
+    rules = ProxyRules.read(os.environ)
+    found = [*checks.versions(), checks.engine(), checks.udp_buffers(), checks.proxies(rules)]
     found.append(checks.state_folder(state_folder(given)))
     if given.port is not None:
         found.append(await checks.origin(given.port))
-    service, network = await asyncio.gather(checks.api(given.service_url or DEFAULT_SERVICE_URL), _network(given))
+    service, network = await asyncio.gather(
+        checks.api(given.service_url or DEFAULT_SERVICE_URL), _network(given, rules)
+    )
     return [*found, *service, *network]
 
 
-async def _network(given: argparse.Namespace) -> list[Finding]:
+async def _network(given: argparse.Namespace, rules: ProxyRules) -> list[Finding]:
     findings, addresses = await _addresses(given)
     ca_file = str(given.edge_ca) if given.edge_ca else None
+    if not addresses and rules.proxy is not None and not given.edge:
+        addresses = by_name()
     chosen = checks.choose(addresses)
     reached = await asyncio.gather(
-        *(checks.quic(address, ca_file) for address in chosen), *(checks.tcp(address) for address in chosen)
+        *(checks.quic(address, ca_file) for address in chosen if not address.is_name),
+        *(checks.http2(address, ca_file, rules.for_edge(address)) for address in chosen),
     )
-    return [*findings, *_with_each_other(reached)]
+    return checks.verdict([*findings, *reached], given.protocol or "auto")
 
 
 async def _addresses(given: argparse.Namespace) -> tuple[list[Finding], list[EdgeAddress]]:
@@ -57,14 +66,6 @@ async def _addresses(given: argparse.Namespace) -> tuple[list[Finding], list[Edg
         return [], await resolve_given(given.edge, version)
     except TunnelError as error:
         return [Finding("--edge", Verdict.FAIL, str(error), "give an address that can be resolved")], []
-
-
-def _with_each_other(findings: Iterable[Finding]) -> list[Finding]:
-    """One address that answers is enough for a tunnel: others that do not are a warning then."""
-    findings = list(findings)
-    if any(finding.check.startswith("QUIC") and finding.verdict is Verdict.PASS for finding in findings):
-        return [f._replace(verdict=Verdict.WARN) if f.verdict is Verdict.FAIL else f for f in findings]
-    return findings
 
 
 def _lines(findings: list[Finding]) -> Iterable[str]:

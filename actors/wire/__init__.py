@@ -2,8 +2,8 @@
 
     connect.py       the head of a stream that carries a request, and the head of its answer
     heads.py         what such heads say, as the request and the response that an exchange knows
-    h2_heads.py      requests and responses as HTTP/2 carries them
     offsets.py       such heads by their offsets, which is fast
+    h2_heads.py      requests and responses as HTTP/2 carries them
     registration.py  what client and edge say on the control stream, as typed values
     rpc.py           Cap'n Proto RPC, as bytes in and bytes out
     framing.py       where one of its messages ends in a stream of bytes

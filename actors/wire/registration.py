@@ -7,15 +7,19 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from actors.bus.messages import Protocol
 from actors.errors import EdgeProtocolError
 from actors.wire.rpc import Struct
 
 CLIENT_VERSION: Final = "2026.8.2"
 """The client release whose protocol this is; the edge gets it as the client's version."""
 
-FEATURES: Final = ("support_quic_eof",)
+FEATURES: Final[dict[Protocol, tuple[str, ...]]] = {
+    "quic": ("support_quic_eof",),
+    "http2": ("serialized_headers", "support_quic_eof"),
+}
 """What this client does, in the protocol's words, and no more: no remote configuration, no datagrams (private networks
-use them), no management logs, no headers serialised into one (an HTTP/2 matter)."""
+use them), no management logs. Headers are serialised into one over HTTP/2 alone."""
 
 DUPLICATE_CONNECTION: Final = "EDUPCONN"
 """The cause with which the edge says that this connection index is still held by an earlier connection."""
@@ -46,8 +50,8 @@ class Registration(NamedTuple):
     def __repr__(self) -> str:
         return f"Registration(tunnel_id={self.tunnel_id}, connection_index={self.connection_index}, secret=…)"
 
-    def params(self) -> Struct:
-        """As the struct of the call."""
+    def params(self, protocol: Protocol = "quic", local_ip: bytes = b"") -> Struct:
+        """As the struct of the call. `local_ip`: our end of the connection, 16 bytes; empty: it is not told."""
         return {
             "auth": {"accountTag": self.account_tag, "tunnelSecret": self.secret},
             "tunnelId": self.tunnel_id.bytes,
@@ -55,11 +59,11 @@ class Registration(NamedTuple):
             "options": {
                 "client": {
                     "clientId": self.client_id,
-                    "features": list(FEATURES),
+                    "features": list(FEATURES[protocol]),
                     "version": CLIENT_VERSION,
                     "arch": architecture(),
                 },
-                "originLocalIp": b"",
+                "originLocalIp": local_ip,
                 "replaceExisting": self.replace_existing,
                 "compressionQuality": 0,
                 "numPreviousAttempts": min(self.previous_attempts, MAX_PREVIOUS_ATTEMPTS),
@@ -112,11 +116,11 @@ def read_result(results: Mapping[str, Any]) -> Details | Refusal:
     raise EdgeProtocolError("the answer to the registration holds neither details nor an error")
 
 
-def local_configuration(origin_url: str) -> bytes:
+def local_configuration(origin_url: str, protocol: Protocol = "quic") -> bytes:
     """The JSON of `updateLocalConfiguration`: where this tunnel's requests go."""
     return json.dumps(
         {
-            "__configuration_flags": {"protocol": "quic"},
+            "__configuration_flags": {"protocol": protocol},
             "ingress": [{"service": origin_url, "originRequest": {}}],
             "warp-routing": {},
         },

@@ -123,6 +123,10 @@ class Playbook(Observer):
         self.say(f"to edge {data.decode()!r}{' end' if fin else ''}")
         self.sending = not fin
 
+    def end(self, trailers: Sequence[Field] = ()) -> None:
+        self.say("to edge '' end" + "".join(f" {name.decode()}={value.decode()}" for name, value in trailers))
+        self.sending = False
+
     def reset(self) -> None:
         if self.sending:
             self.say("reset")
@@ -202,6 +206,13 @@ def test_answer_that_comes_whole_is_one_write_and_leaves_the_connection_to_other
 def test_warm_connection_is_taken_at_once() -> None:
     play = Playbook(warm=True)
     play.does("begin GET /")
+
+
+def test_trailers_go_on() -> None:
+    play = Playbook(warm=True)
+    play.exchange.head_received(OK, b"body", complete=False)
+    play.exchange.response_ended([(b"X-Trailer", b"1")])
+    play.does("begin GET /", "respond 200 'body'", "to edge '' end X-Trailer=1", "release origin")
 
 
 def test_answer_in_pieces() -> None:

@@ -50,6 +50,9 @@ class Visitor:
             raise RuntimeError("in the stream")
         self.sending = not fin
 
+    def end(self, trailers: Sequence[Field] = ()) -> None:
+        self.write(b"", fin=True)
+
     def reset(self) -> None:
         self.was_reset = self.was_reset or self.sending
         self.sending = False

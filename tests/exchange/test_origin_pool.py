@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.origin import OriginConnection
 from actors.exchange.origin_pool import MAX_IDLE, OriginPool
+from actors.exchange.request import Field
 from actors.exchange.response import Head
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
@@ -38,7 +39,7 @@ class Answer:
     def body_received(self, data: bytes) -> None:
         self.body += data
 
-    def response_ended(self) -> None:
+    def response_ended(self, trailers: Sequence[Field] = ()) -> None:
         self.over.set()
 
     def response_failed(self, error: OriginError) -> None:

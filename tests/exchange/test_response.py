@@ -302,3 +302,20 @@ def test_three_readers_agree_on_what_is_by_the_book(
             body += bytes(event.data)
         assert isinstance(event, h11.EndOfMessage)
         assert body == b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("trailer", "expected"),
+    [
+        (b"", []),
+        (b"A: b\r\nX-C:  d \r\n", [(b"A", b"b"), (b"X-C", b"d")]),
+        (b"no field\r\n", []),
+        (b"A: b\nC: d\r\n", []),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1000])
+def test_trailers(trailer: bytes, expected: list[tuple[bytes, bytes]], step: int) -> None:
+    reader = ResponseReader("GET")
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n" + trailer + b"\r\n"
+    body = b"".join(reader.feed(data[at : at + step]) for at in range(0, len(data), step))
+    assert (body, reader.is_complete, reader.trailers) == (b"hello", True, expected)

@@ -17,6 +17,7 @@ from h2.events import (
 from h2.settings import SettingCodes
 
 from actors.exchange.request import Field
+from actors.quic_worker.engines.h2_lenient import PlainEncoder
 
 HEAD: Final[list[Field]] = [
     (b":method", b"GET"),
@@ -56,6 +57,7 @@ class H2Peer:
                 normalize_outbound_headers=False,
             )
         )
+        self.h2.encoder = PlainEncoder()  # the other's takes seconds for a long field
         self.consumes = True
         self.answers: dict[int, Answer] = {}
         self.events: list[Event] = []

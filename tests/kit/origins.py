@@ -38,18 +38,28 @@ def free_port() -> int:
 async def scripted(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> AsyncIterator[int]:
-    """An origin on a raw socket: `serve` is called with each connection. Yields its port."""
+    """An origin on a raw socket: `serve` is called with each connection, and cut off at the end. Yields its port."""
+    running: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task is not None
+        running[task] = writer
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await serve(reader, writer)
         writer.close()
+        del running[task]
 
     server = await asyncio.start_server(guarded, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for task, writer in running.items():
+            task.cancel()
+            writer.transport.abort()
+        if running:
+            await asyncio.wait(list(running))
 
 
 async def _port_of(process: Process, before: str, after: str) -> int:

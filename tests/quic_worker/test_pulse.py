@@ -5,7 +5,7 @@ from actors.quic_worker.pulse import LOOK_INTERVAL, PATIENCE, QUIET, SAMPLE_INTE
 
 def looks(pulse: Pulse, since: float, until: float) -> list[tuple[float, Due]]:
     """What is due at looks in order, from then to then."""
-    seen = []
+    seen: list[tuple[float, Due]] = []
     now = since
     while now <= until:
         if (due := pulse.look(now)) is not Due.NOTHING:

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 import structlog
 
-from actors.bus.messages import EdgeAddress, Transport
+from actors.bus.messages import EdgeAddress, Origin, Transport
+from actors.exchange.exchanges import Exchanges
+from actors.exchange.observers import Observers
+from actors.exchange.router import Router
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.edge import EdgeRegistry
 from actors.local_edge.quic_link import QuicLink
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry, Rule, Tunnel
+from actors.processes.tasks import Tasks
 from actors.quic_worker import quic_edge
 from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import Ended, WorkerEnd
@@ -55,12 +59,19 @@ class Edge:
         return [str(entry["event"]) for entry in self.registry.log]
 
 
+def exchanges() -> Exchanges:
+    """Of requests that nobody makes."""
+    tasks = Tasks(lambda error: None)
+    return Exchanges(Router(Origin("127.0.0.1", 9)), Observers(), tasks, at_once=1)
+
+
 def connection(
     port: int, roots: Path | None, lost: asyncio.Future[str], *, transport: Transport | None = None
 ) -> QuicEdge:
     return QuicEdge(
         EdgeAddress("127.0.0.1", port),
-        Told(accept=lambda stream: stream.reset(), lost=lost.set_result),
+        exchanges(),
+        Told(lost=lost.set_result, leaving=lambda why: None),
         ca_file=str(roots) if roots else None,
         transport=transport or Transport(),
         log=LOG,

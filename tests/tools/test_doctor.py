@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.bus.messages import EdgeAddress
+from actors.bus.messages import EdgeAddress, ProtocolWish
 from actors.supervisor.visibility import probe
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict
@@ -33,6 +33,10 @@ async def test_nothing_is_wrong(state: Path) -> None:
         for check in ("versions", "proxies", "state folder", "origin", "API", "clock", f"QUIC {edge['edge']}"):
             assert findings[check].verdict is Verdict.PASS, findings[check]
         assert "quic.cftunnel.com, argotunnel" in findings[f"QUIC {edge['edge']}"].found
+        assert "h2.cftunnel.com, over TCP" in findings[f"HTTP/2 {edge['edge']}"].found
+        assert findings["verdict"] == Finding("verdict", Verdict.PASS, "a tunnel will use QUIC")
+        code, findings = await examine(state, *reach, "--protocol", "http2")
+        assert (code, findings["verdict"].found) == (0, "a tunnel will use HTTP/2")
         async with running(python("actors.tools.doctor", "--state-dir", state, *reach)) as process:
             assert await process.wait() == 0
             assert all(line[:4] in {"PASS", "WARN"} for line in process.stdout)
@@ -47,9 +51,37 @@ async def test_edge_that_is_not_trusted_or_silent(state: Path) -> None:
     assert code == 1
     assert findings["API"].verdict is Verdict.FAIL
     assert findings["QUIC 127.0.0.1:9"].advice.startswith("allow UDP to port 9")
-    assert findings["TCP 127.0.0.1:9"].verdict is Verdict.WARN
+    assert findings["HTTP/2 127.0.0.1:9"].verdict is Verdict.FAIL
+    assert findings["verdict"].found == "a tunnel cannot reach the edge"
     assert findings["origin"].verdict is Verdict.WARN
     assert all(finding.advice for finding in findings.values() if finding.verdict is not Verdict.PASS)
+
+
+QUIC, HTTP2 = Finding("QUIC a", Verdict.PASS, "in 9 ms"), Finding("HTTP/2 a", Verdict.PASS, "in 9 ms")
+NO_QUIC, NO_HTTP2 = (Finding(works.check, Verdict.FAIL, "silence", "allow it") for works in (QUIC, HTTP2))
+
+
+@pytest.mark.parametrize(
+    ("reached", "wish", "verdict", "word"),
+    [
+        ((QUIC, HTTP2), "auto", Verdict.PASS, "will use QUIC"),
+        ((QUIC, NO_HTTP2), "auto", Verdict.PASS, "will use QUIC"),
+        ((NO_QUIC, HTTP2), "auto", Verdict.WARN, "will use HTTP/2"),
+        ((NO_QUIC, NO_HTTP2), "auto", Verdict.FAIL, "cannot reach the edge"),
+        ((QUIC, HTTP2), "http2", Verdict.PASS, "will use HTTP/2"),
+        ((QUIC, NO_HTTP2), "http2", Verdict.FAIL, "cannot reach the edge by HTTP/2"),
+        ((NO_QUIC, HTTP2), "quic", Verdict.FAIL, "cannot reach the edge by QUIC"),
+    ],
+)
+def test_verdict_says_what_a_tunnel_will_do(
+    reached: tuple[Finding, ...], wish: ProtocolWish, verdict: Verdict, word: str
+) -> None:
+    *others, last = checks.verdict(reached, wish)
+    assert (last.check, last.verdict) == ("verdict", verdict)
+    assert word in last.found
+    assert any(finding.verdict is Verdict.FAIL for finding in others) is (
+        verdict is Verdict.FAIL and any(finding.verdict is Verdict.FAIL for finding in reached)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""What to do with a stream that the edge opens over HTTP/2: a request, a configuration, or the control stream."""
+
+import http
+import json
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from actors.exchange.exchanges import Exchanges
+from actors.exchange.http1 import error_answer
+from actors.exchange.request import Field, Request
+from actors.processes.log import Logger
+from actors.quic_worker.http2 import Http2Stream
+from actors.wire import h2_heads
+from actors.wire.h2_heads import Asked, Forbidden, Malformed, Purpose
+
+PROTOCOL_ERROR: Final = 1
+"""RFC 9113 section 7: what is malformed."""
+
+MAX_CONFIGURATION_BYTES: Final = 1024 * 1024
+"""Bytes of a configuration that are read before it is refused: as many as a message over QUIC may have."""
+
+NOT_APPLIED: Final = "this client is configured locally and applies no other"
+
+
+class Http2Responder:
+    """Takes the response of an exchange (`Responder`), and writes it as HTTP/2's edge reads it."""
+
+    def __init__(self, stream: Http2Stream, request: Request) -> None:
+        self._stream = stream
+        self._request = request
+        self.id = stream.id
+        self.has_responded = False
+
+    @property
+    def sending(self) -> bool:
+        return self._stream.sending
+
+    def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
+        self.has_responded = True
+        self._stream.respond(h2_heads.answered(status, fields))
+        if body or fin:
+            self._stream.write(body, fin=fin)
+
+    def accept(self) -> None:
+        self.has_responded = True
+        self._stream.respond(h2_heads.tunnel_opened(self._request))
+
+    def refuse(self, message: str) -> None:
+        """HTTP/2 has no place for words."""
+        self.has_responded = True
+        self._stream.respond(h2_heads.NO_TUNNEL)
+        self._stream.write(b"", fin=True)
+
+    def write(self, data: bytes, *, fin: bool = False) -> None:
+        self._stream.write(data, fin=fin)
+
+    def end(self, trailers: Sequence[Field] = ()) -> None:
+        if fields := h2_heads.trailers(trailers):
+            self._stream.end(fields)
+        else:
+            self._stream.write(b"", fin=True)
+
+    def reset(self) -> None:
+        self._stream.reset()
+
+    def stop(self) -> None:
+        self._stream.stop()
+
+    def consumed(self, count: int) -> None:
+        self._stream.consumed(count)
+
+
+class Acceptor:
+    """Takes the streams that the edge opens, and gives each what it is for."""
+
+    def __init__(self, exchanges: Exchanges, log: Logger, control: Callable[[Http2Stream], None]) -> None:
+        """`control` gets the control stream; it answers for what becomes of a second one."""
+        self._exchanges = exchanges
+        self._log = log
+        self._control = control
+
+    def accept(self, stream: Http2Stream) -> None:
+        """Set the stream's handler, and answer it if there is nothing to wait for."""
+        try:
+            asked = h2_heads.asked_by(stream.fields, ended=stream.has_ended)
+        except Malformed as error:
+            self._log.debug("stream refused", stream=stream.id, reason=str(error))
+            stream.reset(PROTOCOL_ERROR)
+            return
+        except Forbidden as error:
+            _refuse(stream, str(error))
+            return
+        match asked:
+            case Asked(request, awaits_continue):
+                self._begin(stream, request, awaits_continue)
+            case Purpose.CONFIGURATION:
+                stream.handler = ConfigurationHandler(stream, self._log)
+            case Purpose.CONTROL:
+                self._control(stream)
+
+    def _begin(self, stream: Http2Stream, request: Request, awaits_continue: bool) -> None:
+        responder = Http2Responder(stream, request)
+        exchange = self._exchanges.open(responder, request)
+        stream.handler = exchange
+        exchange.start(b"")  # a fault in it is its own affair
+        if awaits_continue and not responder.has_responded:
+            stream.respond(h2_heads.CONTINUE)
+
+
+def _refuse(stream: Http2Stream, message: str) -> None:
+    method = dict(stream.fields).get(b":method", b"").decode("latin-1")
+    fields, page = error_answer(http.HTTPStatus.BAD_REQUEST, f"the request was refused: {message}", method=method)
+    stream.respond(h2_heads.answered(http.HTTPStatus.BAD_REQUEST, fields))
+    stream.write(page, fin=True)
+    stream.stop()
+
+
+class ConfigurationHandler:
+    """A stream on which the edge would configure us. It gets a well-formed answer that says that we apply none."""
+
+    def __init__(self, stream: Http2Stream, log: Logger) -> None:
+        self._stream = stream
+        self._log = log
+        self._body = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._stream.consumed(len(data))
+        self._body += data
+        if len(self._body) > MAX_CONFIGURATION_BYTES:
+            self._answer(h2_heads.NO_TUNNEL, b"")
+            self._stream.stop()
+
+    def eof_received(self) -> None:
+        self._log.info("the edge calls", method="updateConfiguration")
+        try:
+            json.loads(self._body)
+        except (ValueError, RecursionError):
+            self._answer(h2_heads.NO_TUNNEL, b"")
+            return
+        answer = json.dumps({"lastAppliedVersion": 0, "err": NOT_APPLIED}, separators=(",", ":")).encode()
+        head = [
+            (b":status", b"200"),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(answer)),
+        ]
+        self._answer(head, answer)
+
+    def _answer(self, head: list[Field], body: bytes) -> None:
+        self._stream.respond(head)
+        self._stream.write(body, fin=True)
+
+    def reset_received(self) -> None:
+        self._body.clear()
+
+    def stop_received(self) -> None:
+        """Nobody waits for the answer."""
+
+    def pause_writing(self) -> None:
+        """One small answer is all that is written."""
+
+    def resume_writing(self) -> None:
+        """As above."""
