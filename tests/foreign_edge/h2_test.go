@@ -448,6 +448,16 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+func TestTargetsStayAsTheyAre(t *testing.T) {
+	for destination, want := range map[string][2]string{
+		"https://x/a\x00b?c#d": {"x", "/a\x00b?c#d"}, "https://x": {"x", "/"}, "https://x?a": {"x", "?a"}, "*": {"", "*"},
+	} {
+		if host, target := parted(destination); host != want[0] || target != want[1] {
+			t.Errorf("%q: %q %q", destination, host, target)
+		}
+	}
+}
+
 func TestSerializedHeadersOfARealClient(t *testing.T) {
 	golden := readH2Golden(t)
 	pairs, err := deserialize(golden.Serialized.String)

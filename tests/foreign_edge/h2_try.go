@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,13 +30,7 @@ func (asked streamRequest) fieldsOf() ([]hpack.HeaderField, error) {
 	if asked.Raw != nil {
 		return nil, usage("a stream over HTTP/2 has no raw bytes: send frames")
 	}
-	target, host := "/", ""
-	if to, err := url.Parse(asked.Destination); err == nil && to.Host != "" {
-		host, target = to.Host, to.RequestURI()
-		if to.Fragment != "" {
-			target += "#" + to.Fragment
-		}
-	}
+	host, target := parted(asked.Destination)
 	method := "GET"
 	for _, entry := range asked.Metadata {
 		switch entry[0] {
@@ -50,7 +43,7 @@ func (asked streamRequest) fieldsOf() ([]hpack.HeaderField, error) {
 	add(":method", method)
 	add(":scheme", "https")
 	add(":authority", host)
-	add(":path", target)
+	fields = append(fields, hpack.HeaderField{Name: ":path", Value: target})
 	switch asked.Type {
 	case "websocket":
 		add(kindField, kindOfUpgrade)
@@ -64,6 +57,19 @@ func (asked streamRequest) fieldsOf() ([]hpack.HeaderField, error) {
 		}
 	}
 	return fields, nil
+}
+
+// parted gives the authority and the target of a URL, whatever bytes it has: what is not legal is to arrive.
+func parted(destination string) (string, string) {
+	_, rest, is := strings.Cut(destination, "://")
+	if !is {
+		return "", destination
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		return rest, "/"
+	}
+	return rest[:end], rest[end:]
 }
 
 // try opens a stream, and gathers the answer until its end or the time's. `data` is what QUIC would have brought.

@@ -88,6 +88,8 @@ def test_requests() -> None:
         (b"x-one", b"1"),
         (b"x-one", b"2"),
     ]
+    odd = request_fields(ConnectRequest("https://x/a\0\nb?c#d", ConnectionType.HTTP, ()))
+    assert odd[2:4] == [(b":authority", b"x"), (b":path", b"/a\0\nb?c#d")]
     assert request_fields(ConnectRequest("*", ConnectionType.HTTP, ()))[3] == (b":path", b"*")
     assert request_fields(ConnectRequest("https://x", ConnectionType.TCP, ()))[3:] == [
         (b":path", b"/"),

@@ -43,6 +43,10 @@ MAX_SPOOLED: Final = 1024 * 1024 * 1024
 """Bytes that all spools of a connection may have on disk. Then nothing more is taken from picoquic, of no stream, until
 some are consumed: its windows fill up, and the peer waits. Better than to lose any."""
 
+IN_TURN: Final = 8
+"""The priority of every stream. With picoquic's own, 9, as with any odd one, the oldest stream goes first, and what is
+asked for during a download waits for its end; with an even one they take turns."""
+
 ORDERS_WAITING: Final = 0.75
 """Share of the queue of orders to picoquic's thread (2048) past which nothing more is taken from it: taking may grant
 credit, which is an order too, and the library forgets one that does not fit. The quarter that is left holds those of a
@@ -134,6 +138,7 @@ class PicoquicEngine:
         """
         self._heard_at = time.monotonic()
         self._quic.connect((address[0], address[1]))
+        self._quic.set_default_stream_priority(IN_TURN)
         descriptor: int = self._quic.eventfd
         return descriptor
 
