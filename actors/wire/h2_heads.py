@@ -81,6 +81,8 @@ class Asked(NamedTuple):
 def asked_by(fields: Sequence[Field], *, ended: bool) -> Asked | Purpose:
     """What a stream is for that begins with these fields. `ended`: nothing follows them.
 
+    Whether method, host, target and values are such is judged where all requests are (`http1.py`), with an answer.
+
     Raises:
         Malformed: they are no head of a request.
         Forbidden: a field of a connection is among them.
@@ -109,8 +111,6 @@ def _parted(fields: Sequence[Field]) -> tuple[dict[bytes, bytes], list[Field]]:
             raise Malformed("a pseudo-header field that is unknown, twice there or too late")
         else:
             pseudo[name] = value
-    if b"".join([value for _, value in fields]).translate(None, _VALUE_BYTES):
-        raise Malformed("a control character in a value")
     return pseudo, rest
 
 
