@@ -32,23 +32,37 @@ class PicoquicConnection(QuicConnection):
         super().__init__(owner)
         self.engine = engine
         self._eventfd = -1
+        self._listens = False
         self._scheduled = False
         self._looking: asyncio.TimerHandle | None = None
 
     def connect(self, address: Address) -> None:
         self._eventfd = self.engine.connect(address)
-        self._loop.add_reader(self._eventfd, self.enter, self._deliver)
+        self._listen(True)
+
+    def _listen(self, wanted: bool) -> None:
+        """Whether to wake when the thread says so. Not while the engine holds back: it would wake us without end."""
+        if wanted != self._listens and self._eventfd >= 0:
+            self._listens = wanted
+            if wanted:
+                self._loop.add_reader(self._eventfd, self.enter, self._deliver)
+            else:
+                self._loop.remove_reader(self._eventfd)
 
     def _deliver(self) -> None:
         self._scheduled = False
         self.engine.deliver(self)
+        self._listen(not self.engine.holds_back)
         self.progressed()
 
     def transmit_soon(self) -> None:
-        """Its thread sends by itself. What waited for its consumer is handed on."""
+        """Its thread sends by itself. What waited for its consumer is handed on, and what its rings did not take is
+        offered again, also when nothing comes that would wake us."""
         if self.engine.has_ready and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self.enter, self._deliver)
+        elif self.engine.is_waiting and not self.is_closed:
+            self._look_soon()
 
     def progressed(self) -> None:
         super().progressed()
@@ -76,7 +90,7 @@ class PicoquicConnection(QuicConnection):
     def close(self, error_code: int = 0, reason: str = "") -> None:
         if self._eventfd < 0:
             return
-        self._loop.remove_reader(self._eventfd)
+        self._listen(False)
         self._eventfd = -1
         if self._looking is not None:
             self._looking.cancel()

@@ -2,26 +2,30 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
+import select
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from actors import trust
-from actors.bus.messages import EdgeAddress, Transport
+from actors.bus.messages import EdgeAddress, QuicEngine, Transport
 from actors.local_edge.certificates import make_certificates
 from actors.local_edge.quic_server import QuicServer, ServerConnection
 from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.engine import Closed
 from actors.quic_worker.quic import QuicConnection
+from tests.kit import udp_proxy
 from tests.kit.engines import CERTIFICATES, make_edge_engine
 from tests.kit.processes import PATIENCE, ROOT
 from tests.kit.recorder import Recorder
+from tests.kit.udp_proxy import UdpProxy
 
 pytest.importorskip("aiopquic", reason="picoquic's wheels begin at Python 3.12")
 
@@ -78,16 +82,22 @@ async def pair(
     transport: Transport | None = None,
     waits: bool = True,
     silent: bool = False,
+    link: UdpProxy | None = None,
 ) -> AsyncIterator[tuple[Client, Server]]:
-    """Both ends, connected, unless nobody `waits`; a `silent` server never answers."""
+    """Both ends, connected, unless nobody `waits`; a `silent` server never answers. `link`: what lies between them."""
     server_end = Server()
     server_end.is_silent = silent
     server = QuicServer(("127.0.0.1", 0), make_edge_engine, make_session=server_end.make)
     client = Client()
-    with tempfile.NamedTemporaryFile(suffix=".pem") as roots:
+    async with contextlib.AsyncExitStack() as stack:
+        port = server.address[1]
+        if link is not None:
+            link.upstream = ("127.0.0.1", port)
+            port = (await stack.enter_async_context(link)).address[1]
+        roots = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".pem"))
         roots.write(trusts)
         roots.flush()
-        edge = EdgeAddress(host="127.0.0.1", port=server.address[1], region="")
+        edge = EdgeAddress(host="127.0.0.1", port=port, region="")
         client.connection = open_connection(edge, roots.name, transport or Transport("picoquic"), client.owner())
         try:
             client.connection.connect(address_of(edge))
@@ -162,6 +172,77 @@ async def test_more_than_the_ring_takes_at_once_arrives_whole() -> None:
         client.accepted[0].stream.write(body[-100_000:], fin=True)
         await until(lambda: "eof" in asking.heard)
         assert bytes(asking.data) == body
+
+
+async def test_one_write_of_more_than_the_ring_takes_leaves_on_a_line_that_is_quiet() -> None:
+    """Nothing comes from picoquic that would wake us, and no source is paused that would be watched."""
+    body = os.urandom(1024 * 1024)
+    async with pair(link=UdpProxy(udp_proxy.delay(0.02))) as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted and client.accepted[0].heard == ["eof"])
+        client.accepted[0].stream.write(body, fin=True)
+        await until(lambda: "eof" in asking.heard)
+        assert bytes(asking.data) == body
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", get_args(QuicEngine))
+async def test_small_answers_pass_a_large_one_that_fills_the_line(engine: QuicEngine) -> None:
+    """20 Mbit/s and a round trip of 40 ms, with a queue of 50 ms: 125 kB, and as much may be under way."""
+    size, count = 6_000_000, 20
+    link = UdpProxy(udp_proxy.chain(udp_proxy.rate_limit(20e6, queue=86), udp_proxy.delay(0.02)))
+    async with pair(transport=Transport(engine), link=link) as (client, server):
+        asking = opened(server)
+        asking.stream.write(b"?", fin=True)
+        await until(lambda: client.accepted)
+        client.accepted[0].stream.write(bytes(size), fin=True)
+        await until(lambda: len(asking.data) > size // 10)
+        others = [opened(server) for _ in range(count)]
+        for other in others:
+            other.stream.write(b"?", fin=True)
+        await until(lambda: len(client.accepted) == 1 + count)
+        for one in client.accepted[1:]:
+            one.stream.write(bytes(1000), fin=True)
+        await until(lambda: all("eof" in other.heard for other in others))
+        assert len(asking.data) < size // 2, "they waited for the end of the large one"
+        await until(lambda: "eof" in asking.heard)
+        assert len(asking.data) == size
+
+
+@pytest.mark.parametrize("ends", ["consumed", "stopped"])
+async def test_spools_that_are_full_hold_everything_up_in_peace_until_there_is_room(
+    ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """picoquic's descriptor stays readable all the while."""
+    from actors.quic_worker.engines import picoquic_engine, spool
+    from actors.quic_worker.picoquic import ROOM_INTERVAL
+
+    monkeypatch.setattr(picoquic_engine, "MAX_SPOOLED", 1)
+    monkeypatch.setattr(spool, "IN_MEMORY", 1)
+    async with pair() as (client, server):
+        client.consumes = False
+        engine: Any = client.connection.engine
+        held = opened(server)
+        held.stream.write(bytes(4 * picoquic_engine.MAX_HELD), fin=True)
+        await until(lambda: engine._spooled)
+        other = opened(server)
+        other.stream.write(b"hello", fin=True)
+        waiting: Any = client.connection
+        await until(lambda: select.select([waiting._eventfd], [], [], 0)[0])
+        deliver, times = engine.deliver, itertools.count()
+        monkeypatch.setattr(engine, "deliver", lambda listener: (next(times), deliver(listener)))
+        await asyncio.sleep(50 * ROOM_INTERVAL)  # looks are counted in it
+        assert next(times) <= 100, "it turns in a circle"
+        assert len(client.accepted) == 1
+        unread = client.accepted[0]
+        unread.consumes = client.consumes = True
+        if ends == "consumed":
+            unread.stream.consumed(len(unread.data))
+            await until(lambda: unread.heard == ["eof"])
+        else:
+            unread.stream.stop()
+        await until(lambda: len(client.accepted) == 2 and client.accepted[1].heard == ["eof"])
 
 
 async def test_what_nobody_consumes_waits_on_disk_and_holds_up_no_other_stream() -> None:

@@ -125,6 +125,8 @@ class PicoquicEngine:
         """Streams that we have stopped, and of which no end has come."""
         self._early_stops: dict[int, None] = {}
         """Streams that the peer stopped when nothing of them had come: it is told again behind the first data."""
+        self.holds_back = False
+        """Whether `deliver` has left something with picoquic, on purpose. Its descriptor stays readable meanwhile."""
         self._is_connected = False
         self._bytes_received = 0
         self._heard_at = 0.0
@@ -151,7 +153,7 @@ class PicoquicEngine:
             del self._ready[stream_id]
             self._hand_on(stream_id, listener)
         self._repeat_orders()
-        while self._takes_more() and (event := self._quic.next_event()) is not None:
+        while not self._set_holding_back() and (event := self._quic.next_event()) is not None:
             match event:
                 case events.StreamDataReceived():
                     self._received(event.stream_id, bytes(event.data), event.end_stream, listener)
@@ -176,8 +178,9 @@ class PicoquicEngine:
         for stream_id in list(self._unsent):
             self._send_rest(stream_id)
 
-    def _takes_more(self) -> bool:
-        return self._spooled < MAX_SPOOLED and self._quic.tx_event_ring_fill() < ORDERS_WAITING
+    def _set_holding_back(self) -> bool:
+        self.holds_back = self._spooled >= MAX_SPOOLED or self._quic.tx_event_ring_fill() >= ORDERS_WAITING
+        return self.holds_back
 
     def _closed(self, code: int) -> Closed:
         """aiopquic tells a code and no words: they are found by time and code."""
@@ -298,8 +301,8 @@ class PicoquicEngine:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a ring was full, and `deliver` is to try again."""
-        return bool(self._unsent or self._orders) or self._quic.tx_event_ring_fill() >= ORDERS_WAITING
+        """Whether `deliver` is to try again, though picoquic may tell nothing: a ring was full, or it holds back."""
+        return bool(self._unsent or self._orders) or self.holds_back
 
     def unsent(self, stream_id: int) -> int:
         in_the_ring: int = self._quic.tx_data_ring_used(stream_id)
