@@ -94,7 +94,7 @@ async def pair(
         if link is not None:
             link.upstream = ("127.0.0.1", port)
             port = (await stack.enter_async_context(link)).address[1]
-        roots = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".pem"))
+        roots = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".pem"))  # noqa: SIM115 - the stack closes it
         roots.write(trusts)
         roots.flush()
         edge = EdgeAddress(host="127.0.0.1", port=port, region="")
