@@ -97,7 +97,7 @@ async def test_edge_that_is_silent_for_a_moment(state: Path) -> None:
 
 @pytest.mark.row("E2")
 async def test_edge_that_is_silent_for_long(state: Path) -> None:
-    """Idle timeout, a try at once, then tries with longer and longer waits, until the way is back."""
+    """Nothing for too long, a try at once, then tries with longer and longer waits, until the way is back."""
     hole = Blackhole()
     link = UdpProxy(hole)
     async with trial(None, state, "--max-reconnect-attempts", 0, link=link) as made:
@@ -206,13 +206,16 @@ def forged_negotiation(versions: list[int]) -> Rule:
     [([UNKNOWN_VERSION, QuicProtocolVersion.VERSION_1], 0), ([UNKNOWN_VERSION], 1)],
     ids=["with-ours", "without-ours"],
 )
-async def test_forged_version_negotiation(state: Path, versions: list[int], failures: int) -> None:
-    """One that names the version that was asked for is to be ignored (RFC 9000 section 6.2); else we dial again."""
+async def test_forged_version_negotiation(state: Path, versions: list[int], failures: int, quic_engine: str) -> None:
+    """One that names the version that was asked for is to be ignored (RFC 9000 section 6.2); else we dial again.
+
+    picoquic waits for what else comes, and goes on with the true answer.
+    """
     async with trial(None, state, link=UdpProxy(forged_negotiation(versions))) as made:
         assert (await made.visitor.get("/uptime")).status_code == 200
         assert await registrations(made) == 1
         ends = [event["reason"] for event in made.process.events() if event["type"] == "connection_ended"]
-        assert ends == [WorkerEnd.DIAL_FAILED] * failures
+        assert ends == [WorkerEnd.DIAL_FAILED] * (failures if quic_engine == "aioquic" else 0)
 
 
 # --- links ---
