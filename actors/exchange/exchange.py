@@ -130,7 +130,8 @@ class Exchange:
             self.is_renamed = True
             self._rewrite = Rewrite(request, origin)
             request = self._rewrite.request()
-        return build_request_head(request, refuse_twins=origin.refuse_twins)
+        trailers = self._responder.takes_trailers
+        return build_request_head(request, refuse_twins=origin.refuse_twins, trailers=trailers)
 
     @_contained
     def _waited_for_body(self) -> None:

@@ -88,10 +88,11 @@ _HARDLY_EVER_WITH_BODY: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"
 """Methods of which none is waited for: whatever a visitor waits for begins with one of these."""
 
 
-def build_request_head(request: Request, *, refuse_twins: bool = False) -> RequestHead:
+def build_request_head(request: Request, *, refuse_twins: bool = False, trailers: bool = False) -> RequestHead:
     """Build the head of a request to the origin from what the edge asks for.
 
-    `refuse_twins`: refuse X_A beside X-A, for an origin that takes the two for one (CGI, WSGI).
+    `refuse_twins`: refuse X_A beside X-A, for an origin that takes the two for one (CGI, WSGI). `trailers`: fields
+    after the response's body reach the visitor, so that the origin is told who wants some (gRPC's clients do).
 
     Raises:
         BadRequest: with what is wrong; no byte may reach the origin then.
@@ -109,7 +110,7 @@ def build_request_head(request: Request, *, refuse_twins: bool = False) -> Reque
             raise _Special
         lines = [_PLAIN[name] + value.strip(b" \t") for name, value in given]
     except _Special:
-        lines, body, length, upgrade = _judge(request, refuse_twins=refuse_twins)
+        lines, body, length, upgrade = _judge(request, refuse_twins=refuse_twins, trailers=trailers)
     if body is Body.UNKNOWN and method in _HARDLY_EVER_WITH_BODY:
         body = Body.NONE
     data = b"\r\n".join([b"%b %b HTTP/1.1" % (method, _checked(target, method)), b"Host: " + host, *lines, b"", b""])
@@ -145,7 +146,7 @@ _PLAIN: Final = Known(_plain_line)
 """Lines of fields that go on as they are; `_Special` for those that need to be judged."""
 
 
-def _judge(request: Request, *, refuse_twins: bool) -> tuple[list[bytes], Body, int, bool]:
+def _judge(request: Request, *, refuse_twins: bool, trailers: bool) -> tuple[list[bytes], Body, int, bool]:
     """All the lines of fields, the framing of the body, and whether it is an upgrade: of any request."""
     names: list[bytes] = []
     lines: list[bytes] = []
@@ -168,7 +169,9 @@ def _judge(request: Request, *, refuse_twins: bool) -> tuple[list[bytes], Body, 
         lines = [line for name, line in zip(names, lines, strict=True) if name not in dropped]
     if upgrade:
         lines += b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"
-    elif body is Body.CHUNKED:
+    elif trailers and any(name == b"te" and b"trailers" in _options(value) for name, value, _ in special):
+        lines += b"TE: trailers", b"Connection: TE"  # RFC 9110 section 10.1.4: of our hop, too
+    if body is Body.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     elif body is Body.LENGTH:
         lines.append(b"Content-Length: %d" % length)

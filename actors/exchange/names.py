@@ -1,7 +1,7 @@
-"""What is known of the names of header fields. Pure.
+"""What is known of the names of header fields, and of status lines. Pure.
 
-Visitors and origins send the same names again and again; each is looked at once. A stranger's names push others out,
-and cost no more than that.
+Visitors and origins send the same ones again and again; each is looked at once. A stranger's push others out, and
+cost no more than that.
 """
 
 from collections.abc import Callable

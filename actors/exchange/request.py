@@ -49,6 +49,10 @@ class Responder(Protocol):
     def sending(self) -> bool:
         """Whether the response may still be written: it has not ended, and the edge still wants it."""
 
+    @property
+    def takes_trailers(self) -> bool:
+        """Whether the fields of `end` reach the visitor."""
+
     def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
         """Send the head of the response, and what there is of the body; `fin`: that is all.
 

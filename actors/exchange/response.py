@@ -7,11 +7,10 @@ refused: lengths that differ, a lone CR, NUL and other control characters, a bla
 """
 
 import enum
-import functools
 import re
 from typing import Final, NamedTuple
 
-from actors.exchange.names import KNOWN_NAMES, Known
+from actors.exchange.names import Known
 
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a status line and its fields: what the edge takes of a response."""
@@ -173,14 +172,14 @@ class ResponseReader:
         line_end = head.find(b"\r\n")
         fields: list[Field] = _STRICT_FIELD.findall(head, line_end + 2)
         if line_end > 0 and len(fields) + 1 == head.count(b"\n"):
-            status, keep_alive = _status(head[:line_end])
+            status, keep_alive = _STATUS_LINES[head[:line_end]]
             if b" \r\n" in head or b"\t\r\n" in head:
                 fields = [(name, value.rstrip(b" \t")) for name, value in fields]
         else:
             self._loose = True
             lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
             lines.pop()
-            status, keep_alive = _status(lines[0])
+            status, keep_alive = _STATUS_LINES[lines[0]]
             fields = _loose_fields(lines)
         told = _told(fields)
         if len(fields) > MAX_FIELDS:
@@ -291,13 +290,15 @@ def _shown(line: bytes) -> str:
     return repr(line[:40]).removeprefix("b")
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
 def _status(line: bytes) -> tuple[int, bool]:
     """What a status line says, and whether it is of HTTP/1.1."""
     match = _STATUS.fullmatch(line)
     if match is None:
         raise MalformedResponse(_hint(line))
     return int(match[2]), match[1] == b"1"
+
+
+_STATUS_LINES: Final = Known(_status)
 
 
 def _telling(name: bytes) -> bytes:

@@ -1,9 +1,12 @@
 """A certificate authority that lives as long as the process, and the edge's certificate signed by it."""
 
+import contextlib
 import datetime
 import ipaddress
+import os
 import ssl
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -76,18 +79,30 @@ def make_certificates(names: tuple[str, ...]) -> Certificates:
 
 
 def server_context(certificates: Certificates, folder: Path) -> ssl.SSLContext:
-    """The server's side of TLS over TCP. The key passes through a file in `folder`, as OpenSSL wants, gone at once."""
+    """The server's side of TLS over TCP."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="local-edge-") as file:
-        file.write(
-            certificates.private_key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        file.write(certificates.certificate.public_bytes(serialization.Encoding.PEM))
-        file.flush()
-        context.load_cert_chain(file.name)
+    key = certificates.private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with _as_file(key + certificates.certificate.public_bytes(serialization.Encoding.PEM), folder) as path:
+        context.load_cert_chain(path)
     return context
+
+
+@contextlib.contextmanager
+def _as_file(data: bytes, folder: Path) -> Iterator[str]:
+    """What OpenSSL takes from a file only: in memory where the kernel has such, else in `folder`, gone at once."""
+    try:
+        descriptor = os.memfd_create("local-edge")
+    except (AttributeError, OSError):
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="local-edge-") as file:
+            file.write(data)
+            file.flush()
+            yield file.name
+        return
+    with open(descriptor, "wb", buffering=0) as memory:
+        memory.write(data)
+        yield f"/proc/self/fd/{descriptor}"
 
 
 def _general_name(name: str) -> x509.GeneralName:

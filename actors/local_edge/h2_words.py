@@ -92,7 +92,8 @@ def response_of(fields: Iterable[Field], asked: ConnectionType) -> ConnectRespon
 
 
 def _says_upgrade(headers: list[Field]) -> bool:
-    return any(name.lower() == b"sec-websocket-accept" for name, _ in headers)
+    """What an origin's 101 says, and no other answer. Whether that is a good one, the visitor sees, as over QUIC."""
+    return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
 
 
 def deserialised(text: bytes) -> Iterator[Field]:

@@ -42,7 +42,7 @@ _OURS: Final = str(Path(__file__).parents[1])
 
 def check() -> None:
     """Ask for what libzmq ends the whole process for, without a word of ours: an epoll, an eventfd, a thread whose
-    scheduling may be set (to what it is).
+    scheduling may be set (to what it is). And for what OpenSSL has no words for: random bytes of the kernel.
 
     Raises:
         OSError, RuntimeError: one of them is not to be had.
@@ -51,6 +51,7 @@ def check() -> None:
         select.epoll().close()
         os.close(os.eventfd(0))
         os.sched_setscheduler(0, os.sched_getscheduler(0), os.sched_getparam(0))
+        os.getrandom(1)
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()

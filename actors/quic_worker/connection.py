@@ -2,7 +2,7 @@
 
 Between the engine, which carries bytes, and the handlers, which know what a stream is for. Handlers are told of bytes
 as asyncio's protocols are. How an engine is driven is said by the subclasses: `DatagramConnection` (`datagrams.py`) and
-`PicoquicConnection` (`picoquic.py`), which are both QUIC (`quic.py`).
+`PicoquicConnection` (`picoquic.py`), which are both QUIC (`quic.py`), and `Http2Connection` (`http2.py`).
 """
 
 import asyncio

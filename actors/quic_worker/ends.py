@@ -9,7 +9,7 @@ class WorkerEnd(enum.StrEnum):
     DRAINED = "drained"
     """As asked: unregistered, streams finished or the grace period over, closed."""
     DIAL_FAILED = "dial_failed"
-    """No QUIC handshake with this address: nothing answers, or TLS was refused."""
+    """No handshake with this address: nothing answers, or TLS was refused."""
     NO_ROUTE = "no_route"
     """This machine has no way to the address: no network, or not of that IP version."""
     REGISTRATION_REFUSED = "registration_refused"

@@ -1,8 +1,8 @@
 """What carries streams to the edge and back: the seam between the worker and its ways to the edge.
 
 `StreamEngine` is what they have in common: streams, bytes and ends pass it; packets, threads and TLS do not. There are
-two, in `engines/`; nothing outside that folder knows which one it is. aioquic is a `PacketEngine` besides: it does no
-I/O of its own, and is driven by `datagrams.py`.
+three, in `engines/`, two of them for QUIC. aioquic is a `PacketEngine` besides, and h2 a `ByteEngine`: these do no I/O
+of their own, and are driven by `datagrams.py` and `http2.py`.
 """
 
 from collections.abc import Sequence

@@ -25,6 +25,8 @@ NOT_APPLIED: Final = "this client is configured locally and applies no other"
 class Http2Responder:
     """Takes the response of an exchange (`Responder`), and writes it as HTTP/2's edge reads it."""
 
+    takes_trailers = True
+
     def __init__(self, stream: Http2Stream, request: Request) -> None:
         self._stream = stream
         self._request = request

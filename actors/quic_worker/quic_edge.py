@@ -15,8 +15,9 @@ from actors.quic_worker.engine import PING_INTERVAL, Closed, Path
 from actors.quic_worker.quic import QuicConnection
 from actors.quic_worker.streams import IncomingStream
 
-DIAL_TIMEOUT: Final = 5.0
-"""Seconds for the QUIC handshake; the Go client's own."""
+DIAL_TIMEOUT: Final = 4.0
+"""Seconds for the QUIC handshake: its first flight is sent again after 1 s and after 3 s (RFC 9002). Where UDP is
+blocked, HTTP/2 is tried next, and somebody waits."""
 
 
 class QuicEdge(EdgeConnection):

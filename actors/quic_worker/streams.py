@@ -86,6 +86,8 @@ class IncomingStream:
 class StreamResponder:
     """Takes the response of an exchange (`Responder`), and writes it as QUIC's edge reads it."""
 
+    takes_trailers = False
+
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.id = stream.id

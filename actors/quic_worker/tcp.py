@@ -138,16 +138,17 @@ async def open_pipe(
         OSError: there is no way to it, or TLS failed (`ssl.SSLError`).
         ProxyRefused: the proxy does not let us through.
     """
-    loop = asyncio.get_running_loop()
     made = await _connected(edge, proxy, congestion_control)
-    pipe = TcpPipe(receiver, made)
-    try:
-        if proxy is not None:
+    if proxy is not None:
+        try:
             await _through(made, proxy, str(edge))
-        await loop.create_connection(lambda: pipe, sock=made, ssl=context, server_hostname=trust.H2_SERVER_NAME)
-    except BaseException:
-        made.close()
-        raise
+        except BaseException:
+            made.close()
+            raise
+    pipe = TcpPipe(receiver, made)
+    # From here on the socket is the event loop's, which closes it if there is no handshake.
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: pipe, sock=made, ssl=context, server_hostname=trust.H2_SERVER_NAME)
     return pipe
 
 

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from functools import partial
 from pathlib import Path
 
 from actors import __version__, trust
@@ -203,8 +202,7 @@ class Supervisor:
         direct = [address for address in addresses if not address.is_name]
         asks = EDGE_SERVICE if self._source.asks_dns and direct else None
         if direct or proxies:  # else only the proxy knows the way
-            watch = partial(self._watcher.watch_network, direct, proxies, resolver_knows=asks)
-            self._watcher.keep("network", watch)
+            self._watcher.keep("network", lambda: self._watcher.watch_network(direct, proxies, resolver_knows=asks))
 
     def _assigned(self, credentials: Credentials) -> None:
         self._orders.credentials = credentials

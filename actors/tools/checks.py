@@ -30,7 +30,7 @@ from actors.supervisor.provisioning import is_loopback
 from actors.supervisor.proxies import ProxyRules
 
 PATIENCE: Final = 5.0
-"""Seconds for each answer from the network: what a worker gives the edge."""
+"""Seconds for each answer from the network: a little more than a worker gives the edge over QUIC."""
 
 CLOCK_WARN: Final = 60.0
 CLOCK_FAIL: Final = 3600.0

@@ -5,6 +5,7 @@ import contextlib
 import json
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from email.utils import formatdate
 from typing import Any, Final, NamedTuple
 
 from actors.processes.tasks import Tasks
@@ -162,6 +163,7 @@ class _Exchange:
 
     def _send(self, answer: Answer) -> None:
         fields = [
+            (b"Date", formatdate(usegmt=True).encode()),  # RFC 9110 section 6.6.1: whoever has a clock says it
             (b"Content-Type", answer.content_type.encode()),
             (b"Content-Length", b"%d" % len(answer.body)),
             *answer.fields,

@@ -10,13 +10,13 @@ status and length are fields: all fields of the origin's are serialised into one
 import base64
 import binascii
 import enum
-import functools
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from actors.exchange.http1 import HOP_BY_HOP
+from actors.exchange.names import Known
 from actors.exchange.request import Field, Kind, Request
 from actors.wire.heads import EDGE_INTERNAL
 
@@ -37,9 +37,6 @@ CONTINUE: Final[list[Field]] = [(b":status", b"100")]
 
 NO_TUNNEL: Final[list[Field]] = [(b":status", b"502"), (RESPONSE_META, BY_CLIENT), (b"content-length", b"0")]
 """The answer to a raw tunnel that could not be opened, and to what is not in the protocol."""
-
-KNOWN_NAMES: Final = 512
-"""Names of fields that are remembered as they are to be spelt. A stranger's names push others out, and cost no more."""
 
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":authority", b":path"))
 _SCHEMES: Final = frozenset((b"http", b"https"))
@@ -81,6 +78,8 @@ class Asked(NamedTuple):
 def asked_by(fields: Sequence[Field], *, ended: bool) -> Asked | Purpose:
     """What a stream is for that begins with these fields. `ended`: nothing follows them.
 
+    Whether method, host, target and values are such is judged where all requests are (`http1.py`), with an answer.
+
     Raises:
         Malformed: they are no head of a request.
         Forbidden: a field of a connection is among them.
@@ -109,8 +108,6 @@ def _parted(fields: Sequence[Field]) -> tuple[dict[bytes, bytes], list[Field]]:
             raise Malformed("a pseudo-header field that is unknown, twice there or too late")
         else:
             pseudo[name] = value
-    if b"".join([value for _, value in fields]).translate(None, _VALUE_BYTES):
-        raise Malformed("a control character in a value")
     return pseudo, rest
 
 
@@ -123,7 +120,7 @@ def _understood(
     cookies: list[bytes] = []
     awaits = has_length = False
     for name, value in fields:
-        canonical = _canonical(name)
+        canonical = _CANONICAL[name]
         if name in _OF_THE_CONNECTION and not (name == b"te" and value.lower() == b"trailers"):
             raise Forbidden(f"request header {canonical.decode()!r} is not valid in HTTP/2")
         if name == PURPOSE:
@@ -155,7 +152,6 @@ def _understood(
     return Asked(Request(kind, method, path, authority or b"", tuple(kept)), awaits and not ended)
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
 def _canonical(name: bytes) -> bytes:
     """A name as it is spelt over QUIC, and by most who write HTTP/1.1: origins that compare the case see no difference.
 
@@ -167,12 +163,15 @@ def _canonical(name: bytes) -> bytes:
     return b"-".join([part.capitalize() for part in name.split(b"-")])
 
 
+_CANONICAL: Final = Known(_canonical)
+
+
 def answered(status: int, fields: Iterable[Field]) -> list[Field]:
     """The fields of a response: `status` and `fields` are the origin's."""
     serialised: list[bytes] = []
     length: bytes | None = None
     for name, value in fields:
-        spelt, is_length = _serialised_name(name)
+        spelt, is_length = _SERIALISED_NAMES[name]
         if spelt is not None:
             serialised.append(spelt + _base64(value))
             if is_length and length is None:
@@ -188,13 +187,15 @@ def answered(status: int, fields: Iterable[Field]) -> list[Field]:
     return head
 
 
-@functools.lru_cache(maxsize=KNOWN_NAMES)
 def _serialised_name(name: bytes) -> tuple[bytes | None, bool]:
     """A name of the origin's with what follows it; None for one that does not go on. And whether it says the length."""
     lowered = name.lower()
     if lowered.startswith((*EDGE_INTERNAL, b":")):
         return None, False
     return _base64(name) + b":", lowered == b"content-length"
+
+
+_SERIALISED_NAMES: Final = Known(_serialised_name)
 
 
 def _base64(data: bytes) -> bytes:

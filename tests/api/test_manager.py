@@ -326,6 +326,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "events_format": ("json",),
     "congestion_control": ("cubic",),
     "quic_engine": ("aioquic",),
+    "protocol": ("http2",),
     "log_level": ("info",),
     "connections": (3,),
     "max_streams": (7,),

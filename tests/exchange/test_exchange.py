@@ -58,6 +58,8 @@ class Playbook(Observer):
 
     id = 7
 
+    takes_trailers = False
+
     def __init__(
         self,
         method: str = "GET",

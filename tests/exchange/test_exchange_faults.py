@@ -30,6 +30,8 @@ REQUEST = Request(Kind.HTTP, b"GET", b"/", b"x", ())
 class Visitor:
     """Takes the response in the place of a transport (Responder)."""
 
+    takes_trailers = False
+
     def __init__(self) -> None:
         self.id = 0
         self.sending = True

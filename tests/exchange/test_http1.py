@@ -315,3 +315,15 @@ def test_every_smuggling_vector_is_refused(vector: tuple[str, str, list[tuple[st
     with pytest.raises(BadRequest):
         entries = tuple((key, value.encode("latin-1")) for key, value in metadata)
         build_request_head(request_of(ConnectRequest(dest, ConnectionType.HTTP, entries)), refuse_twins=True)
+
+
+@pytest.mark.parametrize("trailers", [True, False])
+@pytest.mark.parametrize("value", [b"trailers", b"gzip, Trailers"])
+def test_an_origin_is_told_who_wants_trailers_where_they_can_pass(trailers: bool, value: bytes) -> None:
+    request = Request(Kind.HTTP, b"POST", b"/", b"h", ((b"Te", value), (b"Content-Length", b"1")))
+    lines = build_request_head(request, trailers=trailers).data.split(b"\r\n")
+    assert [line for line in lines if line in (b"TE: trailers", b"Connection: TE")] == (
+        [b"TE: trailers", b"Connection: TE"] if trailers else []
+    )
+    assert not any(b"gzip" in line for line in lines)
+    assert b"Content-Length: 1" in lines

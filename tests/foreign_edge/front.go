@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -112,16 +113,18 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	control.EnableFullDuplex() // an answer may begin, or be complete, before the body is
 	var sent sync.WaitGroup
+	var isRead atomic.Bool
 	if r.Body != http.NoBody {
 		sent.Add(1)
 		go func() {
 			defer sent.Done()
 			f.sendBody(stream, r.Body)
+			isRead.Store(true)
 		}()
 	}
 	whole := f.answer(w, stream, control)
-	if whole && r.Body != http.NoBody {
-		control.Flush()
+	if whole && r.Body != http.NoBody && !isRead.Load() {
+		control.Flush() // else net/http ends the answer at once, a head without a body in one frame
 	}
 	// The rest of the body is read for a while: to close now could cost the visitor the answer.
 	rest := time.AfterFunc(leftover, func() { control.SetReadDeadline(time.Unix(1, 0)) })
@@ -187,7 +190,8 @@ func (f front) answer(w http.ResponseWriter, stream exchange, control *http.Resp
 		}
 	}
 	w.WriteHeader(status)
-	if w.Header().Get("Content-Length") == "" && stream.buffered() == 0 {
+	// A head that is all of an answer goes as one: gRPC's clients tell by it that no body comes.
+	if w.Header().Get("Content-Length") == "" && stream.buffered() == 0 && !stream.over() {
 		control.Flush() // what follows may take its time
 	}
 	piece := pieces.Get().(*[]byte)

@@ -197,6 +197,12 @@ func (s *h2Stream) buffered() int {
 	return len(s.received) - s.at
 }
 
+func (s *h2Stream) over() bool {
+	s.link.mutex.Lock()
+	defer s.link.mutex.Unlock()
+	return s.peerEnded && s.at == len(s.received)
+}
+
 func (s *h2Stream) trailer() http.Header {
 	s.link.mutex.Lock()
 	defer s.link.mutex.Unlock()

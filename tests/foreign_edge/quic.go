@@ -184,6 +184,9 @@ func (e quicExchange) CloseWrite() error { return e.Close() }
 
 func (e quicExchange) buffered() int { return e.answer.Buffered() }
 
+// over is not known before the end is read.
+func (e quicExchange) over() bool { return false }
+
 func (e quicExchange) trailer() http.Header { return nil } // QUIC has no way to say it
 
 func (e quicExchange) abandon() {

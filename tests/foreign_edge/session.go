@@ -54,6 +54,8 @@ type exchange interface {
 	readHead(header http.Header) (int, error)
 	// buffered is how much of the answer's body can be read at once.
 	buffered() int
+	// over says that the answer has ended, and that nothing of it is left to be read.
+	over() bool
 	// trailer is what came behind the answer's body, once that has ended.
 	trailer() http.Header
 	// abandon ends both directions: the client must not take what it got for the whole.

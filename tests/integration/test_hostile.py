@@ -173,6 +173,7 @@ async def test_half_closed_tunnel_goes_on_in_the_other_direction(state: Path) ->
         writer.close()
 
 
+@pytest.mark.quic_only("its streams have no raw bytes")
 async def test_head_that_never_ends_gets_five_seconds(state: Path) -> None:
     """Row O3: 128 streams of one byte each; requests are served meanwhile."""
     async with tunnel(None, state) as made, asyncio.TaskGroup() as tasks:

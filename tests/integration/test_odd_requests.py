@@ -78,6 +78,7 @@ async def test_request_without_a_body_says_so_where_origins_expect_it(state: Pat
             assert "transfer-encoding" not in seen, method
 
 
+@pytest.mark.quic_only("a head of HTTP/2 without an end says that a body follows")
 async def test_get_does_not_wait_for_the_end_of_its_stream(state: Path) -> None:
     """Nobody knows whether every edge sends FIN with the head of a GET: it is answered all the same."""
     async with scripted(echo) as port, tunnel(port, state) as made:
@@ -100,6 +101,7 @@ async def test_upload_that_begins_late_is_not_held_back_for_ever(state: Path) ->
     assert b"Transfer-Encoding: chunked" in heads[0]
 
 
+@pytest.mark.quic_only("requests of HTTP/2 have no field Upgrade")
 async def test_websocket_that_the_edge_takes_for_http_is_upgraded(state: Path) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
@@ -138,9 +140,10 @@ async def test_heads_as_large_as_the_edge_takes_them_go_all_the_way(state: Path)
 async def test_twins_pass(state: Path) -> None:
     async with scripted(echo) as port, tunnel(port, state) as made:
         twins = json.loads((await made.visitor.get("/", headers={"X_A": "1", "X-A": "2"})).text)
-        assert "X_A: 1\r\nX-A: 2\r\n" in twins["head"]
+        assert "x_a: 1\r\nx-a: 2\r\n" in twins["head"].lower()  # HTTP/2 has no capitals
 
 
+@pytest.mark.quic_only("its streams have no raw bytes")
 async def test_raw_bytes_in_a_target_are_percent_encoded(state: Path) -> None:
     async with scripted(echo) as port, tunnel(port, state) as made:
         metadata = (("HttpMethod", b"GET"), ("HttpHost", made.host.encode()))

@@ -245,25 +245,24 @@ async def test_expect_100_continue(state: Path) -> None:
         assert b"417 " in await _exchange(made, request % b"refuse")
 
 
-async def test_requests_that_could_be_read_in_two_ways_never_reach_the_origin(state: Path) -> None:
+async def test_requests_that_could_be_read_in_two_ways_never_reach_the_origin(
+    state: Path, request: pytest.FixtureRequest
+) -> None:
     seen = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append(await read_head(reader))
         writer.write(answer(b"ok"))
 
+    rows = [("HttpHeader:X", "a\r\nGET /evil HTTP/1.1"), ("HttpHeader:Content-Length", "5, 5")]
+    if request.config.getoption("--protocol") != "http2":  # which has no place for these
+        rows += [("HttpHeader:Transfer-Encoding", "xchunked"), ("HttpHost", "other")]
     async with scripted(serve) as port, tunnel(port, state) as made:
-        for name, value in (
-            ("HttpHeader:X", "a\r\nGET /evil HTTP/1.1"),
-            ("HttpHeader:Content-Length", "5, 5"),
-            ("HttpHeader:Transfer-Encoding", "xchunked"),
-            ("HttpHost", "other"),
-        ):
+        for name, value in rows:
             answered = await made.open_stream(
                 dest="https://x/", metadata=[["HttpMethod", "GET"], ["HttpHost", "x"], [name, value]]
             )
-            # Over HTTP/2 what is malformed is no request, and is reset.
-            assert b"400" in bytes.fromhex(answered["data"]) or answered["ended"] == "reset", name
+            assert b"400" in bytes.fromhex(answered["data"]), name
         assert seen == []
         assert (await made.visitor.get("/")).text == "ok"
 

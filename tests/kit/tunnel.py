@@ -78,8 +78,10 @@ async def tunnel(
 ) -> AsyncIterator[Tunnel]:
     """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered.
 
-    `link` is what lies between the workers and the edge.
+    `link` is what lies between the workers and the edge. It takes UDP only, so that QUIC is all there is then.
     """
+    if link is not None:
+        arguments = ("--protocol", "quic", *arguments)
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
     async with local_edge() as edge, _between(link, edge["edge"]) as dialled:
         reach = ["--service-url", edge["api"], "--edge", dialled, "--edge-ca", edge["ca"]]

@@ -5,7 +5,10 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-VOLATILE = ("HTTP_CF_", "HTTP_CDN_", "HTTP_X_FORWARDED_", "HTTP_CONNECTION", "HTTP_UPGRADE")
+VOLATILE = (
+    *("HTTP_CF_", "HTTP_CDN_", "HTTP_X_FORWARDED_"),
+    *("HTTP_CONNECTION", "HTTP_UPGRADE", "HTTP_TRANSFER_ENCODING"),
+)
 """What an edge adds, and what is of one hop."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from actors.exchange.request import Field
 from actors.exchange.router import Router
 from actors.local_edge.certificates import Certificates, make_certificates
 from actors.processes.tasks import Tasks
-from actors.quic_worker import http2_edge, pulse
+from actors.quic_worker import http2_edge, pulse, tcp
 from actors.quic_worker.connection import HIGH_WATER
 from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import Ended, WorkerEnd
@@ -233,8 +234,15 @@ async def test_a_dead_path_is_seen_and_a_living_one_measured(tmp_path: Path, mon
 # --- dialling ---
 
 
-async def test_silence_is_told_of_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_silence_is_told_of_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     monkeypatch.setattr(http2_edge, "DIAL_TIMEOUT", 0.2)
+    factory = None if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(meet_silence(tmp_path))
+
+
+async def meet_silence(tmp_path: Path) -> None:
     roots = tmp_path / "roots.pem"
     roots.write_bytes(CERTIFICATES.authority_pem)
     with socket.socket() as silent:
@@ -617,7 +625,6 @@ async def works(edge: H2Edge, body: bytes) -> bool:
     [
         (HEAD[:3], [], 1),
         (HEAD, [(b"X-Upper", b"1")], 1),
-        (HEAD, [(b"x", b"\0")], 1),
         (POST, [(b"content-length", b"9")], 2),
     ],
     ids=repr,
@@ -638,6 +645,8 @@ async def test_a_malformed_request_is_reset_and_nothing_else(
         ([(b"te", b"gzip")], b"", b"400"),
         ([(b"transfer-encoding", b"chunked")], b"x", b"400"),
         ([(b"content-length", b"many")], b"x", b"400"),
+        ([(b"x", b"1\r\nY: 2")], b"", b"400"),
+        ([(b"cookie", b"\0")], b"", b"400"),
         ([(b"content-length", b"1"), (b"content-length", b"1")], b"x", b"400"),
         ([(b"x", b"y" * 200_000)], b"", b"431"),
     ],
@@ -770,3 +779,16 @@ async def test_flushed_waits_until_the_edge_has_it_all(tmp_path: Path) -> None:
         worker.connection.close()
         await edge.lost
         assert len(got.body) == 3_000_000
+
+
+async def test_the_socket_is_set_up_for_small_answers_beside_large_ones(tmp_path: Path) -> None:
+    async with dialled(tmp_path) as (worker, _):
+        pipe = worker.connection._pipe
+        assert pipe is not None
+        made = pipe._socket
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        if sys.platform == "linux":
+            assert made.getsockopt(socket.IPPROTO_TCP, tcp._TCP_NOTSENT_LOWAT or 0) == tcp.NOT_SENT
+            allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().split()
+            controller = made.getsockopt(socket.IPPROTO_TCP, tcp._TCP_CONGESTION, 16).rstrip(b"\0").decode()
+            assert controller == "bbr" or "bbr" not in allowed

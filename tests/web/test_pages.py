@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -48,6 +49,12 @@ async def test_paths_with_names_in_them_and_bodies_in_json() -> None:
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
         assert answer.json() == {"method": "POST", "names": {"id": "a b", "part": "2"}, "body": {"c": 3}}
         assert (await asked.delete("/things/1/parts/2")).json()["body"] == {}
+
+
+async def test_answer_says_when_it_was_made() -> None:
+    async with client() as asked:
+        told = parsedate_to_datetime((await asked.get("/")).headers["date"])
+        assert told.tzinfo is not None
 
 
 async def test_head_is_get_without_a_body() -> None:
