@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks import clients, foreign, report, tables
+from benchmarks import clients, fairness, foreign, report, tables
 from benchmarks.clients import Client
 from benchmarks.tables import Row
 
@@ -28,6 +28,9 @@ CLIENTS: Final = {
     "sockets": (clients.AIOQUIC, clients.PICOQUIC),
 }
 """Which of ours take part in which table; others take part in the first four."""
+
+FAIRNESS: Final = "fairness"
+"""The table of pairs: nine minutes a round, and so only measured when it is asked for."""
 
 RESULTS: Final = "results.json"
 
@@ -43,7 +46,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="of each table (default: 5)")
     every = tuple(CLIENTS)
-    parser.add_argument("--tables", nargs="+", choices=every, default=every, help="which ones (default: all)")
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        choices=(*every, FAIRNESS),
+        default=every,
+        help=f"which ones (default: all but {FAIRNESS}, which takes nine minutes a round)",
+    )
     parser.add_argument("--client", type=_client, action="append", default=[], metavar="NAME=COMMAND", dest="others")
     parser.add_argument(
         "--python", default=sys.executable, help="what runs our clients (default: this one, with all that tests need)"
@@ -58,8 +67,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _rows(table: str, number: int, port: int, who: list[Client]) -> AsyncIterator[Row]:
+async def _rows(table: str, number: int, port: int, who: list[Client], python: str) -> AsyncIterator[Row]:
     """One round of one table."""
+    if table == FAIRNESS:
+        async for row in fairness.fairness(port, python, number):
+            yield row
     if table == "loopback":
         async for row in tables.direct(port):
             yield row
@@ -86,13 +98,13 @@ async def _main(arguments: argparse.Namespace) -> None:
     async with foreign.running("origin") as origin:
         port = int(origin["http"].rpartition(":")[2])
         for table in arguments.tables:
-            others = [] if table in ("scaling", "sockets") else arguments.others
-            who = [*(client.run_by(arguments.python) for client in CLIENTS[table]), *others]
+            others = [] if table in ("scaling", "sockets", FAIRNESS) else arguments.others
+            who = [*(client.run_by(arguments.python) for client in CLIENTS.get(table, ())), *others]
             if arguments.edge == "local":
                 who = [client._replace(foreign_edge=False) for client in who]
             for number in range(arguments.rounds):
                 print(f"{table}, round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-                async for row in _rows(table, number, port, who):
+                async for row in _rows(table, number, port, who, arguments.python):
                     rows.append(row)
                     print(f"  {row.client}: {row.what}: {row.value:.4g} {row.unit}", file=sys.stderr, flush=True)
             _write(rows, arguments.output)

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +48,7 @@ class Client(NamedTuple):
 
 
 AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare --quic-engine aioquic")
+AIOQUIC_CUBIC: Final = Client("CUBIC", f"{PLAIN} --no-spare --quic-engine aioquic --congestion-control cubic")
 AIOQUIC_UVLOOP: Final = Client("aioquic, uvloop", f"{FAST} --no-spare --quic-engine aioquic")
 PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --quic-engine picoquic")
 STOCK: Final = Client("aioquic's own client", "{python} -P -m benchmarks.stock_client {port} {api} {edge} {ca}")
@@ -72,12 +73,16 @@ class Child:
 
     async def ask(self, what: str, **details: Any) -> dict[str, Any]:
         """Ask for something; a failure is raised."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
-        answer = dict(json.loads(await self.line()))
+        answer = dict(json.loads(await self.tell(json.dumps({"do": what, **details}))))
         if "failed" in answer:
             raise Failed(f"{what}: {answer['failed']}")
         return answer
+
+    async def tell(self, line: str) -> str:
+        """Print a line to it; the line that it answers with."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        return await self.line()
 
     async def finish(self) -> str:
         """Close its stdin; what it prints last."""
@@ -137,9 +142,9 @@ async def running(
     *,
     connections: int = 1,
     api_delay: float = 0.0,
-    link: Callable[[str], contextlib.AbstractAsyncContextManager[str]] | None = None,
+    way: Callable[[str], Awaitable[str]] | None = None,
 ) -> AsyncIterator[Running]:
-    """Start an edge, and `client` for the origin on `port`; `link` lies between them."""
+    """Start an edge, and `client` for the origin on `port`. `way`: from the edge's address to the one to be dialled."""
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-client-"))
         edge: Child | ForeignEdge
@@ -150,8 +155,8 @@ async def running(
             edge = await stack.enter_async_context(child("benchmarks.edge", api_delay))
             endpoints = json.loads(await edge.line())
         address = endpoints["edge"]
-        if link is not None:
-            address = await stack.enter_async_context(link(address))
+        if way is not None:
+            address = await way(address)
         command = client.template.format(
             python=shlex.quote(sys.executable),
             origin=f"http://127.0.0.1:{port}",

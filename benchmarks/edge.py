@@ -15,8 +15,9 @@ from typing import Any
 
 from actors.local_edge.api import make_api
 from actors.local_edge.certificates import make_certificates
-from actors.local_edge.edge import PROBE_NAME, SERVER_NAME, EdgeRegistry, EdgeSession
+from actors.local_edge.edge import PROBE_NAME, EdgeRegistry, EdgeSession
 from actors.local_edge.engines import edge_engines
+from actors.local_edge.quic_link import SERVER_NAME, QuicLink
 from actors.local_edge.quic_server import QuicServer
 from actors.local_edge.registry import Registry
 from actors.processes import event_loop, log
@@ -78,7 +79,7 @@ def _delayed(handler: Handler, delay: float) -> Handler:
 
 
 async def main(api_delay: float) -> None:
-    logger = log.configure(level="error", as_json=True, actor="edge")
+    log.configure(level="error", as_json=True, actor="edge")
     registry: EdgeRegistry = Registry()
     certificates = make_certificates((SERVER_NAME, PROBE_NAME))
     loop = asyncio.get_running_loop()
@@ -88,7 +89,7 @@ async def main(api_delay: float) -> None:
         server = QuicServer(
             ("127.0.0.1", 0),
             edge_engines(certificates, (SERVER_NAME, PROBE_NAME)),
-            make_session=lambda connection: EdgeSession(connection, registry, logger),
+            make_session=lambda connection: QuicLink(connection, registry),
         )
         api = make_api(registry, "localhost:1")
         slow = Pages(route._replace(handler=_delayed(route.handler, api_delay)) for route in api.routes)

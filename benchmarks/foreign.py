@@ -28,6 +28,10 @@ HELD_AT_ONCE: Final = 100
 """Connections that are opened at once, so that no queue of the listening sockets is too short."""
 
 
+ENDLESS: Final = 1 << 40
+"""Bytes of a download that is broken off."""
+
+
 class Failed(Exception):
     """The client did not do what the load asked of it."""
 
@@ -113,6 +117,21 @@ class ForeignEdge:
             while await self._bytes_out() - before < size // 3:
                 await asyncio.sleep(0.01)
             return await load(f"{self.endpoints['http']}/small", at_once=at_once, count=at_once)
+
+    async def endless(self, seconds: float) -> dict[str, Any]:
+        """As much of a download without end as comes in so many seconds."""
+        (connection,) = await self._open(1, f"GET /down/{ENDLESS} HTTP/1.1\r\nHost: x\r\n\r\n")
+        reader, writer = connection
+        received = 0
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while data := await reader.read(65536):
+                        received += len(data)
+                    raise Failed(f"a download without end ended after {received} bytes")
+        finally:
+            writer.transport.abort()
+        return {"count": received}
 
     async def _bytes_out(self) -> int:
         return int((await self._admin.get("/totals")).json()["bytes_out"])

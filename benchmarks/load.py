@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from actors.local_edge.edge import EdgeSession
-from actors.quic_worker.connection import Stream
+from actors.local_edge.edge import EdgeSession, EdgeStream
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
 from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY
 
@@ -33,7 +32,7 @@ UPGRADE: Final = (("Upgrade", b"websocket"), ("Connection", b"Upgrade"))
 class Outcome(NamedTuple):
     """What a load came to."""
 
-    count: int
+    count: int  # type: ignore[assignment]
     """Requests, or bytes of bodies."""
     seconds: float
     p50: float = 0.0
@@ -53,7 +52,7 @@ def request(path: str, *, method: bytes = b"GET", length: int = 0, upgrade: bool
 class Answer:
     """A stream's answer (StreamHandler). `on_end` is told whether it came whole."""
 
-    stream: Stream
+    stream: EdgeStream
 
     def __init__(self, on_end: Callable[["Answer"], None], *, checked: bool = False) -> None:
         self._on_end = on_end
@@ -115,7 +114,7 @@ def _open(
 ) -> Answer:
     answer = Answer(on_end, checked=checked)
     answer.begun_at = time.perf_counter()
-    answer.stream = session.open_raw(data, answer, fin=fin)
+    answer.stream = session.link.open_raw(data, answer, fin=fin)
     return answer
 
 
@@ -206,7 +205,7 @@ async def mixed(session: EdgeSession, size: int, at_once: int) -> Outcome:
 
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     big = Watched(lambda _: ended.set_result(None), checked=True)
-    big.stream = session.open_raw(request(f"/down/{size}"), big, fin=True)
+    big.stream = session.link.open_raw(request(f"/down/{size}"), big, fin=True)
     await half
     began = time.perf_counter()
     small = request("/small")
@@ -248,7 +247,7 @@ class Held:
         for number in range(rounds):
             answer = self._answers[number % len(self._answers)]
             back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            answer.on_data = lambda back=back: back.set_result(None)  # type: ignore[misc]
+            answer.on_data = lambda back=back: back.set_result(None)
             began = time.perf_counter()
             answer.stream.write(b"0123456789")
             await back

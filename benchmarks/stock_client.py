@@ -36,7 +36,9 @@ async def serve(origin: httpx.AsyncClient, reader: asyncio.StreamReader, writer:
         return
     fields = dict(head.metadata)
     method = fields.pop(METHOD_KEY).decode()
-    headers = [(key[len(HEADER_PREFIX) :], value) for key, value in head.metadata if key.startswith(HEADER_PREFIX)]
+    headers = [
+        (key[len(HEADER_PREFIX) :].encode(), value) for key, value in head.metadata if key.startswith(HEADER_PREFIX)
+    ]
 
     async def body() -> AsyncIterator[bytes]:
         if head_reader.rest:

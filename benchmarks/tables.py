@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 
 from benchmarks import clients, foreign
 from benchmarks.clients import Client, Running, child, running
-from benchmarks.relay import Loses
+from benchmarks.relay import QUEUE_SECONDS, Loses
 
 BUSY: Final = 0.8
 """Share of a core above which the relay is the brake, and the row void. It has one core; the edge may use several."""
 
-RELAYED: Final = ("links", "mixed")
+RELAYED: Final = ("links", "mixed", "fairness")
 """Tables whose share of a core is the relay's."""
 
 SECONDS: Final = 2.0
@@ -137,18 +137,17 @@ async def mixed(client: Client, port: int, seed: int) -> AsyncIterator[Row]:
 
 
 @contextlib.asynccontextmanager
+async def relayed(link: Link, seed: int, queue: float = QUEUE_SECONDS) -> AsyncIterator[clients.Child]:
+    """A relay that is such a link, with a queue of so many seconds."""
+    arguments = (link.megabits, link.round_trip_ms / 1e3, link.loss_percent / 100, link.loses, seed, queue)
+    async with child("benchmarks.relay", *arguments) as relay:
+        yield relay
+
+
+@contextlib.asynccontextmanager
 async def _over(client: Client, port: int, link: Link, seed: int) -> AsyncIterator[tuple[Running, clients.Child]]:
-    relays: list[clients.Child] = []
-
-    @contextlib.asynccontextmanager
-    async def between(edge: str) -> AsyncIterator[str]:
-        arguments = (edge, link.megabits, link.round_trip_ms / 1e3, link.loss_percent / 100, link.loses, seed)
-        async with child("benchmarks.relay", *arguments) as relay:
-            relays.append(relay)
-            yield await relay.line()
-
-    async with running(client, port, link=between) as one:
-        yield one, relays[0]
+    async with relayed(link, seed) as relay, running(client, port, way=relay.tell) as one:
+        yield one, relay
 
 
 async def start(client: Client, port: int) -> AsyncIterator[Row]:

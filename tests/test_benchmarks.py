@@ -1,9 +1,17 @@
 """What the benchmarks make of their figures. The figures themselves are no matter for a test."""
 
+import asyncio
+import contextlib
+import socket
 from pathlib import Path
 
-from benchmarks import report, request_path
+import pytest
+
+from benchmarks import fairness, report, request_path
+from benchmarks.clients import child
 from benchmarks.tables import LINKS, Row
+from tests.kit.processes import PATIENCE
+from tests.kit.udp_proxy import address_of, joined
 
 
 def test_table_has_medians_with_their_spread_and_says_which_are_void() -> None:
@@ -30,3 +38,39 @@ async def test_request_that_is_measured_without_sockets_is_served() -> None:
     for count in (1, 2):
         one()
         assert ended() == count
+
+
+def test_index_of_fairness_and_shares_are_told_of_each_pair() -> None:
+    assert fairness.jain([0.5, 0.5]) == pytest.approx(1.0)
+    assert fairness.jain([1.0, 0.0]) == pytest.approx(0.5)
+    assert fairness.jain([0.0, 0.0]) == 1.0
+    told = [(row.what, row.value) for row in fairness.rows(("ours", "CUBIC"), 0.05, (0.25, 0.75), 0.1)]
+    assert told == [
+        ("ours beside CUBIC, queue of 50 ms: ours", 25.0),
+        ("ours beside CUBIC, queue of 50 ms: CUBIC", 75.0),
+        ("ours beside CUBIC, queue of 50 ms: Jain's index", pytest.approx(0.8)),
+    ]
+    twice = [row.what for row in fairness.rows(("ours", "ours"), 0.05, (0.25, 0.75), 0.1)]
+    assert len(set(twice)) == 3
+
+
+@pytest.mark.slow
+async def test_edges_of_one_relay_share_its_queue() -> None:
+    """0.2 Mbit/s, 50 ms each: what comes to the other address waits until all before it have left."""
+    with contextlib.ExitStack() as stack:
+        first, second, client = (
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(3)
+        )
+        for edge in (first, second):
+            edge.bind(("127.0.0.1", 0))
+            edge.settimeout(PATIENCE)
+        async with child("benchmarks.relay", 0.2, 0.0, 0.0, "both", 1, 0.0) as relay:
+            ways = [address_of(await relay.tell(joined(edge.getsockname()))) for edge in (first, second)]
+            for _ in range(8):
+                client.sendto(bytes(1250), ways[0])
+            await asyncio.to_thread(first.recv, 2000)
+            client.sendto(bytes(1250), ways[1])
+            await asyncio.to_thread(second.recv, 2000)
+            first.setblocking(False)
+            assert [len(first.recv(2000)) for _ in range(7)] == [1250] * 7
+            assert float(await relay.finish()) >= 0.0

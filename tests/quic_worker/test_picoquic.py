@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -94,11 +95,10 @@ async def pair(
         if link is not None:
             link.upstream = ("127.0.0.1", port)
             port = (await stack.enter_async_context(link)).address[1]
-        roots = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".pem"))  # noqa: SIM115 - the stack closes it
-        roots.write(trusts)
-        roots.flush()
+        roots = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "roots.pem"
+        roots.write_bytes(trusts)
         edge = EdgeAddress(host="127.0.0.1", port=port, region="")
-        client.connection = open_connection(edge, roots.name, transport or Transport("picoquic"), client.owner())
+        client.connection = open_connection(edge, str(roots), transport or Transport("picoquic"), client.owner())
         try:
             client.connection.connect(address_of(edge))
             if waits:
