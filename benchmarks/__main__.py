@@ -20,7 +20,7 @@ from benchmarks.clients import Client
 from benchmarks.tables import Row
 
 CLIENTS: Final = {
-    "loopback": (clients.AIOQUIC, clients.AIOQUIC_UVLOOP, clients.PICOQUIC, clients.STOCK),
+    "loopback": (clients.AIOQUIC, clients.PICOQUIC, clients.HTTP2),
     "links": (clients.AIOQUIC, clients.PICOQUIC),
     "mixed": (clients.AIOQUIC, clients.PICOQUIC),
     "start": (clients.AIOQUIC, clients.SPARE, clients.PICOQUIC, clients.SPARE_PICOQUIC),
@@ -56,12 +56,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--client", type=_client, action="append", default=[], metavar="NAME=COMMAND", dest="others")
     parser.add_argument(
         "--python", default=sys.executable, help="what runs our clients (default: this one, with all that tests need)"
-    )
-    parser.add_argument(
-        "--edge",
-        choices=("foreign", "local"),
-        default="foreign",
-        help="what the clients register at (default: foreign)",
     )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/last"), help="folder (default: %(default)s)")
     return parser.parse_args()
@@ -100,8 +94,6 @@ async def _main(arguments: argparse.Namespace) -> None:
         for table in arguments.tables:
             others = [] if table in ("scaling", "sockets", FAIRNESS) else arguments.others
             who = [*(client.run_by(arguments.python) for client in CLIENTS.get(table, ())), *others]
-            if arguments.edge == "local":
-                who = [client._replace(foreign_edge=False) for client in who]
             for number in range(arguments.rounds):
                 print(f"{table}, round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
                 async for row in _rows(table, number, port, who, arguments.python):

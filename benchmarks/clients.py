@@ -39,8 +39,6 @@ class Client(NamedTuple):
     name: str
     template: str
     """With {python}, {origin}, {port}, {api}, {edge}, {ca}, {folder} (empty, its own) and {connections}."""
-    foreign_edge: bool = True
-    """Whether it registers at the edge that others wrote; else at our own."""
 
     def run_by(self, python: str) -> "Client":
         """The same, with another Python."""
@@ -49,9 +47,8 @@ class Client(NamedTuple):
 
 AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare --quic-engine aioquic")
 AIOQUIC_CUBIC: Final = Client("CUBIC", f"{PLAIN} --no-spare --quic-engine aioquic --congestion-control cubic")
-AIOQUIC_UVLOOP: Final = Client("aioquic, uvloop", f"{FAST} --no-spare --quic-engine aioquic")
 PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --quic-engine picoquic")
-STOCK: Final = Client("aioquic's own client", "{python} -P -m benchmarks.stock_client {port} {api} {edge} {ca}")
+HTTP2: Final = Client("HTTP/2", f"{FAST} --no-spare --protocol http2")
 SPARE: Final = Client("aioquic, with a spare", f"{PLAIN} --quic-engine aioquic")
 SPARE_PICOQUIC: Final = Client("picoquic, with a spare", f"{FAST} --quic-engine picoquic")
 
@@ -116,7 +113,7 @@ async def child(module: str, *arguments: object) -> AsyncIterator[Child]:
 class Running:
     """A client that is registered."""
 
-    def __init__(self, client: Client, edge: Child | ForeignEdge, process: psutil.Process, seconds: float) -> None:
+    def __init__(self, client: Client, edge: ForeignEdge, process: psutil.Process, seconds: float) -> None:
         self.client = client
         self.edge = edge
         self.seconds_to_register = seconds
@@ -147,13 +144,8 @@ async def running(
     """Start an edge, and `client` for the origin on `port`. `way`: from the edge's address to the one to be dialled."""
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-client-"))
-        edge: Child | ForeignEdge
-        if client.foreign_edge:
-            edge = await stack.enter_async_context(foreign.edge(api_delay))
-            endpoints = edge.endpoints
-        else:
-            edge = await stack.enter_async_context(child("benchmarks.edge", api_delay))
-            endpoints = json.loads(await edge.line())
+        edge = await stack.enter_async_context(foreign.edge(api_delay))
+        endpoints = edge.endpoints
         address = endpoints["edge"]
         if way is not None:
             address = await way(address)

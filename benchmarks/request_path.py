@@ -8,7 +8,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import structlog
 
@@ -26,14 +26,37 @@ from actors.processes.tasks import Tasks
 from actors.quic_worker.connection import Connection, Owner, Stream
 from actors.quic_worker.engine import Address, StreamEngine
 from actors.quic_worker.streams import IncomingStream
-from actors.wire.connect import HeadReader
-from actors.wire.heads import read_request, write_response
-from benchmarks.load import request
+from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
+from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, read_request, write_response
 
 ROUNDS = 100
 TIMES = 100
 
-ASKED = request("/small")
+HEADERS: Final = (
+    ("User-Agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Encoding", b"gzip, br"),
+    ("Cf-Connecting-Ip", b"203.0.113.7"),
+    ("Cf-Ipcountry", b"XX"),
+    ("Cf-Ray", b"8f0c2b7c9d3e4a51-LAB"),
+    ("Cf-Visitor", b'{"scheme":"https"}'),
+    ("Cdn-Loop", b"cloudflare; loops=1"),
+    ("X-Forwarded-For", b"203.0.113.7"),
+    ("X-Forwarded-Proto", b"https"),
+)
+"""What a browser and the real edge send along."""
+
+ASKED: Final = encode_request(
+    ConnectRequest(
+        "https://bench.example/small",
+        ConnectionType.HTTP,
+        (
+            (METHOD_KEY, b"GET"),
+            (HOST_KEY, b"bench.example"),
+            *((HEADER_PREFIX + name, value) for name, value in HEADERS),
+        ),
+    )
+)
 ANSWERED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 512\r\n"
     b"Date: Thu, 26 Nov 2026 03:00:00 GMT\r\nServer: test\r\nX-Content-Type-Options: nosniff\r\n\r\n" + b"x" * 512

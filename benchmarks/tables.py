@@ -91,7 +91,7 @@ async def _requests(one: Running, table: str, what: str, at_once: int) -> AsyncI
     name = one.client.name
     try:
         answer = await one.edge.ask("requests", at_once=at_once, seconds=SECONDS)
-    except foreign.Failed:  # aioquic's own client does, with many at once
+    except foreign.Failed:  # a client that others wrote may, with many at once
         yield Row(table, f"{what}: requests", name, 0.0, "/s")
         return
     cpu = one.cpu() - cpu
