@@ -1,6 +1,7 @@
 """Origins and visitors that misbehave: each harms its own request alone."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
@@ -79,8 +80,9 @@ async def test_way_to_the_origin_that_breaks_or_crumbles(state: Path) -> None:
     size = 1_000_000
     async with uvicorn_origin() as origin, TcpProxy(origin) as way, tunnel(way.port, state) as made:
         way.reset_after = size // 2
-        with pytest.raises(httpx.TransportError):
-            await made.visitor.get(f"/down/{size}")
+        with contextlib.suppress(httpx.TransportError):
+            # A reset also takes what was not read yet: if that was all, even the head, the tunnel answers.
+            assert (await made.visitor.get(f"/down/{size}")).status_code == 502
         way.reset_after, way.slice = None, 700
         response = await made.visitor.get(f"/down/{size}")
         assert len(response.content) == size
