@@ -236,6 +236,7 @@ def _load_for_later(settings: Settings) -> None:
         "cryptography.hazmat.backends.openssl.backend",  # of aioquic's first connection
         f"actors.quic_worker.engines.{settings.transport.engine}_engine",
         f"actors.quic_worker.{'picoquic' if settings.transport.engine == 'picoquic' else 'datagrams'}",
+        "actors.quic_worker.quic_edge",
         "actors.quic_worker.spare",
         "actors.quic_worker.__main__",
         "actors.metrics.__main__",
