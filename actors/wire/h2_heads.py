@@ -125,8 +125,8 @@ def _understood(
             raise Forbidden(f"request header {canonical.decode()!r} is not valid in HTTP/2")
         if name == PURPOSE:
             purpose = value
-        elif name == b"host":
-            authority = value if authority is None else authority
+        elif name == b"host" and authority in (None, value):
+            authority = value  # another one goes on, and is refused as it is over QUIC
         elif name == b"expect" and value.lower() == b"100-continue":
             awaits = True
         elif name == b"cookie":

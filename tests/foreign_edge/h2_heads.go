@@ -85,7 +85,7 @@ func readAnswerFields(fields []hpack.HeaderField, asked int, header http.Header)
 	for _, entry := range pairs {
 		header.Add(entry.key, entry.value)
 	}
-	if asked == kindWebSocket && status == http.StatusOK && header.Get("Sec-Websocket-Accept") != "" {
+	if asked == kindWebSocket && status == http.StatusOK && header.Get("Upgrade") != "" {
 		return http.StatusSwitchingProtocols, nil // HTTP/2 has no 101
 	}
 	return status, nil

@@ -125,7 +125,8 @@ def test_one_field_tells_what_a_stream_is_for(fields: list[Field], kind: Kind | 
 def test_target_and_host_stay_as_they_are() -> None:
     request = asked((b"host", b"other.example.com"))
     assert (request.method, request.target, request.host) == (b"GET", b"/p//q/../r;x?y=%zz", b"app.example.com")
-    assert request.fields == ()
+    assert request.fields == ((b"Host", b"other.example.com"),), "which the head rules refuse"
+    assert asked((b"host", b"app.example.com")).fields == ()
     without = [field for field in HEAD if field[0] != b":authority"]
     assert asked((b"host", b"other.example.com"), head=without).host == b"other.example.com"
     assert asked(head=without).host == b""  # and is refused with 400
