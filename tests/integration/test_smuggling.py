@@ -12,7 +12,7 @@ from tests.kit.vectors import GOOD, vectors
 pytestmark = pytest.mark.slow
 
 
-async def test_no_vector_reaches_the_origin(state: Path) -> None:
+async def test_no_vector_reaches_the_origin(state: Path, request: pytest.FixtureRequest) -> None:
     seen: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -21,6 +21,9 @@ async def test_no_vector_reaches_the_origin(state: Path) -> None:
             writer.write(answer(b"canary"))
 
     table = list(vectors())
+    if request.config.getoption("--protocol") == "http2":
+        # Its frames say how a body is coded, and its heads have one method: the edges have no words for these.
+        table = [vector for vector in table if not vector[0].startswith(("V7", "V12"))]
     assert len(table) >= 150
     async with scripted(serve) as port, tunnel(port, state, "--refuse-underscore-twins") as made:
         for number, (name, dest, metadata) in enumerate(table):
