@@ -127,12 +127,12 @@ class Http2Connection(Connection):
         self._is_scheduled = False
         if self._pipe is None:
             return
-        waiting = self._pipe.waiting
-        if data := self.engine.output(MAX_BUFFERED - waiting):
+        # A socket that takes all at once tells of no room later: it is asked again until it has enough, or all is sent.
+        while data := self.engine.output(MAX_BUFFERED - self._pipe.waiting):
             self._pipe.write(data)
         if self.is_closed:
             self._pipe.close()  # the reason is among what was written
-        elif waiting > MAX_UNREAD:
+        elif self._pipe.waiting > MAX_UNREAD:
             self.engine.close(0, "")
             self.closed(Closed(0, "the edge asks, and does not read the answers", is_application=False))
             self._pipe.close()

@@ -17,7 +17,6 @@ from actors.bus.messages import CongestionControl, EdgeAddress, Proxy
 from actors.quic_worker import proxy as connect
 from actors.quic_worker.dial import address_of, family_of
 from actors.quic_worker.engine import Path
-from actors.quic_worker.http2 import MAX_BUFFERED
 
 LOW_BUFFERED: Final = 64 * 1024
 """Bytes that wait for the socket at which more are asked for: enough to keep a fast path busy meanwhile."""
@@ -55,7 +54,8 @@ class TcpPipe(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no such class
-        self._transport.set_write_buffer_limits(high=MAX_BUFFERED, low=LOW_BUFFERED)
+        # We never ask it to hold more than MAX_BUFFERED; it is to tell when it holds less than LOW_BUFFERED again.
+        self._transport.set_write_buffer_limits(high=LOW_BUFFERED, low=LOW_BUFFERED)
 
     def data_received(self, data: bytes) -> None:
         self._receiver.received(data)

@@ -744,6 +744,14 @@ async def test_a_slow_origin_holds_its_own_upload_back_and_nobody_else(tmp_path:
         over.set()
 
 
+async def test_many_large_answers_at_once_go_on_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that took all is asked again: nobody else would, and a PING only seconds later."""
+    monkeypatch.setattr(http2_edge, "LOOK_INTERVAL", 10 * PATIENCE)
+    async with dialled(tmp_path, served(bytes(4_000_000))) as (_, edge):
+        for answer in [edge.ask() for _ in range(8)]:
+            assert len((await edge.ended(answer)).body) == 4_000_000
+
+
 class FullPipe:
     """A socket that takes no more."""
 
