@@ -148,6 +148,7 @@ TESTED_WITH = {
     "quic_worker/edge_connection.py": "quic_worker/test_quic_edge.py",
     "quic_worker/h2_streams.py": "quic_worker/test_http2_edge.py",
     "quic_worker/http2.py": "quic_worker/test_http2_edge.py",
+    "quic_worker/responder.py": "quic_worker/test_http2_edge.py",
     "quic_worker/tcp.py": "quic_worker/test_http2_edge.py",
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",

@@ -48,17 +48,11 @@ def make_pages() -> Serve:
     return serve
 
 
-class Echo:
-    """Gives the body back as it comes."""
+class _GivesBack:
+    """Reads no faster than its client does, and ends when the client ends."""
 
-    def __init__(self, client: HttpConnection, request: Request) -> None:
+    def __init__(self, client: HttpConnection) -> None:
         self._client = client
-        kind = (request.values(b"content-type") or [b"application/octet-stream"])[0]
-        length = [(b"Content-Length", value) for value in request.values(b"content-length")]
-        client.send_head(200, [(b"Content-Type", kind), *length])
-
-    def body_received(self, data: bytes) -> None:
-        self._client.send_body(data)
 
     def body_ended(self) -> None:
         self._client.end()
@@ -70,6 +64,19 @@ class Echo:
 
     def resume(self) -> None:
         self._client.resume_reading()
+
+
+class Echo(_GivesBack):
+    """Gives the body back as it comes."""
+
+    def __init__(self, client: HttpConnection, request: Request) -> None:
+        super().__init__(client)
+        kind = (request.values(b"content-type") or [b"application/octet-stream"])[0]
+        length = [(b"Content-Length", value) for value in request.values(b"content-length")]
+        client.send_head(200, [(b"Content-Type", kind), *length])
+
+    def body_received(self, data: bytes) -> None:
+        self._client.send_body(data)
 
 
 class Events:
@@ -101,11 +108,11 @@ class Events:
         self._is_paused = False
 
 
-class WebSocketEcho:
+class WebSocketEcho(_GivesBack):
     """Gives messages back, piece by piece as they come: none is held, however long it is."""
 
     def __init__(self, client: HttpConnection, request: Request) -> None:
-        self._client = client
+        super().__init__(client)
         self._socket = Connection(ConnectionType.SERVER)
         token = generate_accept_token((request.values(b"sec-websocket-key") or [b""])[0])
         upgrade = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
@@ -130,17 +137,6 @@ class WebSocketEcho:
             self._client.end()
         except LocalProtocolError:  # it goes on talking after its goodbye
             self._client.abort()
-
-    def body_ended(self) -> None:
-        self._client.end()
-
-    def visitor_lost(self) -> None: ...
-
-    def pause(self) -> None:
-        self._client.pause_reading()
-
-    def resume(self) -> None:
-        self._client.resume_reading()
 
 
 async def _main(orders: HelloWorldOrders) -> None:

@@ -7,6 +7,7 @@
     control.py     the control stream: RPC to the edge
     ways.py        the two ways there are, by what they speak
     connection.py  the streams of one connection and their back-pressure, whatever carries them
+    responder.py   what the responders of both ways have in common
     engine.py      what an engine must offer (pure)
     engines/       aioquic, picoquic, and h2
 

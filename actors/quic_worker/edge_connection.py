@@ -1,12 +1,15 @@
 """One connection to the edge, over whatever it goes: all that the worker knows of a transport."""
 
+import asyncio
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from actors.bus.messages import Protocol
+from actors.processes.log import Logger
 from actors.quic_worker.control import ControlStream
+from actors.quic_worker.ends import Ended, WorkerEnd
 from actors.quic_worker.engine import Path
 from actors.wire.registration import Details, Refusal, Registration, local_configuration, read_result
 
@@ -31,7 +34,15 @@ class EdgeConnection(ABC):
     """
 
     protocol: Protocol
+    name: str
+    """Of the protocol, as people write it."""
     _control: ControlStream
+
+    def __init__(self, told: Told, log: Logger) -> None:
+        self._told = told
+        self._log = log
+        self._reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done as soon as the edge is reached; or tells why it never will be."""
 
     @abstractmethod
     async def dial(self) -> None:
@@ -91,3 +102,22 @@ class EdgeConnection(ABC):
     @abstractmethod
     def key_exchange(self) -> str:
         """The TLS group that was agreed, by its registered name; empty while that is not known."""
+
+    # --- how it ends by itself ---
+
+    def _failed(self, error: BaseException) -> None:
+        """A fault in the engine leaves a connection that nobody can trust."""
+        self._log.error(f"internal fault in the {self.name} engine", exc_info=error)
+        self._lost(f"internal fault in the {self.name} engine: {error!r}")
+
+    def _lost(self, why: str) -> None:
+        """The connection is gone: whoever has it is told; before it was reached, whoever dials it."""
+        if self._reached.done():
+            self._told.lost(why)
+            return
+        self._reached.set_exception(Ended(WorkerEnd.DIAL_FAILED, self._not_reached(why)))
+        self._reached.exception()  # seen here, in case nobody waits for it any more
+
+    @abstractmethod
+    def _not_reached(self, why: str) -> str:
+        """What to say of a dial that failed."""

@@ -10,8 +10,10 @@ from actors.exchange.http1 import error_answer
 from actors.exchange.request import Field, Request
 from actors.processes.log import Logger
 from actors.quic_worker.http2 import Http2Stream
+from actors.quic_worker.responder import StreamResponder
 from actors.wire import h2_heads
 from actors.wire.h2_heads import Asked, Forbidden, Malformed, Purpose
+from actors.wire.registration import NOT_APPLIED
 
 PROTOCOL_ERROR: Final = 1
 """RFC 9113 section 7: what is malformed."""
@@ -19,23 +21,16 @@ PROTOCOL_ERROR: Final = 1
 MAX_CONFIGURATION_BYTES: Final = 1024 * 1024
 """Bytes of a configuration that are read before it is refused: as many as a message over QUIC may have."""
 
-NOT_APPLIED: Final = "this client is configured locally and applies no other"
 
-
-class Http2Responder:
+class Http2Responder(StreamResponder[Http2Stream]):
     """Takes the response of an exchange (`Responder`), and writes it as HTTP/2's edge reads it."""
 
     takes_trailers = True
 
     def __init__(self, stream: Http2Stream, request: Request) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._request = request
-        self.id = stream.id
         self.has_responded = False
-
-    @property
-    def sending(self) -> bool:
-        return self._stream.sending
 
     def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
         self.has_responded = True
@@ -53,23 +48,11 @@ class Http2Responder:
         self._stream.respond(h2_heads.NO_TUNNEL)
         self._stream.write(b"", fin=True)
 
-    def write(self, data: bytes, *, fin: bool = False) -> None:
-        self._stream.write(data, fin=fin)
-
     def end(self, trailers: Sequence[Field] = ()) -> None:
         if fields := h2_heads.trailers(trailers):
             self._stream.end(fields)
         else:
             self._stream.write(b"", fin=True)
-
-    def reset(self) -> None:
-        self._stream.reset()
-
-    def stop(self) -> None:
-        self._stream.stop()
-
-    def consumed(self, count: int) -> None:
-        self._stream.consumed(count)
 
 
 class Acceptor:
@@ -161,4 +144,4 @@ class ConfigurationHandler:
         """One small answer is all that is written."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        """Nothing waits: see `pause_writing`."""

@@ -33,6 +33,7 @@ class Http2Edge(EdgeConnection):
     """A connection over HTTP/2."""
 
     protocol = "http2"
+    name = "HTTP/2"
 
     def __init__(
         self,
@@ -46,17 +47,14 @@ class Http2Edge(EdgeConnection):
         log: Logger,
     ) -> None:
         """`ca_file` replaces the trust roots."""
+        super().__init__(told, log)
         self._address = address
-        self._told = told
         self._ca_file = ca_file
         self._transport = transport
         self._proxy = proxy
-        self._log = log
         self._loop = asyncio.get_running_loop()
         self._pulse = Pulse(self._loop.time())
         self._pipe: tcp.TcpPipe | None = None
-        self._opened: asyncio.Future[None] = self._loop.create_future()
-        """The control stream; or why there will be none."""
         self._acceptor = Acceptor(exchanges, log, self._accept_control)
         self._connection = Http2Connection(
             H2Engine(),
@@ -102,7 +100,7 @@ class Http2Edge(EdgeConnection):
         self._connection.begin(self._pipe)
         try:
             async with asyncio.timeout(CONTROL_TIMEOUT):
-                await self._opened
+                await self._reached
         except TimeoutError:
             raise Ended(
                 WorkerEnd.DIAL_FAILED,
@@ -156,28 +154,19 @@ class Http2Edge(EdgeConnection):
         self._acceptor.accept(stream)
 
     def _accept_control(self, stream: Http2Stream) -> None:
-        if self._opened.done():
+        if self._reached.done():
             stream.reset()  # there is one
             return
         self._control = ControlStream(stream)
         stream.handler = self._control
         stream.respond([(b":status", b"200")])
-        self._opened.set_result(None)
+        self._reached.set_result(None)
 
     def _closed(self, why: Closed) -> None:
-        self._end(why.reason)
+        self._lost(why.reason)
 
-    def _failed(self, error: BaseException) -> None:
-        """A fault in the engine leaves a connection that nobody can trust."""
-        self._log.error("internal fault in the HTTP/2 engine", exc_info=error)
-        self._end(f"internal fault in the HTTP/2 engine: {error!r}")
-
-    def _end(self, why: str) -> None:
-        if self._opened.done():
-            self._told.lost(why)
-            return
-        self._opened.set_exception(Ended(WorkerEnd.DIAL_FAILED, f"HTTP/2 with {self._where} did not begin: {why}"))
-        self._opened.exception()  # seen here, in case nobody waits for it any more
+    def _not_reached(self, why: str) -> str:
+        return f"HTTP/2 with {self._where} did not begin: {why}"
 
 
 def _said(error: ssl.SSLError) -> str:

@@ -24,6 +24,7 @@ class QuicEdge(EdgeConnection):
     """A connection over either of QUIC's engines."""
 
     protocol = "quic"
+    name = "QUIC"
 
     def __init__(
         self,
@@ -36,18 +37,16 @@ class QuicEdge(EdgeConnection):
         log: Logger,
     ) -> None:
         """`ca_file` replaces the trust roots."""
+        super().__init__(told, log)
         self._address = address
         self._exchanges = exchanges
-        self._told = told
         self._ca_file = ca_file
         self._transport = transport
-        self._log = log
-        self._handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._connection: QuicConnection | None = None
 
     async def dial(self) -> None:
         address = self._address
-        owner = Owner(self._accept, self._reached, self._closed, self._failed)
+        owner = Owner(self._accept, self._shaken_hands, self._closed, self._failed)
         try:
             connection = open_connection(address, self._ca_file, self._transport, owner)
         except OSError as error:
@@ -58,7 +57,7 @@ class QuicEdge(EdgeConnection):
             raise self._cannot_send(connection.last_error)  # there is nothing to wait for
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
-                await self._handshake
+                await self._reached
         except TimeoutError:
             failed = connection.last_error
             hint = f"; sending failed: {failed.strerror}" if failed is not None else ""
@@ -102,27 +101,17 @@ class QuicEdge(EdgeConnection):
     def _accept(self, stream: Stream) -> None:
         stream.handler = IncomingStream(stream, self._exchanges, self._log)
 
-    def _reached(self) -> None:
-        if not self._handshake.done():
-            self._handshake.set_result(None)
+    def _shaken_hands(self) -> None:
+        if not self._reached.done():
+            self._reached.set_result(None)
 
     def _closed(self, why: Closed) -> None:
         who = "application" if why.is_application else "QUIC"
         reason = why.reason or ("closed without a reason" if why.is_application else "no reason given")
-        self._end(f"{reason} ({who} error {why.error_code:#x})")
+        self._lost(f"{reason} ({who} error {why.error_code:#x})")
 
-    def _failed(self, error: BaseException) -> None:
-        """A fault in the engine leaves a connection that nobody can trust."""
-        self._log.error("internal fault in the QUIC engine", exc_info=error)
-        self._end(f"internal fault in the QUIC engine: {error!r}")
-
-    def _end(self, why: str) -> None:
-        if self._handshake.done():
-            self._told.lost(why)
-            return
+    def _not_reached(self, why: str) -> str:
         hint = ""
         if self._transport.post_quantum:
             hint = ". --post-quantum takes no key exchange but X25519MLKEM768: does the edge know it?"
-        end = Ended(WorkerEnd.DIAL_FAILED, f"the QUIC handshake with {self._address} failed: {why}{hint}")
-        self._handshake.set_exception(end)
-        self._handshake.exception()  # seen here, in case nobody waits for it any more
+        return f"the QUIC handshake with {self._address} failed: {why}{hint}"

@@ -9,9 +9,11 @@ from actors.exchange.exchanges import Exchanges
 from actors.exchange.request import Field
 from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream
+from actors.quic_worker.responder import StreamResponder
 from actors.wire import rpc
 from actors.wire.connect import HeadReader
 from actors.wire.heads import read_request, write_accepted, write_refused, write_response
+from actors.wire.registration import NOT_APPLIED
 
 HEAD_TIMEOUT: Final = 5.0
 """Seconds for the head of a stream to arrive whole. The edge sends it in one write; slower is an attack or a fault."""
@@ -48,7 +50,7 @@ class IncomingStream:
         rest = self._reader.rest
         self._stream.consumed(len(data) - len(rest))
         if request is not None:
-            exchange = self._exchanges.open(StreamResponder(self._stream), request)
+            exchange = self._exchanges.open(QuicResponder(self._stream), request)
             self._stream.handler = exchange
             exchange.start(rest)  # a fault in it is its own affair
         else:
@@ -83,18 +85,10 @@ class IncomingStream:
         self._stream.stop()
 
 
-class StreamResponder:
+class QuicResponder(StreamResponder[Stream]):
     """Takes the response of an exchange (`Responder`), and writes it as QUIC's edge reads it."""
 
     takes_trailers = False
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self.id = stream.id
-
-    @property
-    def sending(self) -> bool:
-        return self._stream.sending
 
     def respond(self, status: int, fields: Sequence[Field], body: bytes = b"", *, fin: bool = False) -> None:
         head = write_response(status, fields)
@@ -110,21 +104,9 @@ class StreamResponder:
     def refuse(self, message: str) -> None:
         self._stream.write(write_refused(message), fin=True)
 
-    def write(self, data: bytes, *, fin: bool = False) -> None:
-        self._stream.write(data, fin=fin)
-
     def end(self, trailers: Sequence[Field] = ()) -> None:
         """QUIC's edge takes no trailers."""
         self._stream.write(b"", fin=True)
-
-    def reset(self) -> None:
-        self._stream.reset()
-
-    def stop(self) -> None:
-        self._stream.stop()
-
-    def consumed(self, count: int) -> None:
-        self._stream.consumed(count)
 
 
 class RpcStreamHandler:
@@ -157,7 +139,7 @@ class RpcStreamHandler:
         self._log.info("the edge calls", method=call.method.name)
         match call.method.name:
             case "updateConfiguration":
-                result = {"latestAppliedVersion": 0, "err": "this client is configured locally and applies no other"}
+                result = {"latestAppliedVersion": 0, "err": NOT_APPLIED}
                 self._session.answer(call.answer, call.method, {"result": result})
             case "registerUdpSession":
                 result = {"err": "this client serves quick tunnels and has no UDP sessions", "spans": b""}

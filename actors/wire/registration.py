@@ -24,6 +24,9 @@ use them), no management logs. Headers are serialised into one over HTTP/2 alone
 DUPLICATE_CONNECTION: Final = "EDUPCONN"
 """The cause with which the edge says that this connection index is still held by an earlier connection."""
 
+NOT_APPLIED: Final = "this client is configured locally and applies no other"
+"""The answer to an edge that would configure us, over either transport."""
+
 MAX_PREVIOUS_ATTEMPTS: Final = 255
 """A UInt8 on the wire."""
 

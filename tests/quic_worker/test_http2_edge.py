@@ -771,7 +771,7 @@ class FullPipe:
 async def test_an_edge_that_asks_and_never_reads_is_given_up(tmp_path: Path) -> None:
     worker = Worker(9, tmp_path / "none.pem")
     pipe = FullPipe()
-    worker.connection._opened.set_result(None)
+    worker.connection._reached.set_result(None)
     worker.connection._connection.begin(pipe)
     assert "does not read the answers" in await worker.lost
     assert pipe.is_closed

@@ -26,7 +26,7 @@ class LenientStream(H2Stream):
         """Whether a body has the length that was announced is judged where requests are."""
 
     def _track_content_length(self, length: int, end_stream: bool) -> None:
-        """As above."""
+        """As `_initialize_content_length`."""
 
     def receive_headers(self, headers: Any, end_stream: bool, header_encoding: Any) -> tuple[list[Frame], list[Event]]:
         try:
