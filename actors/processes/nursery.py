@@ -83,12 +83,14 @@ class Nursery:
 
 
 @contextlib.contextmanager
-def nursery(load: Callable[[], object]) -> Iterator[Nursery | None]:
-    """A nursery for the length of the block, which does `load` first; None where there can be none."""
+def nursery(load: Callable[[], object], load_more: Callable[[], object]) -> Iterator[Nursery | None]:
+    """A nursery for the length of the block, which does `load` first, and `load_more` once it has a child; None where
+    there can be none.
+    """
     made = None
     if sys.platform.startswith("linux") and lifeline.adopt_orphans():
         with contextlib.suppress(OSError):
-            made = _make(load)
+            made = _make(load, load_more)
     try:
         yield made
     finally:
@@ -96,11 +98,11 @@ def nursery(load: Callable[[], object]) -> Iterator[Nursery | None]:
             made.close()
 
 
-def _make(load: Callable[[], object]) -> Nursery:
+def _make(load: Callable[[], object], load_more: Callable[[], object]) -> Nursery:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         try:
-            pid, pidfd = fork(MODULE, theirs.fileno(), lambda: _serve(load))
+            pid, pidfd = fork(MODULE, theirs.fileno(), lambda: _serve(load, load_more))
         except OSError:
             ours.close()
             raise
@@ -111,7 +113,7 @@ def _make(load: Callable[[], object]) -> Nursery:
 # --- the process itself ---------------------------------------------------------------------------------------------
 
 
-def _serve(load: Callable[[], object]) -> None:
+def _serve(load: Callable[[], object], load_more: Callable[[], object]) -> None:
     """Fork whom the supervisor asks for, until it is gone."""
     lifeline.protect_secrets()  # its children get some
     lifeline.die_with_parent(os.getppid())
@@ -125,6 +127,7 @@ def _serve(load: Callable[[], object]) -> None:
             module, (stdin,) = request.decode(), descriptors
             channel.send(_bear(module, stdin) if module in sys.modules else NOBODY)
             os.close(stdin)
+            load_more()  # nothing, from the second time on: it is loaded
 
 
 def _bear(module: str, stdin: int) -> bytes:

@@ -10,7 +10,7 @@ import sys
 from actors.bus.messages import SpareOrders, WorkerOrders
 from actors.processes import event_loop, lifeline
 from actors.processes.child import beat_until
-from actors.quic_worker import engines
+from actors.quic_worker import ways
 from actors.quic_worker.worker import live
 
 
@@ -24,7 +24,7 @@ async def _wait_for_orders(orders: SpareOrders) -> None:
 def main() -> int:
     """Wait, then run one worker to its end; return the process's exit status."""
     orders = lifeline.read_orders(SpareOrders)
-    engines.load(orders.engine)
+    ways.load("quic", orders.engine)
     event_loop.run(_wait_for_orders(orders))
     return live(lifeline.read_orders(WorkerOrders))
 

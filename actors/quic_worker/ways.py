@@ -1,9 +1,29 @@
 """The ways to the edge, by what they speak. Each is imported only where it is asked for."""
 
-from actors.bus.messages import WorkerOrders
+import importlib
+
+from actors.bus.messages import Protocol, QuicEngine, WorkerOrders
 from actors.exchange.exchanges import Exchanges
 from actors.processes.log import Logger
 from actors.quic_worker.edge_connection import EdgeConnection, Told
+
+
+def load(protocol: Protocol, engine: QuicEngine) -> None:
+    """Do the imports of a way, down to what its first connection would do: they take longer than a handshake.
+
+    `engine` is QUIC's. A process that loads a way needs no file of the package for it any more.
+    """
+    if protocol == "http2":
+        modules = ["actors.quic_worker.http2_edge"]
+    elif engine == "picoquic":
+        modules = ["actors.quic_worker.quic_edge", "actors.quic_worker.picoquic"]
+        modules.append("actors.quic_worker.engines.picoquic_engine")
+    else:
+        modules = ["actors.quic_worker.quic_edge", "actors.quic_worker.datagrams"]
+        modules.append("actors.quic_worker.engines.aioquic_engine")
+        modules.append("cryptography.hazmat.backends.openssl.backend")  # of aioquic's first connection
+    for module in modules:
+        importlib.import_module(module)
 
 
 def edge_connection(orders: WorkerOrders, exchanges: Exchanges, told: Told, log: Logger) -> EdgeConnection:

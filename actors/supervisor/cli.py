@@ -205,7 +205,7 @@ def main() -> int:
         logger.warning(settings.proxies.problem)
     try:
         with (
-            nursery(lambda: _load_for_later(settings)) as nursed,
+            nursery(lambda: _load_for_worker(settings), lambda: _load_for_later(settings)) as nursed,
             forked(map(MODULES.__getitem__, settings.helpers)) as head_start,
         ):
             from actors.supervisor.compose import supervise  # here, so that the children import beside this process
@@ -230,25 +230,29 @@ def _as_tunnel_error(fault: Exception) -> TunnelError:
     return LocalSetupError(line)
 
 
-def _load_for_later(settings: Settings) -> None:
-    """Load what children need that are started later, down to what is otherwise loaded only when it is needed."""
-    wanted = [
-        "cryptography.hazmat.backends.openssl.backend",  # of aioquic's first connection
-        f"actors.quic_worker.engines.{settings.transport.engine}_engine",
-        f"actors.quic_worker.{'picoquic' if settings.transport.engine == 'picoquic' else 'datagrams'}",
-        "actors.quic_worker.quic_edge",
-        "actors.quic_worker.spare",
-        "actors.quic_worker.__main__",
-        "actors.metrics.__main__",
-        *(["actors.quic_worker.http2_edge"] if settings.limits.protocol != "quic" else []),
-        *(["actors.bus.curve"] if settings.curve_files is not None else []),
-        *(["actors.metrics.http"] if settings.metrics_http is not None else []),
-    ]
-    for module in wanted:
-        importlib.import_module(module)
+def _load_for_worker(settings: Settings) -> None:
+    """Load what the first worker needs, down to what is otherwise loaded when it is needed: a start waits for it."""
+    from actors.quic_worker import __main__, spare, ways  # noqa: F401 - in the nursery, not in the supervisor
+
+    ways.load("quic", settings.transport.engine)  # spares load it, whatever is spoken
+    if settings.limits.protocol == "http2":
+        ways.load("http2", settings.transport.engine)
     with contextlib.suppress(ImportError):
         importlib.import_module("uvloop")
     trust.edge_roots()
+
+
+def _load_for_later(settings: Settings) -> None:
+    """Load what children need besides that are started after the first worker."""
+    from actors.metrics import __main__  # noqa: F401 - as above
+    from actors.quic_worker import ways
+
+    if settings.limits.protocol == "auto":
+        ways.load("http2", settings.transport.engine)
+    if settings.metrics_http is not None:
+        importlib.import_module("actors.metrics.http")
+    if settings.curve_files is not None:
+        importlib.import_module("actors.bus.curve")
 
 
 def _open_standard_streams() -> None:

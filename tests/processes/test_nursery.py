@@ -51,7 +51,10 @@ async def main(nursed):
 def load():
     import first
 
-with nursery(load) as nursed:
+def load_more():
+    import later
+
+with nursery(load, load_more) as nursed:
     print("pids", os.getpid(), nursed.pid, flush=True, file=sys.stderr)
     asyncio.run(main(nursed))
 """
@@ -60,6 +63,7 @@ with nursery(load) as nursed:
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "first.py").write_text(CHILD)
+    (tmp_path / "later.py").write_text(CHILD)
     return {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
 
 
@@ -87,6 +91,15 @@ async def test_what_was_not_loaded_has_to_be_executed(env: dict[str, str], tmp_p
     async with running(script(tmp_path, "another 0", "first 0"), env=env) as parent:
         await parent.until(lambda: "ended 0" in parent.stderr)
         assert parent.stderr[1] == "none"
+        assert await parent.wait() == 0
+
+
+async def test_more_is_loaded_once_it_has_a_child(env: dict[str, str], tmp_path: Path) -> None:
+    """The first child does not wait for what only later ones need."""
+    async with running(script(tmp_path, "later 1", "later 2"), env=env) as parent:
+        await parent.until(lambda: "ended 2" in parent.stderr)
+        assert parent.stderr[1] == "none"
+        assert "ended 1" not in parent.stderr
         assert await parent.wait() == 0
 
 

@@ -18,12 +18,3 @@ offer: `../engine.py`.
 
 Each is loaded only where it is asked for.
 """
-
-import importlib
-
-from actors.bus.messages import QuicEngine
-
-
-def load(engine: QuicEngine) -> None:
-    """Do an engine's imports, which take longer than the handshake."""
-    importlib.import_module(f"{__name__}.{engine}_engine")
