@@ -14,6 +14,7 @@ import pytest
 
 from tests.kit import foreign_edge
 from tests.kit.processes import PATIENCE, Process, local_edge, running
+from tests.kit.visitors import echoed_after_upgrade
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(foreign_edge.BUILD_TIMEOUT)]  # a first build takes its time
 
@@ -128,19 +129,7 @@ async def test_visitor_who_does_not_read_stops_no_other(world: World) -> None:
 
 
 async def test_web_socket(world: World) -> None:
-    host, port = world.edge["http"].removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        f"GET /socket HTTP/1.1\r\nHost: {world.host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    async with asyncio.timeout(PATIENCE):
-        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"hello")
-        assert await reader.readexactly(5) == b"hello"
-        writer.write_eof()
-        assert await reader.read() == b""
-    writer.close()
+    await echoed_after_upgrade(world.edge["http"], world.host)
 
 
 async def test_orders(world: World) -> None:

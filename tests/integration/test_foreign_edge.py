@@ -10,8 +10,9 @@ import pytest
 
 from tests.kit import foreign_edge
 from tests.kit.origins import answer, read_head, scripted
-from tests.kit.processes import PATIENCE, local_edge, running
+from tests.kit.processes import local_edge, running
 from tests.kit.tunnel import Tunnel, tunnel
+from tests.kit.visitors import echoed_after_upgrade
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(foreign_edge.BUILD_TIMEOUT)]  # a first build takes its time
 
@@ -99,16 +100,4 @@ async def test_failures_of_a_load_are_counted(foreign_program: Path) -> None:
 
 async def test_web_sockets(origin: Tunnel) -> None:
     """Raw bytes both ways after an upgrade, and the end of each direction."""
-    host, port = origin.edge["http"].removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        f"GET /socket HTTP/1.1\r\nHost: {origin.host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    async with asyncio.timeout(PATIENCE):
-        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"hello")
-        assert await reader.readexactly(5) == b"hello"
-        writer.write_eof()
-        assert await reader.read() == b""
-    writer.close()
+    await echoed_after_upgrade(origin.edge["http"], origin.host)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.kit.origins import pattern_hash
+from tests.kit.processes import PATIENCE
 from tests.kit.tunnel import Tunnel
 
 SIZE = 20_000
@@ -70,3 +71,20 @@ async def visitors(made: Tunnel, count: int = 10) -> AsyncIterator[Visits]:
             yield visits
         finally:
             over.set()
+
+
+async def echoed_after_upgrade(edge: str, name: str) -> None:
+    """A visitor of the edge's front `edge` (a URL) says hello to `/socket` of `name`, hears it, and both ends end."""
+    host, port = edge.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"GET /socket HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(PATIENCE):
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        writer.write_eof()
+        assert await reader.read() == b""
+    writer.close()
