@@ -158,11 +158,13 @@ class Children:
     async def end(self, *actors: str) -> None:
         """End the children of these actors: TERM, and KILL for those that do not go."""
         ending = [entry for name, entry in self._running.items() if name.actor in actors]
+        for entry in ending:
+            entry.doomed = entry.child is None  # it is just being started
         await asyncio.gather(*(entry.child.end(patience=END_PATIENCE) for entry in ending if entry.child is not None))
         # Until its end has been told, a child's last word may still be on its way.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_PATIENCE):
-                await asyncio.gather(*(entry.gone.wait() for entry in ending if entry.child is not None))
+                await asyncio.gather(*(entry.gone.wait() for entry in ending))
 
     async def last_word(self, name: Name) -> None:
         """Wait until a child that was told to end has said its last word and is gone, or END_PATIENCE is over."""

@@ -177,8 +177,8 @@ def test_chance_is_the_seed_s_and_the_direction_s_alone() -> None:
 
 def test_mtu_counts_headers() -> None:
     rule = udp_proxy.mtu(1280)
-    assert rule(Direction.UP, 0, b"x" * 1232)
-    assert not rule(Direction.UP, 0, b"x" * 1233)
+    assert rule(Direction.UP, 0, b"x" * 1252)
+    assert not rule(Direction.UP, 0, b"x" * 1253)
 
 
 async def test_rate_limit_queues_and_drops_the_tail() -> None:
