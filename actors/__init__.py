@@ -13,6 +13,7 @@ what they are made of:
     exchange/     what happens to a request, whatever brought it
     wire/         the bytes of the tunnel's protocol
     web/          HTTP towards clients: small pages, and the front of the local edge
+    ingress/      the rules by which requests are told apart, as people and dashboards write them
     bus/          how the actors talk: schema, sockets, keys
     processes/    how processes of ours begin and end, and what they need of the machine
 

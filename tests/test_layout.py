@@ -13,6 +13,7 @@ PURE = [
     "bus/events.py",
     "errors.py",
     "bus/messages.py",
+    "bus/routes.py",
     "bus/tally.py",
     "metrics/exposition.py",
     "metrics/prometheus.py",

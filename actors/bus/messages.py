@@ -95,7 +95,7 @@ class EdgeAddress(Message, frozen=True):
         return joined(self.host, self.port)
 
 
-class Origin(Message, frozen=True):
+class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
     """Where requests are forwarded to, and how."""
 
     host: str = ""
