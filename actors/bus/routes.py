@@ -104,3 +104,8 @@ class Routes(Message, frozen=True, omit_defaults=True):
     routes: tuple[Route, ...] = ()
     version: int = -1
     """Of the remote configuration that they are; -1: there was none yet, or the rules are this machine's own."""
+
+    @property
+    def hostnames(self) -> list[str]:
+        """Those that the rules name, each once."""
+        return list(dict.fromkeys(route.hostname for route in self.routes if route.hostname))
