@@ -258,6 +258,8 @@ class LocalEdgeOrders(ChildOrders, frozen=True):
     """Whether visitors speak TLS to it."""
     as_cloudflare: bool
     """Whether it imitates the service's limits."""
+    tunnel: Credentials | None = None
+    """One that it does not give away, and has to know: that of a token. Its URL is nothing to the edge."""
 
 
 class HelloWorldOrders(ChildOrders, frozen=True):
