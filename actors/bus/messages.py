@@ -36,6 +36,15 @@ DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
 """Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
 nothing on one machine, and costs small origins the thread or the socket that somebody else waits for."""
 
+DEFAULT_ORIGIN_CONNECT_TIMEOUT: Final = 10.0
+"""Seconds to connect to the origin, and as many for TLS: a visitor is waiting."""
+
+DEFAULT_ORIGIN_IDLE_CONNECTIONS: Final = 2
+"""Connections to the origin that may be idle: enough for one visitor after the other, and little for a small origin."""
+
+DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD: Final = 30.0
+"""Seconds between the kernel's probes: a peer that vanished is noticed before a visitor is sent there."""
+
 
 class GenerationTally(Message, frozen=True):
     """The last known tally of one worker. Slot and generation name it for ever."""
@@ -100,9 +109,9 @@ class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
 
     host: str = ""
     port: Port = 0
-    scheme: Literal["http", "https", "unix"] = "http"
+    scheme: Literal["http", "https", "unix", "unix+tls"] = "http"
     path: str = ""
-    """Of the socket, with `unix`."""
+    """Of the socket, with `unix` and `unix+tls`."""
     host_header: str | None = None
     """What the origin gets as Host; None: what the visitor sent."""
     forwarded_host: bool = False
@@ -113,12 +122,28 @@ class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
     """Whether its certificate is checked, with `https`."""
     ca_file: str | None = None
     """Whom to trust, instead of the system's roots."""
+    extra_ca_file: str | None = None
+    """Whom to trust as well, beside the system's roots."""
     server_name: str | None = None
     """The name in its certificate, where that is not `host`."""
+    match_sni_to_host: bool = False
+    """Whether the name in its certificate is the host that each request asks for; it wins over `server_name`."""
     response_timeout: Seconds = 0.0
     """Seconds for the head of a response; 0: as long as it takes."""
+    connect_timeout: Seconds = DEFAULT_ORIGIN_CONNECT_TIMEOUT
+    """Seconds to connect to it by TCP; 0: as long as it takes."""
+    tls_timeout: Seconds = DEFAULT_ORIGIN_CONNECT_TIMEOUT
+    """Seconds for TLS after that; 0: as long as it takes."""
     keep_alive: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE
     """Seconds for which a connection to it may be idle; 0: each serves one request."""
+    keep_alive_connections: Count = DEFAULT_ORIGIN_IDLE_CONNECTIONS
+    """How many connections to it may be idle."""
+    keep_alive_period: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD
+    """Seconds between the kernel's probes of an idle connection; 0: it sends none."""
+    happy_eyeballs: bool = True
+    """Whether its addresses of IPv4 and IPv6 are tried beside each other, where its name has both."""
+    chunked: bool = True
+    """Whether it takes bodies whose length is not known beforehand."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -134,8 +159,8 @@ class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
         return joined(self.host, self.port)
 
     def __str__(self) -> str:
-        if self.scheme == "unix":
-            return f"unix:{self.path}"
+        if self.scheme in ("unix", "unix+tls"):
+            return f"{self.scheme}:{self.path}"
         return f"https://{self.authority}" if self.scheme == "https" else self.authority
 
     @property
@@ -258,6 +283,8 @@ class LocalEdgeOrders(ChildOrders, frozen=True):
     """Whether visitors speak TLS to it."""
     as_cloudflare: bool
     """Whether it imitates the service's limits."""
+    tunnel: Credentials | None = None
+    """One that it does not give away, and has to know: that of a token. Its URL is nothing to the edge."""
 
 
 class HelloWorldOrders(ChildOrders, frozen=True):
