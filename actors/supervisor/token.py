@@ -42,8 +42,8 @@ class OwnTunnel(NamedTuple):
 def read_token(text: str, what: str, *, named: str = "") -> OwnTunnel:
     """Read a token.
 
-    `what`: how errors call it, as "the token in FILE". `named`: the tunnel as argument or configuration name it, by id or
-    by a name, which says nothing here; empty: neither does.
+    `what`: how errors call it, as "the token in FILE". `named`: the tunnel as argument or configuration name it, by id
+    or by a name, which says nothing here; empty: neither does.
 
     Raises:
         UsageError: it is none, or another tunnel's; with what is wrong with it, and nothing of itself.
