@@ -24,8 +24,12 @@ PROOFS: Final = ("token", "token_file", "credentials_file")
 TOKEN_VARIABLES: Final = (f"{ENVIRONMENT_PREFIX}TOKEN", "TUNNEL_TOKEN")
 """What holds a token itself."""
 
-_ALIASES: Final = {"token": "TUNNEL_TOKEN", "token-file": "TUNNEL_TOKEN_FILE", "credentials-file": "TUNNEL_CRED_FILE"}
-"""Variables of the Go client's users, which are read after ours, for `run` alone."""
+GO_VARIABLES: Final = {
+    "TUNNEL_TOKEN": "token",
+    "TUNNEL_TOKEN_FILE": "token-file",
+    "TUNNEL_CRED_FILE": "credentials-file",
+}
+"""Variables of the Go client's users, and their flags: read for `run` alone, where ours say nothing."""
 
 SERVICE_LINKS: Final = ("tcp://", "udp://", "sctp://")
 """How Kubernetes' variables of a service's address begin."""
@@ -92,10 +96,10 @@ def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], said
 
 def _variables(environment: Mapping[str, str], actions: Mapping[str, argparse.Action]) -> dict[str, _Said]:
     said = {}
-    for name in actions:
-        ours = ENVIRONMENT_PREFIX + name.replace("-", "_").upper()
-        for where in filter(None, (_ALIASES.get(name), ours)):  # ours last, and so it wins
-            if (text := variable(environment, where)) and not _is_service_link(environment, where, text):
+    ours = {ENVIRONMENT_PREFIX + name.replace("-", "_").upper(): name for name in actions}
+    for where, name in (GO_VARIABLES | ours).items():  # ours are the last, and win
+        if (text := variable(environment, where)) and not _is_service_link(environment, where, text):
+            if name in actions:
                 said[name] = _Said(where, text, _read)
     return said
 
