@@ -20,7 +20,7 @@ from actors.bus.messages import (
     Unregistered,
     Up,
 )
-from actors.bus.routes import Origin, Route, Routes
+from actors.bus.routes import Origin, Routes, all_to
 from actors.bus.tally import Totals
 from actors.errors import ExitCode, LocalSetupError, PermanentFailure, TunnelError
 from actors.processes import log, means
@@ -175,8 +175,9 @@ class Supervisor:
         )
         if orders.origin is not None:
             self._watch_origin(orders.origin)
+        orders.routes = all_to(orders.origin) if orders.origin is not None else Routes()
         if settings.tunnel is not None:
-            self._rules_are(Routes((Route(orders.origin),) if orders.origin is not None else ()))
+            self._rules_are(orders.routes)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -194,6 +195,7 @@ class Supervisor:
 
     def _rules_are(self, routes: Routes) -> None:
         """From now on these say where requests go."""
+        self._orders.routes = routes
         self._statistics.configuration_version = routes.version
         self._tell(
             events.ConfigurationApplied(

@@ -98,9 +98,9 @@ def _variables(environment: Mapping[str, str], actions: Mapping[str, argparse.Ac
     said = {}
     ours = {ENVIRONMENT_PREFIX + name.replace("-", "_").upper(): name for name in actions}
     for where, name in (GO_VARIABLES | ours).items():  # ours are the last, and win
-        if (text := variable(environment, where)) and not _is_service_link(environment, where, text):
-            if name in actions:
-                said[name] = _Said(where, text, _read)
+        text = variable(environment, where) if name in actions else ""
+        if text and not _is_service_link(environment, where, text):
+            said[name] = _Said(where, text, _read)
     return said
 
 
