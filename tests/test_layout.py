@@ -81,6 +81,7 @@ PURE = [
     "supervisor/slots.py",
     "supervisor/succession.py",
     "supervisor/telling.py",
+    "supervisor/token.py",
     "supervisor/vocabulary.py",
 ]
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}

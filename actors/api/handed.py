@@ -27,7 +27,7 @@ class Handed:
         return f"/dev/fd/{descriptor}"
 
     def rewind(self) -> None:
-        """Have them read from the beginning: where a name gives a copy of the descriptor, one reader moves it for all."""
+        """Have them read from the beginning: where a name gives a copy of the descriptor, each reader moves it."""
         for descriptor in self.descriptors:
             os.lseek(descriptor, 0, os.SEEK_SET)
 

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -19,11 +20,13 @@ from actors.bus.messages import (
     Transport,
     WorkerOrders,
 )
-from actors.bus.routes import Origin, Routes
+from actors.bus.routes import Origin, Route, Routes, Status
 from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
 from actors.supervisor.vocabulary import SpawnWorker
+
+NO_ROUTES: Final = Routes()
 
 
 @dataclass
@@ -48,10 +51,10 @@ class OrderBook:
     edge_ca: str | None
     local_edge_tls: bool
     as_cloudflare: bool
-    origin: Origin | None
-    """Where all requests go, if they go to one place; the hello-world page, once that is up."""
-    routes: Routes = Routes()
-    """Where they go now."""
+    page: Origin | None = None
+    """The hello-world page, once that is up."""
+    routes: Routes = NO_ROUTES
+    """Where requests go now."""
     takes_configuration: bool = False
     """Whether the edge may push rules."""
     credentials: Credentials | None = None
@@ -65,7 +68,7 @@ class OrderBook:
         self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
         if (page := endpoints.get("hello_world")) is not None:
             address = HostPort.parse(page["http"])
-            self.origin = Origin(host=address.host, port=address.port)
+            self.page = Origin(host=address.host, port=address.port)
         if (edge := endpoints.get("local_edge")) is not None:
             self.edge_ca = edge["ca"]
 
@@ -76,7 +79,6 @@ class OrderBook:
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
         """For a worker. There are credentials by then."""
         assert self.credentials is not None
-        rules = [{"service": self.origin.url, "originRequest": {}}] if self.origin is not None else []
         return WorkerOrders(
             *self._basics(name),
             slot=name.slot,
@@ -88,7 +90,7 @@ class OrderBook:
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
             routes=self.routes,
-            ingress=msgspec.json.encode(rules).decode(),
+            ingress=_told(self.routes),
             takes_configuration=self.takes_configuration,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
@@ -127,3 +129,14 @@ class OrderBook:
 
     def _basics(self, name: Name) -> tuple[str, str, str, bool]:
         return str(name), self.control_endpoint, self.log_level, self.log_json
+
+
+def _told(routes: Routes) -> str:
+    """The JSON by which the edge is told of them."""
+    rules = []
+    for route in routes.routes or (Route(Status(503)),):
+        where = route.destination
+        rule = {"hostname": route.hostname, "path": route.path}
+        service = where.url if isinstance(where, Origin) else str(where)
+        rules.append({name: text for name, text in rule.items() if text} | {"service": service, "originRequest": {}})
+    return msgspec.json.encode(rules).decode()

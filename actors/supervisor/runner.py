@@ -36,7 +36,7 @@ from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.ending import EndRequests
 from actors.supervisor.history import History
-from actors.supervisor.orders import OrderBook
+from actors.supervisor.orders import NO_ROUTES, OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
 from actors.supervisor.readiness import Visibility
@@ -151,6 +151,8 @@ class Supervisor:
         endpoints = dict(zip(settings.helpers, ready, strict=True))
         orders = self._orders
         orders.learn(endpoints)
+        orders.routes = self._local_routes(orders.page)
+        origin = orders.routes.only_origin
         if orders.guarded_metrics_endpoint is not None:
             self._log.info("metrics for clients with a key", endpoint=orders.guarded_metrics_endpoint)
         if orders.metrics_http is not None:
@@ -166,17 +168,16 @@ class Supervisor:
             events.Starting(
                 version=__version__,
                 pid=os.getpid(),
-                origin=str(orders.origin or ""),
+                origin=str(origin or ""),
                 events_endpoint=self._bus.events_endpoint,
                 metrics_endpoint=orders.metrics_endpoint,
                 local_url=local_url,
                 local_ca=local_ca,
             )
         )
-        if orders.origin is not None:
-            self._watch_origin(orders.origin)
-        orders.routes = all_to(orders.origin) if orders.origin is not None else Routes()
-        if settings.tunnel is not None:
+        if origin is not None:
+            self._watch_origin(origin)
+        if settings.tunnel is not None or settings.configuration is not None:
             self._rules_are(orders.routes)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
@@ -186,6 +187,15 @@ class Supervisor:
         await self._obtain_tunnel()
         if settings.probe:
             self._watcher.keep("probe", lambda: self._watcher.keep_probing(orders.edge_ca))
+
+    def _local_routes(self, page: Origin | None) -> Routes:
+        """Where requests go, as far as it is said on this machine. `page`: where the page of our own is."""
+        if self._settings.configuration is not None:
+            from actors.supervisor import local_rules  # here, since few have such rules
+
+            return local_rules.routes(self._settings.configuration, page)
+        origin = page if self._settings.hello_world else self._settings.origin
+        return all_to(origin) if origin is not None else NO_ROUTES
 
     def _watch_origin(self, origin: Origin) -> None:
         watch = self._origin_watch = OriginWatch(origin, self._tell, self._log)

@@ -8,6 +8,7 @@ from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNEC
 from actors.bus.addresses import HostPort
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
+from actors.ingress.model import Configuration
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
@@ -34,6 +35,8 @@ class Settings:
     """Where all requests go, if `--port` or `--url` says it."""
     hello_world: bool = False
     """They go to a page of our own."""
+    configuration: Configuration | None = None
+    """They go where these rules of a local file say."""
     tunnel: OwnTunnel | None = None
     """The tunnel of `run`; None: one is asked for. The secret shows in no repr."""
     region: str = ""
@@ -109,10 +112,11 @@ class Settings:
     @property
     def has_rules(self) -> bool:
         """Whether it is said here where requests go; else the service is to say it."""
-        return self.origin is not None or self.hello_world
+        return self.origin is not None or self.hello_world or self.configuration is not None
 
     @property
     def helpers(self) -> tuple[str, ...]:
         """The actors beside the workers without which nothing begins."""
-        wanted = {"metrics": True, "hello_world": self.hello_world, "local_edge": self.local_edge}
+        has_page = self.hello_world or (self.configuration is not None and self.configuration.has_hello_world)
+        wanted = {"metrics": True, "hello_world": has_page, "local_edge": self.local_edge}
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
