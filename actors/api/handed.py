@@ -1,6 +1,6 @@
 """What is handed to the supervisor process and is nobody else's business: a token, and rules that stand in no file.
 
-Neither argv nor environment, which other processes can read, nor a name in any folder: the process inherits a descriptor.
+Neither argv nor environment, which other processes can read, nor a name in any folder: it inherits a descriptor.
 """
 
 import contextlib

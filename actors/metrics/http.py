@@ -57,12 +57,10 @@ class Readiness:
 
     @property
     def latest(self) -> _Stats:
-        """What it said; nothing any more, if that was too long ago."""
-        return (
-            self._said
-            if self._loop.time() - self._at <= FRESH
-            else msgspec.structs.replace(self._said, serves=False, connections=0)
-        )
+        """What it said; that it does not serve, if that was too long ago."""
+        if self._loop.time() - self._at <= FRESH:
+            return self._said
+        return msgspec.structs.replace(self._said, serves=False, connections=0)
 
     @property
     def is_silent(self) -> bool:
