@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, Final, ParamSpec
 
 from actors.exchange import reasons
-from actors.exchange.backend import Backend, OriginError, Target
+from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.driver import Driver, Timer
 from actors.exchange.http1 import (
     BadRequest,
@@ -115,6 +115,9 @@ class Exchange:
                 self._answer(http.HTTPStatus(error.status), message, reasons.refusal(error.status))
                 return
             self.method = self._head.method
+        if self._target.answer is not None and self.request.kind is not Kind.TCP:
+            self._answer_barely(self._target.answer)
+            return
         if body:
             self._upload.add(body)
             if self._head.announces_no_body:
@@ -126,6 +129,8 @@ class Exchange:
 
     def _build_head(self, target: Target) -> RequestHead:
         origin, request = target.origin, self.request
+        if origin is None:
+            return build_request_head(request)
         if origin.host_header is not None:
             self.is_renamed = True
             self._rewrite = Rewrite(request, origin)
@@ -149,7 +154,7 @@ class Exchange:
 
     def _go(self, target: Target) -> None:
         """The request is known as far as the origin needs to know it."""
-        backend = target.reuse(self._head)
+        backend = target.reuse(self.request, self._head)
         if backend is not None:
             self._begin(backend)
         else:
@@ -190,14 +195,14 @@ class Exchange:
         """If the request has left, the origin has its time to answer from here on."""
         if self._upload.is_complete and not self._response_begun and self._timer is None and not self._ended:
             assert self._target is not None
-            if seconds := self._target.origin.response_timeout:
+            if (origin := self._target.origin) is not None and (seconds := origin.response_timeout):
                 self._timer = self._driver.call_later(seconds, self._too_slow)
 
     @_contained
     def _too_slow(self) -> None:
         assert self._target is not None
         origin = self._target.origin
-        if not self._response_begun and not self._ended:
+        if origin is not None and not self._response_begun and not self._ended:
             message = f"{origin} did not answer within {origin.response_timeout:g} s"
             self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, message, reasons.SLOW)
 
@@ -330,6 +335,13 @@ class Exchange:
             self._end()
         else:
             self._answer(http.HTTPStatus(error.status), str(error), reason)
+
+    def _answer_barely(self, answer: Answer) -> None:
+        """There is nobody who would answer."""
+        self.status, self.reason, self.error = answer
+        self.is_substitute = True
+        self._responder.respond(answer.status, (), b"", fin=True)
+        self._end()
 
     def _answer(self, status: http.HTTPStatus, message: str, reason: reasons.Reason) -> None:
         """Answer in the origin's place, as a gateway does."""

@@ -55,7 +55,7 @@ class Exchanges:
 
     async def _connect(self, exchange: Exchange, target: Target) -> None:
         try:
-            backend = await target.connect()
+            backend = await target.connect(exchange.request)
         except Exception as error:
             exchange.connect_failed(error)
         else:

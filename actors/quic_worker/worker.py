@@ -30,6 +30,7 @@ from actors.bus.messages import (
     decode_down,
     encode,
 )
+from actors.bus.routes import Route, Routes
 from actors.bus.tally import Gauges
 from actors.errors import EdgeProtocolError
 from actors.exchange.exchanges import Exchanges
@@ -66,7 +67,7 @@ class Worker:
         self._deltas.connect(orders.deltas_endpoint)
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
-        self._router = Router(orders.origin)
+        self._router = Router(Routes((Route(orders.origin),)))
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
         observers = Observers(Counting(self._ledger), journal)
         self._exchanges = Exchanges(self._router, observers, self._tasks, at_once=orders.max_streams)

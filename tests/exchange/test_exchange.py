@@ -11,7 +11,7 @@ import pytest
 
 from actors.bus.messages import Origin
 from actors.exchange import reasons
-from actors.exchange.backend import OriginError, ResponseHandler
+from actors.exchange.backend import Answer, OriginError, ResponseHandler
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
 from actors.exchange.http1 import RequestHead
 from actors.exchange.observers import Observed, Observer, Observers
@@ -69,6 +69,7 @@ class Playbook(Observer):
         body: bytes = b"",
         warm: bool = False,
         is_full: bool = False,
+        answer: Answer | None = None,
         **origin: Any,
     ) -> None:
         self._done: list[str] = []
@@ -79,6 +80,7 @@ class Playbook(Observer):
         self.time = 100.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.origin = Origin(host="127.0.0.1", port=1, **origin)
+        self.answer = answer
         self._warm = warm
         self.observers = Observers(self)
         given = tuple((name.encode(), value.encode()) for name, value in fields)
@@ -141,7 +143,7 @@ class Playbook(Observer):
 
     # --- the target ---
 
-    def reuse(self, head: RequestHead) -> Connection | None:
+    def reuse(self, request: Request, head: RequestHead) -> Connection | None:
         self.connection = Connection(self, reused=True)
         return self.connection if self._warm else None
 
@@ -411,6 +413,19 @@ def test_too_many_at_once() -> None:
     play = Playbook("HEAD", is_full=True)
     play.does("respond 503 '' end")
     assert play.exchange.method == "HEAD"
+
+
+def test_target_may_answer_by_itself_at_once() -> None:
+    for kind in (Kind.HTTP, Kind.WEBSOCKET):
+        play = Playbook("POST", kind=kind, body=b"what nobody reads", answer=Answer(418))
+        play.does("respond 418 '' end")
+        assert (play.fields, play.timers, play.exchange.reason) == ([], [], None)
+        assert play.told == ["opened", "ended", "ended"]
+
+
+def test_raw_tunnel_to_a_target_without_connections_is_refused() -> None:
+    play = Playbook("", kind=Kind.TCP, answer=Answer(418))
+    play.does("connect")
 
 
 def test_refused_request_reaches_nobody() -> None:

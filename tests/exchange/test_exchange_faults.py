@@ -5,10 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
 from actors.bus.messages import Origin
+from actors.bus.routes import Route, Routes
 from actors.exchange import exchange
 from actors.exchange.exchange import Exchange
 from actors.exchange.exchanges import Exchanges
@@ -71,7 +73,8 @@ class Worker:
         self.faults: list[BaseException] = []
         self.fatal: list[BaseException] = []
         self.tasks = Tasks(self.fatal.append)
-        self.router = Router(origin)
+        self.routes = Routes((Route(origin),))
+        self.router = Router(self.routes)
         self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
         self.exchanges = Exchanges(self.router, Observers(Counting(self.ledger), journal), self.tasks, at_once=9)
@@ -176,7 +179,8 @@ async def test_fault_in_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
             visitor = await made.ask()
         assert visitor.was_reset or visitor.status == 502
         monkeypatch.undo()
-        made.router._only._origin = Origin(host="127.0.0.1", port=made.router._only.origin.port)
+        (route,) = made.routes.routes
+        made.router.replace(Routes((Route(msgspec.structs.replace(route.destination, response_timeout=0)),)))
         await healthy(made)
 
 

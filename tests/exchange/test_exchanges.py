@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from actors.bus.messages import Origin
+from actors.bus.routes import Route, Routes
 from actors.exchange import reasons
 from actors.exchange.backend import Target
 from actors.exchange.exchange import Exchange
@@ -44,7 +45,7 @@ class Bench:
         self.faults: list[BaseException] = []
         self.streams: list[Stream] = []
         self.tasks = Tasks(self.faults.append)
-        self.router = Router(Origin(host="127.0.0.1", port=port))
+        self.router = Router(Routes((Route(Origin(host="127.0.0.1", port=port)),)))
         journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)
         ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         endings = Endings()

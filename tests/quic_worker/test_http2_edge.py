@@ -14,6 +14,7 @@ import structlog
 
 from actors import trust
 from actors.bus.messages import EdgeAddress, Origin, Proxy, Transport
+from actors.bus.routes import Route, Routes
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.request import Field
@@ -63,7 +64,7 @@ class Worker:
         at_once: int = 100,
     ) -> None:
         self.tasks = Tasks(self._fault)
-        self.router = Router(Origin("127.0.0.1", origin))
+        self.router = Router(Routes((Route(Origin("127.0.0.1", origin)),)))
         self.exchanges = Exchanges(self.router, Observers(), self.tasks, at_once=at_once)
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.leaving: list[str] = []

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from actors.bus.messages import EdgeAddress, Origin, Transport
+from actors.bus.routes import Route, Routes
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.router import Router
@@ -62,7 +63,7 @@ class Edge:
 def exchanges() -> Exchanges:
     """Of requests that nobody makes."""
     tasks = Tasks(lambda error: None)
-    return Exchanges(Router(Origin("127.0.0.1", 9)), Observers(), tasks, at_once=1)
+    return Exchanges(Router(Routes((Route(Origin("127.0.0.1", 9)),))), Observers(), tasks, at_once=1)
 
 
 def connection(
