@@ -20,18 +20,11 @@ from typing import Concatenate, Final, ParamSpec
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.driver import Driver, Timer
-from actors.exchange.http1 import (
-    BadRequest,
-    Body,
-    RequestHead,
-    build_request_head,
-    error_answer,
-    method_of,
-    response_fields,
-)
+from actors.exchange.gate import Refusal
+from actors.exchange.http1 import BadRequest, Body, RequestHead, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
-from actors.exchange.rewrite import Rewrite
+from actors.exchange.rewrite import Rewrite, prepared
 from actors.exchange.upload import UnfitBody, Upload
 
 HALF_CLOSED_TIMEOUT: Final = 5.0
@@ -103,40 +96,38 @@ class Exchange:
             tell(self)
         if self._driver.is_full:
             self.method = method_of(self.request)
-            self._fail(OriginError("too many requests at once", status=503), reasons.FULL)
+            self._fail(503, "too many requests at once", reasons.FULL)
             return
-        self._target = self._driver.route(self.request)
+        way = self._driver.route(self.request)
+        self._target = way.target
         if self.request.kind is not Kind.TCP:
             try:
-                self._head = self._build_head(self._target)
+                trailers = self._responder.takes_trailers
+                self._head, self._rewrite = prepared(self.request, way.target.origin, trailers=trailers)
             except BadRequest as error:
                 self.method = method_of(self.request)  # enough to log it, and to answer a HEAD without a body
                 message = f"the request was refused: {error}"
                 self._answer(http.HTTPStatus(error.status), message, reasons.refusal(error.status))
                 return
             self.method = self._head.method
-        if self._target.answer is not None and self.request.kind is not Kind.TCP:
-            self._answer_barely(self._target.answer)
-            return
+            self.is_renamed = self._rewrite is not None
         if body:
             self._upload.add(body)
             if self._head.announces_no_body:
                 self._head = self._head.framed(has_body=True)
-        if self._head.body is Body.UNKNOWN:
+        if way.gate is None:
+            self._admit(way.target)
+        else:
+            self._driver.judge(self, way.gate)
+
+    def _admit(self, target: Target) -> None:
+        """Nobody is against it."""
+        if target.answer is not None and self.request.kind is not Kind.TCP:
+            self._answer_barely(target.answer)
+        elif self._head.body is Body.UNKNOWN:
             self._timer = self._driver.call_later(BODY_TIMEOUT, self._waited_for_body)
         else:
-            self._go(self._target)
-
-    def _build_head(self, target: Target) -> RequestHead:
-        origin, request = target.origin, self.request
-        if origin is None:
-            return build_request_head(request)
-        if origin.host_header is not None:
-            self.is_renamed = True
-            self._rewrite = Rewrite(request, origin)
-            request = self._rewrite.request()
-        trailers = self._responder.takes_trailers
-        return build_request_head(request, refuse_twins=origin.refuse_twins, trailers=trailers)
+            self._go(target)
 
     @_contained
     def _waited_for_body(self) -> None:
@@ -145,7 +136,7 @@ class Exchange:
 
     def _body_known(self, *, has_body: bool) -> None:
         """It has turned out whether there is a body."""
-        waited = self._head.body is Body.UNKNOWN
+        waited = self._timer is not None
         self._head = self._head.framed(has_body=has_body)
         if waited:
             self._stop_timer()
@@ -163,6 +154,21 @@ class Exchange:
     # --- from the driver ---
 
     @_contained
+    def judged(self, refusal: Refusal | None) -> None:
+        """The gate has let the request through, or not."""
+        if not self._ended:
+            assert self._target is not None
+            if refusal is None:
+                self._admit(self._target)
+            else:
+                self._fail(*refusal)
+
+    @_contained
+    def failed(self, error: Exception) -> None:
+        """What the driver was to do ended in a fault of this program."""
+        raise error
+
+    @_contained
     def connected(self, backend: Backend) -> None:
         """There is a connection to the target."""
         if self._ended:
@@ -171,12 +177,10 @@ class Exchange:
             self._begin(backend)
 
     @_contained
-    def connect_failed(self, error: Exception) -> None:
-        """There is none: an `OriginError` says why; anything else is a fault of this program."""
-        if not isinstance(error, OriginError):
-            raise error
+    def connect_failed(self, error: OriginError) -> None:
+        """There is none."""
         if not self._ended:
-            self._fail(error, reasons.failure(error, error.status))
+            self._fail(error.status, str(error), reasons.failure(error, error.status))
 
     def _begin(self, backend: Backend) -> None:
         self._backend = backend
@@ -315,7 +319,7 @@ class Exchange:
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:
-            self._fail(error, reasons.failure(error, error.status))
+            self._fail(error.status, str(error), reasons.failure(error, error.status))
 
     @_contained
     def pause_upload(self) -> None:
@@ -327,14 +331,14 @@ class Exchange:
 
     # --- ends ---
 
-    def _fail(self, error: OriginError, reason: reasons.Reason) -> None:
+    def _fail(self, status: int, message: str, reason: reasons.Reason) -> None:
         """There is no answer of the origin."""
         if self.request.kind is Kind.TCP:
-            self.reason, self.error = reason, str(error)
-            self._responder.refuse(str(error))
+            self.reason, self.error = reason, message
+            self._responder.refuse(message)
             self._end()
         else:
-            self._answer(http.HTTPStatus(error.status), str(error), reason)
+            self._answer(http.HTTPStatus(status), message, reason)
 
     def _answer_barely(self, answer: Answer) -> None:
         """There is nobody who would answer."""

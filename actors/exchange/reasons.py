@@ -49,6 +49,12 @@ NO_RULE: Final = Reason(
 MANAGEMENT: Final = Reason(
     "management", "the request was for the tunnel's management, which this program does not offer; no origin saw it"
 )
+ACCESS_ABSENT: Final = Reason(
+    "access_absent", "does an application of Cloudflare Access protect this hostname? Its visitors have a token"
+)
+ACCESS_REFUSED: Final = Reason("access_refused", "the tag (AUD) of the application must be among the rule's audTag")
+ACCESS_BROKEN: Final = Reason("access_broken", "is the rule's teamName right, and this machine's clock?")
+ACCESS_KEYS: Final = Reason("access_keys", "this machine must reach the team's address by HTTPS")
 EVENT_STREAM: Final = Reason(
     "event_stream", "send events in the answer to a POST, or over a WebSocket; or use a tunnel of your own account"
 )

@@ -11,7 +11,7 @@ import structlog
 
 from actors.bus.messages import Origin
 from actors.bus.routes import Route, Routes
-from actors.exchange import exchange
+from actors.exchange import exchange, rewrite
 from actors.exchange.exchange import Exchange
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.journal import Journal
@@ -137,7 +137,7 @@ async def healthy(made: Worker) -> None:
         (OriginPool, "reuse"),
         (OriginPool, "connect"),
         (OriginConnection, "begin"),
-        (exchange, "build_request_head"),
+        (rewrite, "build_request_head"),
         (ResponseReader, "feed"),
         (exchange, "response_fields"),
     ],
