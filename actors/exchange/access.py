@@ -7,7 +7,7 @@ connector (a second hostname, a rule made by mistake) comes past that check.
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -107,7 +107,7 @@ def _claims(payload: bytes) -> dict[str, Any]:
     return claims
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -8,7 +8,7 @@ connections.
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.http1 import RequestHead
 from actors.exchange.reasons import Reason
 from actors.exchange.request import Field, Request

@@ -3,8 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from actors.bus.messages import Origin
-from actors.bus.routes import Access, Destination, Routes, Status
+from actors.bus.routes import Access, Destination, Origin, Routes, Status
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering, Target
 from actors.exchange.gate import Gate, Way
@@ -30,7 +29,7 @@ class Router:
     def __init__(self, routes: Routes) -> None:
         """Raises: IngressError, as `replace`."""
         self._targets: dict[Destination, Target] = {}
-        self._keys: dict[str, "AccessKeys"] = {}
+        self._keys: dict[str, AccessKeys] = {}
         """Of the issuers that the routes name."""
         self._failures_before = 0
         """Of targets that are gone."""
@@ -44,6 +43,7 @@ class Router:
             IngressError: a route's path is no pattern. Nothing has changed then.
         """
         table = Table(routes.routes)
+        self.version = routes.version
         gone, self._targets = self._targets, {}
         keys, self._keys = self._keys, {}
         ways = []

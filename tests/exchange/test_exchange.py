@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, OriginError, ResponseHandler
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
@@ -465,7 +465,7 @@ def test_body_that_never_comes_is_waited_for_only_once_the_gate_is_open() -> Non
 def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
     play = Playbook("POST", kind=kind, gate="closed", warm=True, body=b"secret")
     play.exchange.judged(REFUSAL)
-    judge, respond = play._done
+    _, respond = play._done
     assert respond.startswith("respond 403")
     assert (play.exchange.reason, play.exchange.error) == (reasons.ACCESS_ABSENT, "not you")
 
@@ -494,7 +494,7 @@ def test_verdict_on_somebody_who_has_left(refusal: Refusal | None) -> None:
 def test_fault_in_a_gate_lets_nobody_through() -> None:
     play = Playbook(gate="closed", warm=True)
     play.exchange.failed(ZeroDivisionError())
-    judge, fault, respond = play._done
+    _, fault, respond = play._done
     assert fault == "fault ZeroDivisionError"
     assert respond.startswith("respond 502")
 

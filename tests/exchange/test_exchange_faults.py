@@ -9,8 +9,7 @@ import msgspec
 import pytest
 import structlog
 
-from actors.bus.messages import Origin
-from actors.bus.routes import Route, Routes
+from actors.bus.routes import Origin, all_to
 from actors.exchange import exchange, rewrite
 from actors.exchange.exchange import Exchange
 from actors.exchange.exchanges import Exchanges
@@ -73,8 +72,8 @@ class Worker:
         self.faults: list[BaseException] = []
         self.fatal: list[BaseException] = []
         self.tasks = Tasks(self.fatal.append)
-        self.routes = Routes((Route(origin),))
-        self.router = Router(self.routes)
+        self.origin = origin
+        self.router = Router(all_to(origin))
         self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
         self.exchanges = Exchanges(self.router, Observers(Counting(self.ledger), journal), self.tasks, at_once=9)
@@ -179,8 +178,7 @@ async def test_fault_in_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
             visitor = await made.ask()
         assert visitor.was_reset or visitor.status == 502
         monkeypatch.undo()
-        (route,) = made.routes.routes
-        made.router.replace(Routes((Route(msgspec.structs.replace(route.destination, response_timeout=0)),)))
+        made.router.replace(all_to(msgspec.structs.replace(made.origin, response_timeout=0.0)))
         await healthy(made)
 
 

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from actors.bus.messages import Origin
-from actors.bus.routes import Route, Routes, Status
+from actors.bus.routes import Origin, Route, Routes, Status
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.request import Kind, Request

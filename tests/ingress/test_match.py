@@ -5,13 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import re2
-from hypothesis import given
-from hypothesis import strategies as st
 
 from actors.bus.routes import Route, Status
-from actors.ingress import match, patterns
-from actors.ingress.errors import IngressError
 from actors.ingress.match import Table, without_port
 
 GOLDEN: Final[dict[str, Any]] = json.loads(
