@@ -4,6 +4,7 @@ RE2 takes time that grows with the text alone, and memory that is bounded. Pytho
 takes what RE2 refuses.
 """
 
+import re
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -36,6 +37,9 @@ _GO: Final = {
 }
 """RE2's words in C++, which we get → in Go, which users know. What is not here is the same in both."""
 
+_ESCAPES: Final = re.compile(r"\\Q.*?(?:\\E|$)|\\.", re.DOTALL)
+"""To find \\C, any one byte: RE2 takes it in C++, and not in Go."""
+
 
 class Pattern:
     """One pattern, compiled."""
@@ -52,6 +56,8 @@ class Pattern:
             raise IngressError(MISSING)
         if len(text) > MAX_LENGTH:
             raise IngressError(f"error parsing regexp: expression too large: `{text[:64]}…` ({len(text)} characters)")
+        if any(found[0] == r"\C" for found in _ESCAPES.finditer(text)):
+            raise IngressError(r"error parsing regexp: invalid escape sequence: `\C`")
         options: Any = re2.Options()
         options.max_mem = MAX_MEMORY
         options.log_errors = False
@@ -68,8 +74,8 @@ class Pattern:
 
 
 def _in_go(text: str) -> str:
-    what, colon, part = text.partition(": ")
-    return f"{_GO.get(what, what)}: `{part}`" if colon else _GO.get(what, what)
+    what, _, part = text.partition(": ")
+    return f"{_GO.get(what, what)}: `{part}`"
 
 
 _alive: Final[WeakValueDictionary[str, Pattern]] = WeakValueDictionary()
