@@ -7,7 +7,7 @@ is served. What the backend reads it tells its `ResponseHandler`.
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.http1 import RequestHead
 from actors.exchange.request import Field
 from actors.exchange.response import Head

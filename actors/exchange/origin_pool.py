@@ -15,7 +15,7 @@ import ssl
 from collections import deque
 from typing import Any, Final, cast
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange import reuse
 from actors.exchange.backend import Backend, OriginError
 from actors.exchange.http1 import RequestHead

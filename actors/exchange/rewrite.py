@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.http1 import is_host
 from actors.exchange.request import Field, Request
 

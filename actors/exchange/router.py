@@ -1,6 +1,6 @@
-"""Which target a request goes to. Today there is one."""
+"""Which target a request goes to."""
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin, Routes
 from actors.exchange.backend import Target
 from actors.exchange.origin_pool import OriginPool
 from actors.exchange.request import Request
@@ -9,12 +9,19 @@ from actors.exchange.request import Request
 class Router:
     """The targets of a tunnel."""
 
-    def __init__(self, origin: Origin) -> None:
-        """Send everything to `origin`.
+    def __init__(self, routes: Routes) -> None:
+        """Send requests where `routes` say.
 
         Raises:
-            OSError: its CA file cannot be read. ssl.SSLError: it holds no certificate.
+            OSError: a CA file cannot be read. ssl.SSLError: it holds no certificate.
         """
+        self.replace(routes)
+
+    def replace(self, routes: Routes) -> None:
+        """Requests that come from now on go by these routes."""
+        self.version = routes.version
+        origin = routes.routes[0].destination
+        assert isinstance(origin, Origin)
         self._only = OriginPool(origin)
 
     def route(self, request: Request) -> Target:

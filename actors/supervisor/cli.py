@@ -16,7 +16,8 @@ from zmq import ZMQError
 
 from actors import trust
 from actors.bus import events, sockets
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin, Transport
+from actors.bus.messages import Transport
+from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE, Origin
 from actors.errors import LocalSetupError, TunnelError, UsageError
 from actors.processes import lifeline, log, means, text
 from actors.processes.dispositions import take_signals

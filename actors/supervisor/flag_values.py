@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.supervisor.discovery import EDGE_PORT
 
 MAX_SECONDS: Final = 24 * 3600.0

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final, NoReturn, get_args
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, ProtocolWish
+from actors.bus.messages import ProtocolWish
+from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE
 from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor import flag_values as value

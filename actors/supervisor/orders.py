@@ -14,12 +14,12 @@ from actors.bus.messages import (
     HelloWorldOrders,
     LocalEdgeOrders,
     MetricsOrders,
-    Origin,
     QuicEngine,
     SpareOrders,
     Transport,
     WorkerOrders,
 )
+from actors.bus.routes import Origin, all_to
 from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
@@ -50,6 +50,8 @@ class OrderBook:
     as_cloudflare: bool
     origin: Origin | None
     """None: the hello-world page, once that is up."""
+    takes_configuration: bool = False
+    """Whether the edge may push rules."""
     credentials: Credentials | None = None
     proxies: ProxyRules = DIRECTLY
 
@@ -83,7 +85,9 @@ class OrderBook:
             client_id=self.client_id,
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
-            origin=self.origin,
+            routes=all_to(self.origin),
+            ingress=msgspec.json.encode([{"service": self.origin.url, "originRequest": {}}]).decode(),
+            takes_configuration=self.takes_configuration,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,

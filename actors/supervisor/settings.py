@@ -6,7 +6,8 @@ from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin, ProtocolWish, Transport
+from actors.bus.messages import ProtocolWish, Transport
+from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange import reasons
 from actors.exchange.backend import OriginError, ResponseHandler
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin, all_to
 from actors.exchange import exchange
 from actors.exchange.exchange import Exchange
 from actors.exchange.exchanges import Exchanges
@@ -71,7 +71,7 @@ class Worker:
         self.faults: list[BaseException] = []
         self.fatal: list[BaseException] = []
         self.tasks = Tasks(self.fatal.append)
-        self.router = Router(origin)
+        self.router = Router(all_to(origin))
         self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
         self.exchanges = Exchanges(self.router, Observers(Counting(self.ledger), journal), self.tasks, at_once=9)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.origin import OriginConnection

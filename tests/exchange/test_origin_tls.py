@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.origin_pool import OriginPool
