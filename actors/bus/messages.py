@@ -66,7 +66,7 @@ class Credentials(Message, frozen=True):
     tunnel_id: str
     """A UUID."""
     url: str
-    """The public address, without a slash at its end."""
+    """The public address, without a slash at its end; empty: a tunnel of one's own, which has hostnames."""
     account_tag: str
     secret: bytes
 
