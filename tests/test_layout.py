@@ -174,7 +174,6 @@ TESTED_WITH = {
     "exchange/backend.py": "exchange/test_exchange.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
     "exchange/driver.py": "exchange/test_exchange.py",
-    "exchange/router.py": "exchange/test_exchanges.py",
     "exchange/request.py": "exchange/test_exchange.py",
     "ingress/defaults.py": "ingress/test_parse.py",
     "ingress/errors.py": "ingress/test_parse.py",
