@@ -80,6 +80,7 @@ PURE = [
     "supervisor/edges.py",
     "supervisor/engines.py",
     "supervisor/failures.py",
+    "supervisor/go_flags.py",
     "supervisor/habits.py",
     "supervisor/history.py",
     "supervisor/outside.py",
