@@ -82,6 +82,7 @@ PURE = [
     "supervisor/edges.py",
     "supervisor/engines.py",
     "supervisor/failures.py",
+    "supervisor/go_flags.py",
     "supervisor/habits.py",
     "supervisor/history.py",
     "supervisor/outside.py",

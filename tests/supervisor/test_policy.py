@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from actors.bus import events
-from actors.bus.messages import OTHER_VERSION_STATUS
+from actors.bus.messages import OTHER_VERSION_STATUS, EdgeAddress
 from actors.errors import (
     ApiRefused,
     ApiServerError,
@@ -39,6 +40,8 @@ from actors.supervisor.restart import (
 from actors.supervisor.slots import HEALTHY_AFTER, SlotState
 from actors.supervisor.succession import MAX_BESIDE
 from actors.supervisor.vocabulary import (
+    Announce,
+    Begin,
     Command,
     DrainWorker,
     Finish,
@@ -54,6 +57,7 @@ from actors.supervisor.vocabulary import (
     ProbeSeen,
     Renew,
     RenewFailed,
+    RulesInForce,
     SpawnHelper,
     SpawnWorker,
     StopAsked,
@@ -66,7 +70,7 @@ from actors.supervisor.vocabulary import (
     WorkerRegistered,
     WorkerStopped,
 )
-from tests.kit.playbook import OTHER_URL, URL, Playbook, acts, begun, facts, finish, states, up
+from tests.kit.playbook import EDGES, OTHER_URL, URL, Playbook, acts, begun, facts, finish, states, up
 
 
 def test_others_start_once_the_first_is_registered() -> None:
@@ -924,3 +928,60 @@ def check(policy: Policy) -> None:
         numbers = [worker.generation for worker in slot.workers]
         assert len(set(numbers)) == len(numbers)
     assert 0 <= policy.connections <= len(policy.slots)
+
+
+# --- a tunnel of one's own ---
+
+
+def own(connections: int = 4, **limits: Any) -> Playbook:
+    play = Playbook(connections, is_own=True, **limits)
+    play(RulesInForce(0))
+    return play
+
+
+def test_own_tunnel_serves_once_rules_are_in_force() -> None:
+    play = own(1)
+    play.begin(url="")
+    play.register(0)
+    assert (play.policy.state, play.policy.serves) == (State.REGISTERED, False)
+    for rules, serves in ((2, True), (3, True), (0, False)):
+        (told,) = play(RulesInForce(rules))
+        expected = events.StateChanged(
+            state=State.REGISTERED, serves=serves, url="", connections=1, slots=1, rules=rules
+        )
+        assert told == Announce(expected)
+        assert play(RulesInForce(rules)) == []
+
+
+def test_own_tunnel_has_no_more_connections_than_the_edge_has_addresses() -> None:
+    play = own(4, one_per_address=True)
+    play(Begin("", "id", tuple(EDGES[:2]), Visibility.NOT_ASKED))
+    assert len(play.policy.slots) == 2
+    assert [spawn.slot for spawn in play.spawned(play.register(0))] == [1]
+    assert len(own(4).policy.slots) == 4
+    names = (EdgeAddress(host="edge.example", port=7844),)
+    through_proxy = own(4, one_per_address=True, has_proxy=True, protocol="auto")
+    through_proxy(Begin("", "id", names, Visibility.NOT_ASKED))
+    assert len(through_proxy.policy.slots) == 4
+
+
+def test_own_tunnel_s_connections_are_spread_over_both_regions() -> None:
+    play = own(4)
+    play.begin(url="")
+    play.register(0)
+    edges = [play.edge(slot) for slot in range(4)]
+    assert len(set(edges)) == 4
+    assert [edge.region for edge in edges[:2]] != [edges[0].region] * 2
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_own_tunnel_that_is_refused_for_good_ends_and_is_not_replaced(registered: bool) -> None:
+    play = own(1)
+    play.begin(url="")
+    if registered:
+        play.register(0)
+    error = finish(play.end(WorkerEnd.REFUSED_FOR_GOOD, message="Unauthorized")).error
+    assert isinstance(error, RefusedByEdge)
+    assert "Unauthorized" in str(error)
+    assert "Was the tunnel deleted, or its token replaced?" in str(error)
+    assert "--renew" not in str(error)
