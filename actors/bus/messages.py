@@ -66,7 +66,7 @@ class Credentials(Message, frozen=True):
     tunnel_id: str
     """A UUID."""
     url: str
-    """The public address, without a slash at its end."""
+    """The public address, without a slash at its end; empty: a tunnel of one's own, which has hostnames."""
     account_tag: str
     secret: bytes
 
@@ -216,6 +216,8 @@ class LocalEdgeOrders(ChildOrders, frozen=True):
     """Whether visitors speak TLS to it."""
     as_cloudflare: bool
     """Whether it imitates the service's limits."""
+    tunnel: Credentials | None = None
+    """One that it does not give away, and has to know: that of a token. Its URL is nothing to the edge."""
 
 
 class HelloWorldOrders(ChildOrders, frozen=True):

@@ -177,3 +177,17 @@ def folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name of the folder is empty")
     return Path(text)
+
+
+def path(text: str) -> Path:
+    """A file with a secret; whether it is there is seen when it is read."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the file is empty")
+    return Path(text)
+
+
+def region(text: str) -> str:
+    """A region of the edge."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?", text):
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no region, which are named as in us")
+    return text.lower()
