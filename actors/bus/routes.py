@@ -183,6 +183,12 @@ class Routes(Message, frozen=True, omit_defaults=True):
     """Of the remote configuration that they are; -1: there was none yet, or the rules are this machine's own."""
 
     @property
+    def only_origin(self) -> Origin | None:
+        """The origin, if they name one alone."""
+        origins = {route.destination for route in self.routes if isinstance(route.destination, Origin)}
+        return origins.pop() if len(origins) == 1 else None
+
+    @property
     def hostnames(self) -> list[str]:
         """Those that the rules name, each once."""
         return list(dict.fromkeys(route.hostname for route in self.routes if route.hostname))

@@ -4,7 +4,7 @@ spoken to. Pure.
 The names of fields in files and in JSON are the Go client's (`name=`).
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -126,9 +126,6 @@ class Socks(Message, frozen=True, tag="socks"):
 
 Service = Http | Unix | Status | HelloWorld | Tcp | Bastion | Socks
 
-ServiceKind = Literal["http", "https", "unix", "status", "hello_world", "tcp", "bastion", "socks"]
-"""By which a service is allowed or not."""
-
 EVERY_HOST: Final = ("", "*")
 """Hostnames of a rule that matches all."""
 
@@ -156,3 +153,8 @@ class Configuration(Message, frozen=True):
     def hostnames(self) -> tuple[str, ...]:
         """The hostnames that its rules name, each once, in their order."""
         return tuple(dict.fromkeys(rule.hostname for rule in self.rules if rule.hostname not in EVERY_HOST))
+
+    @property
+    def has_hello_world(self) -> bool:
+        """Whether the page of our own is needed."""
+        return any(isinstance(rule.service, HelloWorld) for rule in self.rules)

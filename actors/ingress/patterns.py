@@ -4,6 +4,7 @@ RE2 takes time that grows with the text alone, and memory that is bounded. Pytho
 takes what RE2 refuses.
 """
 
+import re
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -36,11 +37,14 @@ _GO: Final = {
 }
 """RE2's words in C++, which we get → in Go, which users know. What is not here is the same in both."""
 
+_ESCAPES: Final = re.compile(r"\\Q.*?(?:\\E|$)|\\.", re.DOTALL)
+"""To find \\C, any one byte: RE2 takes it in C++, and not in Go."""
+
 
 class Pattern:
     """One pattern, compiled."""
 
-    __slots__ = ("__weakref__", "_compiled", "text")
+    __slots__ = ("__weakref__", "_compiled", "size", "text")
 
     def __init__(self, text: str) -> None:
         """Compile `text`.
@@ -52,6 +56,8 @@ class Pattern:
             raise IngressError(MISSING)
         if len(text) > MAX_LENGTH:
             raise IngressError(f"error parsing regexp: expression too large: `{text[:64]}…` ({len(text)} characters)")
+        if any(found[0] == r"\C" for found in _ESCAPES.finditer(text)):
+            raise IngressError(r"error parsing regexp: invalid escape sequence: `\C`")
         options: Any = re2.Options()
         options.max_mem = MAX_MEMORY
         options.log_errors = False
@@ -61,6 +67,8 @@ class Pattern:
             self._compiled = re2.compile(text.encode(), options)
         except re2.error as error:
             raise IngressError(f"error parsing regexp: {_in_go(error.args[0].decode(errors='replace'))}") from None
+        self.size: int = self._compiled.programsize
+        """Instructions of its program: at worst, so many steps are taken for each byte of a path."""
 
     def is_in(self, path: bytes) -> bool:
         """Whether it matches anywhere in `path`, which is UTF-8 (see `readable`)."""
@@ -68,8 +76,8 @@ class Pattern:
 
 
 def _in_go(text: str) -> str:
-    what, colon, part = text.partition(": ")
-    return f"{_GO.get(what, what)}: `{part}`" if colon else _GO.get(what, what)
+    what, _, part = text.partition(": ")
+    return f"{_GO.get(what, what)}: `{part}`"
 
 
 _alive: Final[WeakValueDictionary[str, Pattern]] = WeakValueDictionary()

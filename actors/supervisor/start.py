@@ -213,4 +213,4 @@ async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion, 
     """
     if given:
         return await discovery.resolve_given(given, ip_version)
-    return await discovery.discover(ip_version, region)
+    return await discovery.discover(ip_version, service=discovery.edge_service(region))
