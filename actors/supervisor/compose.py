@@ -130,6 +130,7 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
         as_cloudflare=settings.as_cloudflare,
         takes_configuration=settings.takes_configuration,
         proxies=settings.proxies,
+        own=settings.tunnel.credentials if settings.tunnel is not None else None,
     )
 
 
