@@ -19,6 +19,7 @@ PURE = [
     "metrics/prometheus.py",
     "metrics/registry.py",
     "local_edge/h2_words.py",
+    "local_edge/hostnames.py",
     "local_edge/limits.py",
     "local_edge/local_address.py",
     "local_edge/registry.py",
@@ -36,10 +37,12 @@ PURE = [
     "quic_worker/engines/h2_lenient.py",
     "quic_worker/engines/hybrid.py",
     "quic_worker/engines/path_mtu.py",
+    "exchange/access.py",
     "exchange/backend.py",
     "exchange/driver.py",
     "exchange/exchange.py",
     "exchange/flow.py",
+    "exchange/gate.py",
     "exchange/http1.py",
     "exchange/request.py",
     "exchange/ledger.py",
@@ -91,6 +94,7 @@ PURE = [
     "supervisor/slots.py",
     "supervisor/succession.py",
     "supervisor/telling.py",
+    "supervisor/token.py",
     "supervisor/vocabulary.py",
 ]
 IMPURE = {"asyncio", "zmq", "socket", "os", "time", "structlog", "threading", "subprocess", "signal"}
@@ -107,6 +111,7 @@ TESTED_BY_RUNNING = {
     "local_edge/h2_link.py",
     "local_edge/h2_server.py",
     "local_edge/h2_stream.py",
+    "local_edge/pushes.py",
     "local_edge/quic_link.py",
     "local_edge/quic_server.py",
     "local_edge/service.py",
@@ -169,9 +174,9 @@ TESTED_WITH = {
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
     "exchange/backend.py": "exchange/test_exchange.py",
+    "exchange/gate.py": "exchange/test_exchange.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
     "exchange/driver.py": "exchange/test_exchange.py",
-    "exchange/router.py": "exchange/test_exchanges.py",
     "exchange/request.py": "exchange/test_exchange.py",
     "ingress/defaults.py": "ingress/test_parse.py",
     "ingress/errors.py": "ingress/test_parse.py",
@@ -245,6 +250,7 @@ READS_THE_CLOCK = {
     "supervisor/cli.py",  # the stamp of an event
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date
+    "exchange/access_keys.py",  # tokens expire
     "tools/checks.py",  # is it right?
     "hello_world/__main__.py",
     "local_edge/certificates.py",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from actors.bus import routes as bus
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.ingress.allowed import EVERYTHING, Allowed
 from actors.ingress.errors import RuleError
 from actors.ingress.model import (

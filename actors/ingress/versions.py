@@ -4,8 +4,7 @@ One number for the whole tunnel, whichever connection brings the push. What is n
 read; what is not valid changes nothing, so that the same number can come again.
 """
 
-from actors.bus.messages import Origin
-from actors.bus.routes import Routes
+from actors.bus.routes import Origin, Routes
 from actors.bus.tally import Message
 from actors.ingress import parse, routing
 from actors.ingress.allowed import Allowed

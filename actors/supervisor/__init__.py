@@ -41,6 +41,8 @@ origin_watch.py  whether anything listens where requests go
 service_manager.py  sd_notify
 start.py         from nothing to credentials and edge addresses
 provisioning.py  the tunnel API
+token.py         a tunnel of one's own: its token or credentials file, read and checked (pure)
+own_tunnel.py    which file or variable has it
 rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout

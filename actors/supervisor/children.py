@@ -9,7 +9,17 @@ from typing import Final, NamedTuple
 import zmq
 
 from actors.bus import sockets
-from actors.bus.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
+from actors.bus.messages import (
+    DECODE_ERRORS,
+    MAX_CONTROL_BYTES,
+    ChildOrders,
+    Down,
+    Ready,
+    Stopped,
+    Up,
+    decode_up,
+    encode,
+)
 from actors.errors import ExitCode, LocalSetupError
 from actors.processes.forked import Forked
 from actors.processes.lifeline import Child
@@ -99,7 +109,7 @@ class Children:
         said: Callable[[Name, Up], None],
         exited: Callable[[Name, int], None],
     ) -> None:
-        self._socket = sockets.make_socket(context, zmq.SocketType.ROUTER)
+        self._socket = sockets.make_socket(context, zmq.SocketType.ROUTER, limit=MAX_CONTROL_BYTES)
         self.endpoint = sockets.bind(self._socket, endpoint)
         self._tasks = tasks
         self._log = log
@@ -142,6 +152,12 @@ class Children:
         """Give a child an order."""
         if not sockets.try_send(self._socket, str(name).encode(), encode(message)):
             self._log.debug("order not sent: the child is gone", to=str(name))  # its exit is seen elsewhere
+
+    def tell_all(self, actor: str, message: Down) -> None:
+        """Give all children of an actor an order."""
+        for name in list(self._running):
+            if name.actor == actor:
+                self.tell(name, message)
 
     def kill(self, name: Name) -> None:
         """Kill a child, without a word."""

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -9,33 +10,39 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from zmq import ZMQError
 
 from actors import trust
 from actors.bus import events, sockets
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin, Transport
+from actors.bus.messages import Transport
+from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE, Origin
 from actors.errors import LocalSetupError, TunnelError, UsageError
-from actors.processes import lifeline, log, means, text
+from actors.processes import environment, lifeline, log, means, text
 from actors.processes.dispositions import take_signals
 from actors.processes.forked import forked
 from actors.processes.nursery import nursery
-from actors.supervisor import habits
+from actors.supervisor import habits, own_tunnel
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
-from actors.supervisor.settings import Settings
-from actors.supervisor.sources import WHAT, fill
+from actors.supervisor.settings import OWN_CONNECTIONS, Settings
+from actors.supervisor.sources import TOKEN_VARIABLES, WHAT, fill
+from actors.supervisor.token import OwnTunnel
 from actors.url_file import default_state_folder
+
+if TYPE_CHECKING:
+    from actors.ingress.local_file import LocalFile
+    from actors.ingress.model import Configuration
 
 LOCAL_HOST: Final = "localhost"
 """Where `--port` is, by IPv4 or IPv6."""
 
 
-def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Settings:
+def read_settings(arguments: Sequence[str], variables: dict[str, str]) -> Settings:
     """Turn flags, environment variables and the configuration file into settings.
 
     Raises:
@@ -43,17 +50,45 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
     """
     parser = make_parser()
     given, extras = parser.parse_known_args(arguments)
-    if habit := habits.read(extras, parser._option_string_actions):
+    flags = parser._option_string_actions
+    given.run = habits.own_tunnel(extras, flags)
+    in_argv = given.token is not None
+    if habit := habits.read(extras if given.run is None else [], flags):
         if asked := [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]:
             raise UsageError(f"{habit[1]!r} and {asked[0]} both say what to show; give one of them")
         parser.parse_args(habit, given)
-    fill(given, parser, environment)
-    return _settings(given, DIRECTLY if given.local_edge else ProxyRules.read(environment))
+    rules = fill(given, parser, variables)
+    own_tunnel.check(given)
+    settings = _settings(given, rules, DIRECTLY if given.local_edge else ProxyRules.read(variables))
+    if given.run is None:
+        return settings
+    in_file = {} if rules is None else {"named": rules.tunnel, "credentials_file": rules.credentials_file}
+    found = own_tunnel.find(given, variables, **in_file)
+    warnings = [own_tunnel.IN_ARGV, *found.warnings] if in_argv else found.warnings
+    return _with_tunnel(settings, given, found.tunnel, warnings)
 
 
-def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
+def _with_tunnel(settings: Settings, given: argparse.Namespace, tunnel: OwnTunnel, warnings: list[str]) -> Settings:
+    if given.region and tunnel.region and given.region != tunnel.region:
+        raise UsageError(
+            f"--region {given.region}: this tunnel's token is for region {tunnel.region}; leave --region out"
+        )
+    return dataclasses.replace(
+        settings,
+        tunnel=tunnel,
+        region=given.region or tunnel.region,
+        connections=given.connections or OWN_CONNECTIONS,
+        one_per_address=given.connections is None,
+        warnings=(*warnings, *settings.warnings),
+    )
+
+
+def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: ProxyRules) -> Settings:
+    configuration, warnings = _rules(given, rules)
     asked = [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]
-    if not asked:
+    if asked and configuration is not None:
+        raise UsageError(f"{asked[0]} and the rules of --config {given.config} both say where requests go; give one")
+    if not asked and configuration is None and given.run is None:
         raise UsageError("give --port PORT, the local port to show (or --hello-world for a page of its own)")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} exclude each other")
@@ -107,10 +142,22 @@ def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
     }
     return Settings(
         origin=_origin(given),
+        hello_world=bool(given.hello_world),
+        configuration=configuration,
+        warnings=tuple(warnings),
         proxies=proxies,
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
+
+
+def _rules(given: argparse.Namespace, file: "LocalFile | None") -> tuple["Configuration | None", list[str]]:
+    """Those of the file of `--config`, and what is to be said of it."""
+    if file is None:
+        return None, []
+    from actors.supervisor import local_rules  # here, since few have such a file
+
+    return local_rules.checked(file, given), local_rules.warnings(file, given)
 
 
 def _transport(given: argparse.Namespace) -> Transport:
@@ -189,7 +236,9 @@ def main() -> int:
     lifeline.protect_secrets()
     _open_standard_streams()
     try:
-        settings = read_settings(sys.argv[1:], dict(os.environ))
+        variables = dict(os.environ)
+        environment.forget(TOKEN_VARIABLES)
+        settings = read_settings(sys.argv[1:], variables)
         if settings.lifeline:
             check_stdin()
     except (TunnelError, OSError) as fault:
@@ -201,6 +250,8 @@ def main() -> int:
         logger.warning(
             "this user has no home folder, so there are no state files: to have them, set NEXO_HOME or give --state-dir"
         )
+    for warning in settings.warnings:
+        logger.warning(warning)
     if settings.proxies.problem and settings.limits.protocol != "quic":
         logger.warning(settings.proxies.problem)
     try:

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from actors.errors import EdgeUnreachable, NoConnection, PermanentFailure, RegistrationFailed, TunnelError
+from actors.errors import (
+    EdgeUnreachable,
+    NoConnection,
+    PermanentFailure,
+    RefusedByEdge,
+    RegistrationFailed,
+    TunnelError,
+)
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.dice import Dice
 from actors.supervisor.edges import EdgeAddresses
@@ -90,6 +97,14 @@ def giving_up(slot: Slot, word: WorkerStopped) -> PermanentFailure:
         f"gave up after {slot.failures} consecutive failures to connect to the edge; the last one: "
         f"{word.end}: {word.message or 'no message'}. {advice}",
     )
+
+
+def refused(word: WorkerStopped, *, dropped: bool, is_own: bool) -> RefusedByEdge:
+    """The error of a tunnel that the edge refuses for good. `dropped`: it had taken it."""
+    hint = " With --renew, another one is asked for." if dropped else ""
+    if is_own:
+        hint = " Was the tunnel deleted, or its token replaced? The dashboard shows the present one."
+    return RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}")
 
 
 def failed_start(timeout: float, word: WorkerStopped | None) -> TunnelError:

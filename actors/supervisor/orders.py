@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,16 +15,18 @@ from actors.bus.messages import (
     HelloWorldOrders,
     LocalEdgeOrders,
     MetricsOrders,
-    Origin,
     QuicEngine,
     SpareOrders,
     Transport,
     WorkerOrders,
 )
+from actors.bus.routes import Origin, Routes
 from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
 from actors.supervisor.vocabulary import SpawnWorker
+
+NO_ROUTES: Final = Routes()
 
 
 @dataclass
@@ -48,8 +51,14 @@ class OrderBook:
     edge_ca: str | None
     local_edge_tls: bool
     as_cloudflare: bool
-    origin: Origin | None
-    """None: the hello-world page, once that is up."""
+    page: Origin | None = None
+    """The hello-world page, once that is up."""
+    routes: Routes = NO_ROUTES
+    """Where requests go now."""
+    ingress: str = "[]"
+    """The same as the edge is told it: JSON."""
+    takes_configuration: bool = False
+    """Whether the edge may push rules."""
     credentials: Credentials | None = None
     proxies: ProxyRules = DIRECTLY
 
@@ -61,7 +70,7 @@ class OrderBook:
         self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
         if (page := endpoints.get("hello_world")) is not None:
             address = HostPort.parse(page["http"])
-            self.origin = Origin(host=address.host, port=address.port)
+            self.page = Origin(host=address.host, port=address.port)
         if (edge := endpoints.get("local_edge")) is not None:
             self.edge_ca = edge["ca"]
 
@@ -70,9 +79,8 @@ class OrderBook:
         self.transport = msgspec.structs.replace(self.transport, engine=engine)
 
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
-        """For a worker. There are credentials and an origin by then."""
+        """For a worker. There are credentials by then."""
         assert self.credentials is not None
-        assert self.origin is not None
         return WorkerOrders(
             *self._basics(name),
             slot=name.slot,
@@ -83,7 +91,9 @@ class OrderBook:
             client_id=self.client_id,
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
-            origin=self.origin,
+            routes=self.routes,
+            ingress=self.ingress,
+            takes_configuration=self.takes_configuration,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,

@@ -6,15 +6,28 @@ from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin, ProtocolWish, Transport
+from actors.bus.messages import ProtocolWish, Transport
+from actors.bus.routes import Origin
+from actors.ingress.allowed import USUAL, Allowed
+from actors.ingress.model import Configuration
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
+from actors.supervisor.token import OwnTunnel
 from actors.supervisor.vocabulary import Limits
 
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
+
+
+USUAL_SERVICES: Final = Allowed.parse(USUAL)
+
+QUICK_CONNECTIONS: Final = 2
+"""Connections of a quick tunnel, if nobody says how many."""
+
+OWN_CONNECTIONS: Final = 4
+"""Those of a tunnel of one's own: as the Go client's."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +35,26 @@ class Settings:
     """The whole of a supervisor's configuration. Times are in seconds."""
 
     origin: Origin | None
-    """Where requests go; None: to the hello-world page."""
+    """Where all requests go, if `--port` or `--url` says it."""
+    hello_world: bool = False
+    """They go to a page of our own."""
+    configuration: Configuration | None = None
+    """They go where these rules of a local file say."""
+    tunnel: OwnTunnel | None = None
+    """The tunnel of `run`; None: one is asked for. The secret shows in no repr."""
+    region: str = ""
+    """Of the edge; empty: all."""
+    remote_services: Allowed = USUAL_SERVICES
+    """What rules may reach that the service pushes."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False
     local_edge_tls: bool = False
     as_cloudflare: bool = False
     """The local edge imitates the service's limits."""
-    connections: int = 2
+    connections: int = QUICK_CONNECTIONS
+    one_per_address: bool = False
+    """No more of them than the edge has addresses: nobody named their number."""
     service_url: str = DEFAULT_SERVICE_URL
     edges: tuple[tuple[str, int], ...] = ()
     """Addresses of the edge; none: discover them."""
@@ -83,10 +110,23 @@ class Settings:
             # Python's TLS over TCP cannot be told to take no other key exchange.
             "quic" if self.transport.post_quantum else self.protocol,
             self.proxies.proxy is not None,
+            self.tunnel is not None,
+            self.one_per_address,
         )
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether it is said here where requests go; else the service is to say it."""
+        return self.origin is not None or self.hello_world or self.configuration is not None
+
+    @property
+    def takes_configuration(self) -> bool:
+        """Whether the service may push rules."""
+        return self.tunnel is not None and not self.has_rules
 
     @property
     def helpers(self) -> tuple[str, ...]:
         """The actors beside the workers without which nothing begins."""
-        wanted = {"metrics": True, "hello_world": self.origin is None, "local_edge": self.local_edge}
+        has_page = self.hello_world or (self.configuration is not None and self.configuration.has_hello_world)
+        wanted = {"metrics": True, "hello_world": has_page, "local_edge": self.local_edge}
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)

@@ -33,7 +33,7 @@ Announce = Callable[[events.Event], None]
 
 
 class TunnelSource:
-    """Where tunnels come from, the first one and with `--renew` others: the API and the edge's addresses."""
+    """Where tunnels come from, the first one and with `--renew` others, by API or token; and the edge's addresses."""
 
     def __init__(self, settings: Settings, state_folder: Path, announce: Announce, log: Logger) -> None:
         self._settings = settings
@@ -57,10 +57,17 @@ class TunnelSource:
     @property
     def names_are_public(self) -> bool:
         """Whether DNS will know the tunnels' names: Cloudflare's own service sees to that, others need not."""
-        return self._service_url == DEFAULT_SERVICE_URL
+        return self._settings.tunnel is None and self._service_url == DEFAULT_SERVICE_URL
+
+    @property
+    def service(self) -> str:
+        """The name that DNS knows the edge by."""
+        return discovery.edge_service(self._settings.region)
 
     def ask_ahead(self, tasks: Tasks) -> None:
         """Begin the first request to the API."""
+        if self._settings.tunnel is not None:
+            return
         self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
 
     async def obtain(self, assigned: Callable[[Credentials], None]) -> list[EdgeAddress]:
@@ -69,26 +76,29 @@ class TunnelSource:
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
-        self._log.info("asking for a tunnel", service=self._service_url)
-        asked, self._asked = self._asked, None
-        async with beside(find_edges(self._edges, self._settings.edge_ip_version)) as found:
-            credentials = await obtain_credentials(
-                self._service_url,
-                self._settings.user_agent,
-                self._memory(),
-                self._announce,
-                self._log,
-                rng=random.Random(),
-                asked=asked,
-            )
-            assigned(credentials)
+        settings = self._settings
+        async with beside(find_edges(self._edges, settings.edge_ip_version, settings.region)) as found:
+            assigned(await self._ask() if settings.tunnel is None else settings.tunnel.credentials)
             try:
                 return await found
             except DiscoveryError as error:
                 if self._settings.proxies.proxy is None or self._edges or self._settings.limits.protocol == "quic":
                     raise
                 self._log.warning("the proxy is asked for the edge by name", cause=str(error))
-                return discovery.by_name()
+                return discovery.by_name(self._settings.region)
+
+    async def _ask(self) -> Credentials:
+        self._log.info("asking for a tunnel", service=self._service_url)
+        asked, self._asked = self._asked, None
+        return await obtain_credentials(
+            self._service_url,
+            self._settings.user_agent,
+            self._memory(),
+            self._announce,
+            self._log,
+            rng=random.Random(),
+            asked=asked,
+        )
 
     async def proxy_addresses(self, edges: Sequence[EdgeAddress]) -> list[EdgeAddress]:
         """Where the proxy is through which these are reached; none: they are reached directly."""
@@ -195,7 +205,7 @@ async def _wait(
     await sleep(seconds)
 
 
-async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion) -> list[EdgeAddress]:
+async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion, region: str = "") -> list[EdgeAddress]:
     """The edge's addresses, those given or those that DNS knows.
 
     Raises:
@@ -203,4 +213,4 @@ async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion) 
     """
     if given:
         return await discovery.resolve_given(given, ip_version)
-    return await discovery.discover(ip_version)
+    return await discovery.discover(ip_version, service=discovery.edge_service(region))

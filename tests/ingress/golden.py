@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.ingress import parse, routing
 from actors.ingress.errors import IngressError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.ingress.allowed import EVERYTHING
 from actors.ingress.versions import Answer, Applied, apply
 from tests.ingress.golden import GOLDEN

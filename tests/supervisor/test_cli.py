@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin, Transport
+from actors.bus.messages import Transport
+from actors.bus.routes import Origin
 from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
@@ -75,6 +76,10 @@ def test_every_flag_has_its_variable() -> None:
         "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
+        "token": "",
+        "token_file": "",
+        "credentials_file": "",
+        "region": "",
     }
     flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "_h",

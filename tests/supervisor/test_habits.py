@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.errors import UsageError
 from actors.supervisor import habits
 from actors.supervisor.cli import read_settings
@@ -53,7 +53,11 @@ def test_command_alone_says_nothing_of_what_to_show() -> None:
         ("8080 --http-host-header x", "unrecognized flag --http-host-header; give --host-header"),
         ("8080 --loglevel debug", "give --log-level"),
         ("http 8080 --subdomain=mine", "gets its name from the service"),
-        ("tunnel run --token abc", "gets its name from the service"),
+        ("tunnel run --token abc", "is no token"),
+        ("run one two", "one word too many"),
+        ("run --no-autoupdate", "leave it out"),
+        ("start mine", "are made in Cloudflare's dashboard"),
+        ("tunnel --name mine", "gets its name from the service"),
         ("tcp 22", "HTTP and WebSockets only"),
         ("8080 --conections 3", "did you mean --connections"),
         ("8080 --xyzzy", "see --help"),
