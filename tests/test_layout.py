@@ -181,7 +181,6 @@ TESTED_WITH = {
     "exchange/request.py": "exchange/test_exchange.py",
     "ingress/defaults.py": "ingress/test_parse.py",
     "ingress/errors.py": "ingress/test_parse.py",
-    "ingress/hostnames.py": "ingress/test_parse.py",
     "ingress/json_text.py": "ingress/test_parse.py",
     "ingress/model.py": "ingress/test_parse.py",
     "ingress/rules.py": "ingress/test_parse.py",
