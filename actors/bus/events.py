@@ -56,7 +56,7 @@ class OriginReachable(Event, frozen=True, kw_only=True, tag="origin_reachable"):
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
-    """The API gave a tunnel. Its address works once a connection is registered."""
+    """The API gave a tunnel, or one was kept (`--keep`). Its address works once a connection is registered."""
 
     url: str
     tunnel_id: str
@@ -102,7 +102,10 @@ class Unreachable(Event, frozen=True, kw_only=True, tag="unreachable"):
 
 
 class UrlChanged(Event, frozen=True, kw_only=True, tag="url_changed"):
-    """The service dropped the tunnel and gave another (`--renew`). It serves once the event `state` says so."""
+    """The service dropped the tunnel (`--renew`), or refuses the one that was kept (`--keep`), and gave another.
+
+    It serves once the event `state` says so.
+    """
 
     url: str
     tunnel_id: str

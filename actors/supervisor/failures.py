@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from actors.errors import EdgeUnreachable, NoConnection, PermanentFailure, RegistrationFailed, TunnelError
+from actors.errors import (
+    EdgeUnreachable,
+    NoConnection,
+    PermanentFailure,
+    RefusedByEdge,
+    RegistrationFailed,
+    TunnelError,
+)
 from actors.quic_worker.ends import WorkerEnd
 from actors.supervisor.dice import Dice
 from actors.supervisor.edges import EdgeAddresses
@@ -27,6 +34,9 @@ NOT_REGISTERED: Final = frozenset(
     )
 )
 """Ends for which the edge, and not the way to it, is the cause."""
+
+REFUSED: Final = NOT_REGISTERED - {WorkerEnd.REGISTRATION_FAILED}
+"""Ends for which the edge gave a reason."""
 
 UNREACHED: Final = frozenset((WorkerEnd.DIAL_FAILED, WorkerEnd.NO_ROUTE))
 """Ends for which the way to the address is the cause."""
@@ -90,6 +100,12 @@ def giving_up(slot: Slot, word: WorkerStopped) -> PermanentFailure:
         f"gave up after {slot.failures} consecutive failures to connect to the edge; the last one: "
         f"{word.end}: {word.message or 'no message'}. {advice}",
     )
+
+
+def refused(word: WorkerStopped, *, dropped: bool) -> RefusedByEdge:
+    """The error of a tunnel that the edge refuses for good. `dropped`: it had been registered."""
+    hint = " With --renew, another one is asked for." if dropped else ""
+    return RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}")
 
 
 def failed_start(timeout: float, word: WorkerStopped | None) -> TunnelError:

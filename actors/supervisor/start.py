@@ -16,6 +16,7 @@ from actors.processes.log import Logger
 from actors.processes.tasks import Tasks, beside
 from actors.supervisor import discovery
 from actors.supervisor.discovery import IpVersion
+from actors.supervisor.keeper import Keeper
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, request_tunnel
 from actors.supervisor.rate_limit import RateLimitMemory, wait_for
 from actors.supervisor.settings import Settings
@@ -33,11 +34,15 @@ Announce = Callable[[events.Event], None]
 
 
 class TunnelSource:
-    """Where tunnels come from, the first one and with `--renew` others: the API and the edge's addresses."""
+    """Where tunnels come from, the first one and with `--renew` others: the API and the edge's addresses; with `--keep`
+    the first one may be an earlier supervisor's."""
 
-    def __init__(self, settings: Settings, state_folder: Path, announce: Announce, log: Logger) -> None:
+    def __init__(
+        self, settings: Settings, state_folder: Path, keeper: Keeper | None, announce: Announce, log: Logger
+    ) -> None:
         self._settings = settings
         self._state_folder = state_folder
+        self._keeper = keeper
         self._announce = announce
         self._log = log
         self._service_url = settings.service_url
@@ -59,9 +64,15 @@ class TunnelSource:
         """Whether DNS will know the tunnels' names: Cloudflare's own service sees to that, others need not."""
         return self._service_url == DEFAULT_SERVICE_URL
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether the next tunnel is one that an earlier supervisor had."""
+        return self._keeper is not None and self._keeper.has_one
+
     def ask_ahead(self, tasks: Tasks) -> None:
-        """Begin the first request to the API."""
-        self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
+        """Begin the first request to the API, if there is to be one."""
+        if not self.has_kept:
+            self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
 
     async def obtain(self, assigned: Callable[[Credentials], None]) -> list[EdgeAddress]:
         """Get a tunnel, which `assigned` is told of at once; return the edge's addresses.
@@ -69,19 +80,9 @@ class TunnelSource:
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
-        self._log.info("asking for a tunnel", service=self._service_url)
-        asked, self._asked = self._asked, None
         async with beside(find_edges(self._edges, self._settings.edge_ip_version)) as found:
-            credentials = await obtain_credentials(
-                self._service_url,
-                self._settings.user_agent,
-                self._memory(),
-                self._announce,
-                self._log,
-                rng=random.Random(),
-                asked=asked,
-            )
-            assigned(credentials)
+            kept = self._keeper.take() if self._keeper is not None else None
+            assigned(kept or await self._ask())
             try:
                 return await found
             except DiscoveryError as error:
@@ -89,6 +90,32 @@ class TunnelSource:
                     raise
                 self._log.warning("the proxy is asked for the edge by name", cause=str(error))
                 return discovery.by_name()
+
+    async def _ask(self) -> Credentials:
+        self._log.info("asking for a tunnel", service=self._service_url)
+        asked, self._asked = self._asked, None
+        credentials = await obtain_credentials(
+            self._service_url,
+            self._settings.user_agent,
+            self._memory(),
+            self._announce,
+            self._log,
+            rng=random.Random(),
+            asked=asked,
+        )
+        if self._keeper is not None:
+            self._keeper.keep(credentials, self._announce)
+        return credentials
+
+    async def keep_touching(self, serves: Callable[[], bool]) -> None:
+        """With `--keep`: note now and then that the tunnel serves."""
+        if self._keeper is not None:
+            await self._keeper.keep_touching(serves)
+
+    def ended(self, error: TunnelError | None) -> None:
+        """The supervisor ends, as asked or because of `error`."""
+        if self._keeper is not None:
+            self._keeper.ended(error)
 
     async def proxy_addresses(self, edges: Sequence[EdgeAddress]) -> list[EdgeAddress]:
         """Where the proxy is through which these are reached; none: they are reached directly."""
