@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import structlog
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin, all_to
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.http1 import build_request_head, response_fields
 from actors.exchange.journal import Journal
@@ -112,7 +112,7 @@ def whole_path() -> tuple[Callable[[], None], Callable[[], int]]:
     """One request on a warm connection, from the stream's first bytes to the last of its answer; and how many of them
     were answered so far."""
     log = structlog.get_logger()
-    router = Router(Origin(host="127.0.0.1", port=1))
+    router = Router(all_to(Origin(host="127.0.0.1", port=1)))
     ledger = Ledger(tunnel_id="t", slot=0, generation=1)
     observers = Observers(
         Counting(ledger),
@@ -121,10 +121,10 @@ def whole_path() -> tuple[Callable[[], None], Callable[[], int]]:
     exchanges = Exchanges(router, observers, Tasks(print), at_once=TIMES)
 
     def accept(stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, exchanges, log)
+        stream.handler = IncomingStream(stream, exchanges, lambda *_: None, log)
 
     connection = Unconnected(Owner(accept, lambda: None, lambda _: None, print))
-    pool = cast(Any, router.route(head_read()))
+    pool = cast(Any, router.route(head_read()).target)
     origin = OriginConnection(pool)
     origin.connection_made(cast(asyncio.Transport, Nothing()))
     pool.release(origin)

@@ -151,8 +151,18 @@ class Tunnel:
 
     @property
     def url(self) -> str:
-        """The public address."""
+        """The public address; empty for a tunnel of one's own, which has `hostnames`."""
         return self._handle.url
+
+    @property
+    def hostnames(self) -> list[str]:
+        """Those that the rules of a tunnel of one's own name, as they have them; at most `MAX_TOLD_HOSTNAMES`."""
+        return self._handle.hostnames
+
+    @property
+    def configuration_version(self) -> int:
+        """Of the rules that the service sent; -1: it has sent none, or they are this machine's own."""
+        return self._handle.configuration_version
 
     @property
     def local_url(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from actors.bus.tally import Totals
 from actors.errors import BY_REASON, ExitCode, LocalSetupError, PermanentFailure, RateLimited, TunnelError, of_exit_code
 from actors.metrics import process_wide
 from actors.processes.tasks import Tasks
+from actors.supervisor.readiness import SERVING
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for the supervisor to say what was counted: it gives its workers one (`supervisor/recount.py`)."""
@@ -53,6 +54,8 @@ class TunnelHandle:
         self._tether: Tether | None = None
         self._state = bus_events.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
         self._tunnel_id = self._location = self._local_url = self._local_ca = ""
+        self._hostnames: list[str] = []
+        self._configuration_version = -1
         self._stopped: bus_events.Stopped | None = None
         self._error: TunnelError | None = None
         self._up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -70,8 +73,18 @@ class TunnelHandle:
 
     @property
     def url(self) -> str:
-        """The public address."""
+        """The public address; empty for a tunnel of one's own, which has `hostnames`."""
         return self._state.url
+
+    @property
+    def hostnames(self) -> list[str]:
+        """Those that the rules name, as they have them (`*.example.com` too); at most `MAX_TOLD_HOSTNAMES`."""
+        return self._hostnames
+
+    @property
+    def configuration_version(self) -> int:
+        """Of the rules that the service sent; -1: it has sent none, or they are this machine's own."""
+        return self._configuration_version
 
     @property
     def local_url(self) -> str:
@@ -215,8 +228,8 @@ class TunnelHandle:
 
     # --- the process ---
 
-    async def start(self, arguments: list[str]) -> None:
-        """Start a supervisor with these flags; return once it serves.
+    async def start(self, arguments: list[str], descriptors: Sequence[int] = ()) -> None:
+        """Start a supervisor with these flags, which inherits these descriptors; return once it serves.
 
         Raises:
             TunnelError: of the kind that says why it did not come up.
@@ -224,7 +237,9 @@ class TunnelHandle:
         try:
             self._tether = Tether()
             with self._tether.far_end() as stdin:
-                self._process = SupervisorProcess("--lifeline", f"--owner={os.getpid()}", *arguments, stdin=stdin)
+                self._process = SupervisorProcess(
+                    "--lifeline", f"--owner={os.getpid()}", *arguments, stdin=stdin, keep=descriptors
+                )
         except OSError as error:
             raise LocalSetupError(
                 f"cannot start the supervisor process: {error.strerror}. Has this program too many open files, or this "
@@ -279,6 +294,8 @@ class TunnelHandle:
                 self._up.set_exception(RateLimited(message, retry_after=event.retry_after))
             case bus_events.Assigned():
                 self._tunnel_id = event.tunnel_id
+            case bus_events.ConfigurationApplied():
+                self._hostnames, self._configuration_version = event.hostnames, event.version
             case bus_events.Registered():
                 self._location = self._location or event.location
                 self._come_up()
@@ -309,7 +326,9 @@ class TunnelHandle:
             queue.put_nowait(event)
 
     def _come_up(self) -> None:
-        if self._state.serves and self._location and not self._up.done():
+        # A tunnel of one's own gets its rules when the service sends them: that is no part of its start.
+        is_up = self._state.serves if self._state.url else self._state.state in SERVING
+        if is_up and self._location and not self._up.done():
             self._up.set_result(None)
 
     def _ended(self, status: int) -> None:

@@ -10,6 +10,7 @@ The supervisor ends with the program, however that ends: its stdin is a lifeline
 """
 
 import dataclasses
+import json
 import os
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from actors.api import notebook, program_log, shared
+from actors.api.handed import Handed, handing
 from actors.api.handle import Seconds, TunnelHandle, TunnelMetrics
 from actors.errors import TunnelError
 from actors.metrics import process_wide
@@ -38,6 +40,10 @@ class TunnelManager:
     origin: int | str | None = None
     """A local port; or `HOST:PORT`, `http://HOST:PORT`, `https://HOST:PORT`, `unix:/PATH`; None: a page of its own."""
     _flags: dict[str, Flag] = field(default_factory=dict)
+    _token: str | None = field(default=None, repr=False)
+    """Of a tunnel of one's own, if it is no file's."""
+    _rules: str | None = None
+    """Ingress rules as a file would have them, if they are no file's."""
     _entered: list[TunnelHandle] = field(default_factory=list, init=False, repr=False, compare=False)
     """Those of `async with`, the innermost last."""
 
@@ -45,6 +51,23 @@ class TunnelManager:
     def of(cls, what: "TunnelManager | int | str | None") -> "TunnelManager":
         """A manager as it is; or one for a port or a URL."""
         return what if isinstance(what, TunnelManager) else cls(what)
+
+    @classmethod
+    def from_token(cls, token: str | os.PathLike[str], origin: int | str | None = None) -> Self:
+        """A tunnel of one's own, with the hostnames that it has at Cloudflare, and on as many machines as you like.
+
+        `token`: the token, as the dashboard shows it; or a `pathlib.Path`, the file with it. The supervisor process gets
+        it neither by its arguments nor by its environment. `origin`: where all requests go; None: where rules say, those
+        that the service sends, or `with_ingress`. `start` returns once it is registered, also while there are no rules.
+        """
+        if isinstance(token, str):
+            return cls(origin, _token=token)
+        return cls(origin, {"token_file": os.fspath(token)})
+
+    @classmethod
+    def from_credentials_file(cls, file: Path, origin: int | str | None = None) -> Self:
+        """The same by the file that `cloudflared tunnel create` wrote."""
+        return cls(origin, {"credentials_file": os.fspath(file)})
 
     def _with(self, **flags: Flag) -> Self:
         return dataclasses.replace(self, _flags={**self._flags, **flags})
@@ -62,6 +85,17 @@ class TunnelManager:
     def with_as_cloudflare(self, on: bool = True) -> Self:
         """`with_local_edge`, and it has the limits of the service: requests in flight, bodies, event streams, times."""
         return self._with(local_edge=on, as_cloudflare=on)
+
+    def with_ingress(self, rules: str | os.PathLike[str] | dict[str, Any]) -> Self:
+        """Rules that say where requests go, by hostname and path, instead of an origin; as the Go client has them.
+
+        `rules`: a `pathlib.Path`, the YAML file; or its text; or the same as a dictionary, `{"ingress": […]}`.
+        """
+        if isinstance(rules, os.PathLike):
+            return dataclasses.replace(self._with(config=os.fspath(rules)), _rules=None)
+        flags = {name: value for name, value in self._flags.items() if name != "config"}
+        text = rules if isinstance(rules, str) else json.dumps(rules)
+        return dataclasses.replace(self, _flags=flags, _rules=text)
 
     def with_host_header(self, host: str) -> Self:
         """Host that the origin gets; `rewrite`: its own. Origin, Referer, redirects and cookies change with it."""
@@ -102,7 +136,7 @@ class TunnelManager:
     # --- the tunnel ---
 
     def with_connections(self, count: int) -> Self:
-        """Connections to the edge, 1 to 4 (default: 2)."""
+        """Connections to the edge, 1 to 4 (default: 2; 4 for a tunnel of one's own)."""
         return self._with(connections=str(count))
 
     def with_timeout(self, timeout: Seconds) -> Self:
@@ -165,6 +199,10 @@ class TunnelManager:
         """Addresses of the edge (`HOST:PORT`), not those that DNS knows."""
         return self._with(edge=addresses)
 
+    def with_region(self, name: str) -> Self:
+        """For a tunnel of one's own: the region of the edge, as `us` (default: the one that its token names, or all)."""
+        return self._with(region=name)
+
     def with_edge_ip_version(self, version: str) -> Self:
         """`auto` (default), `4` or `6`: towards the edge."""
         return self._with(edge_ip_version=version)
@@ -217,7 +255,7 @@ class TunnelManager:
     # --- its start ---
 
     async def start(self) -> TunnelHandle:
-        """Make the tunnel; return once it serves. In a notebook, one that an earlier run of the cell made has ended.
+        """Make the tunnel; return once it serves (one's own: once it is registered). In a notebook, one that an earlier run of the cell made has ended.
 
         Raises:
             TunnelError: of the kind that says why it did not come up. `RateLimited` comes at once, with `retry_after`.
@@ -231,14 +269,17 @@ class TunnelManager:
         """The same, whatever a notebook has. In a child of a reloader or of a server with several workers, it is the
         one tunnel of them all. Raises what `start` raises."""
         try:
-            arguments = self._arguments()
-            settings = read_settings(arguments, {})  # a mistake is best explained here
-            owner = shared.owner()
-            if owner != os.getpid() and self.origin is not None:
-                handle = await shared.join(settings, arguments, owner)
-            else:
-                handle = TunnelHandle()
-                await handle.start(arguments)
+            with handing() as handed:
+                arguments = self._arguments(handed)
+                settings = read_settings(arguments, {})  # a mistake is best explained here
+                handed.rewind()
+                owner = shared.owner()
+                # Tunnels of one's own have no URL that must outlive a reload, and several serve one after the other.
+                if owner != os.getpid() and self.origin is not None and settings.tunnel is None:
+                    handle = await shared.join(settings, arguments, owner)
+                else:
+                    handle = TunnelHandle()
+                    await handle.start(arguments, handed.descriptors)
         except TunnelError as error:
             process_wide.start_failed(error.reason)
             raise
@@ -254,16 +295,24 @@ class TunnelManager:
     ) -> None:
         await self._entered.pop().shutdown()
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, handed: Handed) -> list[str]:
+        """The command line. What is no file, and must not stand in it, is put into `handed`."""
         flags: dict[str, Any] = {"log_level": program_log.level()} | self._flags
+        if self._token is not None:
+            flags["token_file"] = handed.add(self._token)
+        if self._rules is not None:
+            flags["config"] = handed.add(self._rules)
+        is_own = "token_file" in flags or "credentials_file" in flags
         match self.origin:
+            case None if is_own or "config" in flags:
+                pass  # rules say it
             case None:
                 flags["hello_world"] = True
             case int():
                 flags["port"] = str(self.origin)
             case str():
                 flags["url"] = self.origin
-        arguments = []
+        arguments = ["run"] if is_own else []
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"
             if isinstance(value, bool):

@@ -9,10 +9,12 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
 from actors.supervisor.flags import ENVIRONMENT_PREFIX
+from actors.supervisor.sources import GO_VARIABLES
 
 MAX_LINE: Final = 1024 * 1024
 """Bytes of one line of its events or its log: far more than any has."""
@@ -35,8 +37,14 @@ class _Output(asyncio.StreamReaderProtocol):
 class SupervisorProcess:
     """A supervisor that runs, with its output as streams once `connect` has returned."""
 
-    def __init__(self, *arguments: str, stdin: int = subprocess.DEVNULL, log: int | None = subprocess.PIPE) -> None:
-        """Start it with these flags. `log`: where its stderr goes.
+    def __init__(
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        log: int | None = subprocess.PIPE,
+        keep: Sequence[int] = (),
+    ) -> None:
+        """Start it with these flags. `log`: where its stderr goes. `keep`: descriptors that it inherits.
 
         Raises:
             OSError: there is no process to be had.
@@ -47,6 +55,7 @@ class SupervisorProcess:
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
+            pass_fds=keep,
             env=_environment(),
         )
         self.pid = self._process.pid
@@ -103,6 +112,7 @@ def command(*arguments: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Without the command line's variables, and with the way by which this program found `actors`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    others = {name: value for name, value in os.environ.items() if name not in GO_VARIABLES}
+    kept = {name: value for name, value in others.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     places = [str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")]
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, places))}

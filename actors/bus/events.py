@@ -5,7 +5,7 @@ On the socket an event is two frames, topic and payload; the topic is the event'
 Events are lossy by nature: nobody waits for a slow subscriber. What must not be lost is counted (see metrics/).
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -56,10 +56,34 @@ class OriginReachable(Event, frozen=True, kw_only=True, tag="origin_reachable"):
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
-    """The API gave a tunnel, or one was kept (`--keep`). Its address works once a connection is registered."""
+    """The API gave a tunnel, one was kept (`--keep`), or a token was read. It serves once a connection is registered."""
 
     url: str
+    """Empty for a tunnel of one's own (`run`), here and in all events: only the service knows its hostnames."""
     tunnel_id: str
+
+
+MAX_TOLD_HOSTNAMES: Final = 200
+"""Hostnames that an event names: so many of the longest stay within what our sockets take."""
+
+
+class ConfigurationApplied(Event, frozen=True, kw_only=True, tag="configuration_applied"):
+    """These rules say from now on where requests go."""
+
+    version: int
+    """Of the remote configuration; -1: the rules are this machine's own, or there are none yet."""
+    rules: int
+    """How many; 0: every request gets 503."""
+    hostnames: list[str]
+    """Those that the rules name, each once and as they have them (`*.example.com` too); at most 200."""
+
+
+class ConfigurationRefused(Event, frozen=True, kw_only=True, tag="configuration_refused"):
+    """The service pushed rules that cannot be kept. Those that were in force still are, and it was told why."""
+
+    version: int
+    """Of what was refused."""
+    error: str
 
 
 class StateChanged(Event, frozen=True, kw_only=True, tag="state"):
@@ -72,6 +96,8 @@ class StateChanged(Event, frozen=True, kw_only=True, tag="state"):
     url: str
     connections: int
     slots: int
+    rules: int = 1
+    """In force. One of a tunnel's own serves once there are some."""
 
 
 class Offline(Event, frozen=True, kw_only=True, tag="offline"):
@@ -222,6 +248,10 @@ class Stats(Event, frozen=True, kw_only=True, tag="stats"):
     state: str
     serves: bool
     """Both as in the event `state`."""
+    rules: int = 1
+    """As there."""
+    configuration_version: int = -1
+    """As in the event `configuration_applied`."""
     origin_reachable: bool
     """False if nobody was found at the origin's port, at the start or after requests had failed, and since then."""
     origin: str
@@ -275,6 +305,8 @@ AnyEvent = (
     | OriginUnreachable
     | OriginReachable
     | Assigned
+    | ConfigurationApplied
+    | ConfigurationRefused
     | StateChanged
     | Offline
     | Online

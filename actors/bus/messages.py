@@ -19,7 +19,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from actors.bus.addresses import HostPort, Port, joined
+from actors.bus.addresses import HostPort, joined
+from actors.bus.routes import Routes
 from actors.bus.tally import Count, Details, Gauges, Label, LifecycleCounts, Message, Seconds, Tally, Totals
 
 SCHEMA_VERSION: Final = 1
@@ -30,11 +31,12 @@ OTHER_VERSION_STATUS: Final = 64
 """The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The largest message that our sockets take. Our biggest is a `KnownCounts` of 16 tunnels: a test encodes it."""
+"""The largest message that our sockets take, those to our own children aside. The biggest is a `KnownCounts` of 16
+tunnels: a test encodes it."""
 
-DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
-"""Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
-nothing on one machine, and costs small origins the thread or the socket that somebody else waits for."""
+MAX_CONTROL_BYTES: Final = 8 * 1024 * 1024
+"""The largest message to or from a child. An edge pushes a configuration of up to 1 MiB; what becomes of it has some
+five times as many bytes, if it is made of the shortest of rules: a test encodes it."""
 
 
 class GenerationTally(Message, frozen=True):
@@ -64,7 +66,7 @@ class Credentials(Message, frozen=True):
     tunnel_id: str
     """A UUID."""
     url: str
-    """The public address, without a slash at its end."""
+    """The public address, without a slash at its end; empty: a tunnel of one's own, which has hostnames."""
     account_tag: str
     secret: bytes
 
@@ -93,55 +95,6 @@ class EdgeAddress(Message, frozen=True):
 
     def __str__(self) -> str:
         return joined(self.host, self.port)
-
-
-class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
-    """Where requests are forwarded to, and how."""
-
-    host: str = ""
-    port: Port = 0
-    scheme: Literal["http", "https", "unix"] = "http"
-    path: str = ""
-    """Of the socket, with `unix`."""
-    host_header: str | None = None
-    """What the origin gets as Host; None: what the visitor sent."""
-    forwarded_host: bool = False
-    """Whether it is told the public name as well, with `host_header`; else it is led to believe that it is at home."""
-    refuse_twins: bool = False
-    """Whether it takes X_A for X-A, so that a request with both must not reach it."""
-    verify: bool = True
-    """Whether its certificate is checked, with `https`."""
-    ca_file: str | None = None
-    """Whom to trust, instead of the system's roots."""
-    server_name: str | None = None
-    """The name in its certificate, where that is not `host`."""
-    response_timeout: Seconds = 0.0
-    """Seconds for the head of a response; 0: as long as it takes."""
-    keep_alive: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE
-    """Seconds for which a connection to it may be idle; 0: each serves one request."""
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """What to connect to, one after the other.
-
-        A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
-        """
-        return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
-
-    @property
-    def authority(self) -> str:
-        """Host and port, as they stand in a URL."""
-        return joined(self.host, self.port)
-
-    def __str__(self) -> str:
-        if self.scheme == "unix":
-            return f"unix:{self.path}"
-        return f"https://{self.authority}" if self.scheme == "https" else self.authority
-
-    @property
-    def url(self) -> str:
-        """As a URL."""
-        return f"http://{self.authority}" if self.scheme == "http" else str(self)
 
 
 Protocol = Literal["quic", "http2"]
@@ -216,7 +169,12 @@ class WorkerOrders(ChildOrders, frozen=True):
     """One per supervisor: the edge tells connectors apart by it."""
     previous_attempts: Count
     replace_existing: bool
-    origin: Origin
+    routes: Routes
+    """Where requests go, until a `Reroute` comes."""
+    ingress: str
+    """The same as the edge is told it: the JSON list of `updateLocalConfiguration`."""
+    takes_configuration: bool
+    """Whether the edge may push rules; what it pushes is the supervisor's affair."""
     max_streams: Annotated[int, msgspec.Meta(ge=1)]
     deltas_endpoint: str
     log_requests: bool
@@ -258,6 +216,8 @@ class LocalEdgeOrders(ChildOrders, frozen=True):
     """Whether visitors speak TLS to it."""
     as_cloudflare: bool
     """Whether it imitates the service's limits."""
+    tunnel: Credentials | None = None
+    """One that it does not give away, and has to know: that of a token. Its URL is nothing to the edge."""
 
 
 class HelloWorldOrders(ChildOrders, frozen=True):
@@ -317,6 +277,16 @@ class Unregistered(Message, frozen=True, tag="unregistered"):
     """Whether the edge answered."""
 
 
+class ConfigurationPushed(Message, frozen=True, tag="configuration_pushed"):
+    """The edge pushed a configuration on a worker's connection. A `ConfigurationAnswered` is to follow."""
+
+    number: Count
+    """Of this worker's pushes."""
+    version: int
+    configuration: bytes
+    """JSON, as it came."""
+
+
 class Stopped(Message, frozen=True, tag="stopped"):
     """The child's last word."""
 
@@ -329,7 +299,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """Seconds that the edge asked to wait before another try."""
 
 
-Up = Ready | Registered | Heartbeat | Leaving | Unregistered | Stopped
+Up = Ready | Registered | Heartbeat | Leaving | ConfigurationPushed | Unregistered | Stopped
 
 # --- control: supervisor → child -----------------------------------------------------------------------------------
 
@@ -358,7 +328,23 @@ class Recount(Message, frozen=True, tag="recount"):
     number: Count
 
 
-Down = Drain | KnownCounts | Recount
+class Reroute(Message, frozen=True, tag="reroute"):
+    """To a worker: requests that come from now on go by these routes."""
+
+    routes: Routes
+
+
+class ConfigurationAnswered(Message, frozen=True, tag="configuration_answered"):
+    """To the worker that told of a push: what the edge is to be told of it."""
+
+    number: Count
+    version: int
+    """What is in force now."""
+    error: str = ""
+    """Why the pushed one is not; empty if it is, or was before."""
+
+
+Down = Drain | KnownCounts | Recount | Reroute | ConfigurationAnswered
 
 # --- deltas: workers and supervisor → metrics actor ----------------------------------------------------------------
 

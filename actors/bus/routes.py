@@ -4,19 +4,105 @@ An `Origin` is one of the destinations; the others answer by themselves, or carr
 knows no rules and no configuration, only these routes, in their order.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from actors.bus.addresses import Port
-from actors.bus.messages import Origin
-from actors.bus.tally import Message, Seconds
+from actors.bus.addresses import Port, joined
+from actors.bus.tally import Count, Message, Seconds
+
+DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
+"""Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
+nothing on one machine, and costs small origins the thread or the socket that somebody else waits for."""
+
+DEFAULT_ORIGIN_CONNECT_TIMEOUT: Final = 10.0
+"""Seconds to connect to the origin, and as many for TLS: a visitor is waiting."""
+
+DEFAULT_ORIGIN_IDLE_CONNECTIONS: Final = 2
+"""Connections to the origin that may be idle: enough for one visitor after the other, and little for a small origin."""
+
+DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD: Final = 30.0
+"""Seconds between the kernel's probes: a peer that vanished is noticed before a visitor is sent there."""
 
 DEFAULT_CONNECT_TIMEOUT: Final = 30.0
 """Seconds to connect to a TCP service: `connectTimeout` of the Go client."""
 
 DEFAULT_KEEP_ALIVE_PERIOD: Final = 30.0
 """Seconds between the kernel's probes of an idle TCP connection: its `tcpKeepAlive`."""
+
+DEFAULT_ORIGIN_CONNECT_TIMEOUT: Final = 10.0
+"""Seconds to connect to the origin, and as many for TLS: a visitor is waiting."""
+
+DEFAULT_ORIGIN_IDLE_CONNECTIONS: Final = 2
+"""Connections to the origin that may be idle: enough for one visitor after the other, and little for a small origin."""
+
+DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD: Final = 30.0
+"""Seconds between the kernel's probes: a peer that vanished is noticed before a visitor is sent there."""
+
+
+class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
+    """Where requests are forwarded to, and how."""
+
+    host: str = ""
+    port: Port = 0
+    scheme: Literal["http", "https", "unix", "unix+tls"] = "http"
+    path: str = ""
+    """Of the socket, with `unix` and `unix+tls`."""
+    host_header: str | None = None
+    """What the origin gets as Host; None: what the visitor sent."""
+    forwarded_host: bool = False
+    """Whether it is told the public name as well, with `host_header`; else it is led to believe that it is at home."""
+    refuse_twins: bool = False
+    """Whether it takes X_A for X-A, so that a request with both must not reach it."""
+    verify: bool = True
+    """Whether its certificate is checked, with `https`."""
+    ca_file: str | None = None
+    """Whom to trust, instead of the system's roots."""
+    extra_ca_file: str | None = None
+    """Whom to trust as well, beside the system's roots."""
+    server_name: str | None = None
+    """The name in its certificate, where that is not `host`."""
+    match_sni_to_host: bool = False
+    """Whether the name in its certificate is the host that each request asks for; it wins over `server_name`."""
+    response_timeout: Seconds = 0.0
+    """Seconds for the head of a response; 0: as long as it takes."""
+    connect_timeout: Seconds = DEFAULT_ORIGIN_CONNECT_TIMEOUT
+    """Seconds to connect to it by TCP; 0: as long as it takes."""
+    tls_timeout: Seconds = DEFAULT_ORIGIN_CONNECT_TIMEOUT
+    """Seconds for TLS after that; 0: as long as it takes."""
+    keep_alive: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE
+    """Seconds for which a connection to it may be idle; 0: each serves one request."""
+    keep_alive_connections: Count = DEFAULT_ORIGIN_IDLE_CONNECTIONS
+    """How many connections to it may be idle."""
+    keep_alive_period: Seconds = DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD
+    """Seconds between the kernel's probes of an idle connection; 0: it sends none."""
+    happy_eyeballs: bool = True
+    """Whether its addresses of IPv4 and IPv6 are tried beside each other, where its name has both."""
+    chunked: bool = True
+    """Whether it takes bodies whose length is not known beforehand."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What to connect to, one after the other.
+
+        A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
+        """
+        return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as they stand in a URL."""
+        return joined(self.host, self.port)
+
+    def __str__(self) -> str:
+        if self.scheme in ("unix", "unix+tls"):
+            return f"{self.scheme}:{self.path}"
+        return f"https://{self.authority}" if self.scheme == "https" else self.authority
+
+    @property
+    def url(self) -> str:
+        """As a URL."""
+        return f"http://{self.authority}" if self.scheme == "http" else str(self)
 
 
 class Status(Message, frozen=True, tag="status"):
@@ -104,3 +190,13 @@ class Routes(Message, frozen=True, omit_defaults=True):
     routes: tuple[Route, ...] = ()
     version: int = -1
     """Of the remote configuration that they are; -1: there was none yet, or the rules are this machine's own."""
+
+    @property
+    def hostnames(self) -> list[str]:
+        """Those that the rules name, each once."""
+        return list(dict.fromkeys(route.hostname for route in self.routes if route.hostname))
+
+
+def all_to(destination: Destination) -> Routes:
+    """One route, for everything."""
+    return Routes((Route(destination),))

@@ -48,13 +48,15 @@ def make_context() -> Context:
     return zmq.asyncio.Context(io_threads=1)
 
 
-def make_socket(context: Context, kind: zmq.SocketType, *, identity: str | None = None) -> Socket:
-    """Return a socket of `kind` with every limit set, not yet bound or connected."""
+def make_socket(
+    context: Context, kind: zmq.SocketType, *, identity: str | None = None, limit: int = MAX_MESSAGE_BYTES
+) -> Socket:
+    """Return a socket of `kind` with every limit set, not yet bound or connected; `limit`: bytes of a message."""
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
     socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, limit)
     if kind == zmq.ROUTER:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     if identity is not None:

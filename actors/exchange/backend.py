@@ -1,15 +1,17 @@
 """What can answer requests, and how an exchange speaks with it. Pure.
 
 A `Target` is where a request goes; a `Backend` is one connection to it (`origin.py`), on which one exchange at a time
-is served. What the backend reads it tells its `ResponseHandler`.
+is served. What the backend reads it tells its `ResponseHandler`. A target may also have an `Answer` of its own, and no
+connections.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.http1 import RequestHead
-from actors.exchange.request import Field
+from actors.exchange.reasons import Reason
+from actors.exchange.request import Field, Request
 from actors.exchange.response import Head
 
 
@@ -76,20 +78,36 @@ class Backend(Protocol):
         """Close once what was written has left; the handler hears nothing more."""
 
 
+class Answer(NamedTuple):
+    """What is answered to everything: a status without a field and without a body."""
+
+    status: int
+    reason: Reason | None = None
+    """Why it is no answer of an origin, unless a rule wants it so."""
+    error: str = ""
+    """The same in words, for the log."""
+
+
 class Target(Protocol):
     """Where requests go."""
 
-    failures: int
-    """Times so far that it could not be reached."""
+    @property
+    def failures(self) -> int:
+        """Times so far that it could not be reached."""
 
     @property
-    def origin(self) -> Origin:
-        """Its address, and how requests to it are made. As text it is the target's name in logs and errors."""
+    def answer(self) -> Answer | None:
+        """What it answers by itself; None: there is something to connect to."""
 
-    def reuse(self, head: RequestHead) -> Backend | None:
+    @property
+    def origin(self) -> Origin | None:
+        """Its address, and how requests of HTTP to it are made; None: what is there speaks no HTTP. As text it is the
+        target's name in logs and errors."""
+
+    def reuse(self, request: Request, head: RequestHead) -> Backend | None:
         """An idle connection, if there is one and the request may go on it."""
 
-    async def connect(self) -> Backend:
+    async def connect(self, request: Request) -> Backend:
         """Open a connection.
 
         Raises:
@@ -98,3 +116,26 @@ class Target(Protocol):
 
     def release(self, backend: Backend) -> None:
         """An exchange on a reusable connection has ended: keep it for another one, if that harms nobody."""
+
+    def close(self) -> None:
+        """No other request comes here: close what is idle, and what is in use once its exchange has ended."""
+
+
+class Answering:
+    """A target that answers by itself."""
+
+    origin: Final = None
+    failures: Final = 0
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer: Final = answer
+
+    def reuse(self, request: Request, head: RequestHead) -> Backend | None:
+        return None
+
+    async def connect(self, request: Request) -> Backend:
+        raise OriginError(f"what came is answered with status {self.answer.status}, and goes nowhere")
+
+    def release(self, backend: Backend) -> None: ...
+
+    def close(self) -> None: ...

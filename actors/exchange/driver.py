@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from actors.exchange.backend import Target
+from actors.exchange.gate import Gate, Way
 from actors.exchange.observers import Observers
 from actors.exchange.request import Request
 
@@ -27,7 +28,7 @@ class Driver(Protocol):
     def is_full(self) -> bool:
         """Whether as many exchanges run as may."""
 
-    def route(self, request: Request) -> Target:
+    def route(self, request: Request) -> Way:
         """Where a request goes."""
 
     def now(self) -> float:
@@ -37,7 +38,10 @@ class Driver(Protocol):
         """Call back later."""
 
     def connect(self, exchange: "Exchange", target: Target) -> None:
-        """Open a connection, and tell the exchange: `connected`, or `connect_failed`."""
+        """Open a connection, and tell the exchange: `connected`, `connect_failed` or `failed`."""
+
+    def judge(self, exchange: "Exchange", gate: Gate) -> None:
+        """Ask the gate, and tell the exchange: `judged`, or `failed`."""
 
     def ended(self, exchange: "Exchange") -> None:
         """The exchange needs nothing any more. Called once."""

@@ -18,20 +18,13 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, Final, ParamSpec
 
 from actors.exchange import reasons
-from actors.exchange.backend import Backend, OriginError, Target
+from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.driver import Driver, Timer
-from actors.exchange.http1 import (
-    BadRequest,
-    Body,
-    RequestHead,
-    build_request_head,
-    error_answer,
-    method_of,
-    response_fields,
-)
+from actors.exchange.gate import Refusal
+from actors.exchange.http1 import BadRequest, Body, RequestHead, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
-from actors.exchange.rewrite import Rewrite
+from actors.exchange.rewrite import Rewrite, prepared
 from actors.exchange.upload import UnfitBody, Upload
 
 HALF_CLOSED_TIMEOUT: Final = 5.0
@@ -103,35 +96,38 @@ class Exchange:
             tell(self)
         if self._driver.is_full:
             self.method = method_of(self.request)
-            self._fail(OriginError("too many requests at once", status=503), reasons.FULL)
+            self._fail(503, "too many requests at once", reasons.FULL)
             return
-        self._target = self._driver.route(self.request)
+        way = self._driver.route(self.request)
+        self._target = way.target
         if self.request.kind is not Kind.TCP:
             try:
-                self._head = self._build_head(self._target)
+                trailers = self._responder.takes_trailers
+                self._head, self._rewrite = prepared(self.request, way.target.origin, trailers=trailers)
             except BadRequest as error:
                 self.method = method_of(self.request)  # enough to log it, and to answer a HEAD without a body
                 message = f"the request was refused: {error}"
                 self._answer(http.HTTPStatus(error.status), message, reasons.refusal(error.status))
                 return
             self.method = self._head.method
+            self.is_renamed = self._rewrite is not None
         if body:
             self._upload.add(body)
             if self._head.announces_no_body:
                 self._head = self._head.framed(has_body=True)
-        if self._head.body is Body.UNKNOWN:
+        if way.gate is None:
+            self._admit(way.target)
+        else:
+            self._driver.judge(self, way.gate)
+
+    def _admit(self, target: Target) -> None:
+        """Nobody is against it."""
+        if target.answer is not None and self.request.kind is not Kind.TCP:
+            self._answer_barely(target.answer)
+        elif self._head.body is Body.UNKNOWN:
             self._timer = self._driver.call_later(BODY_TIMEOUT, self._waited_for_body)
         else:
-            self._go(self._target)
-
-    def _build_head(self, target: Target) -> RequestHead:
-        origin, request = target.origin, self.request
-        if origin.host_header is not None:
-            self.is_renamed = True
-            self._rewrite = Rewrite(request, origin)
-            request = self._rewrite.request()
-        trailers = self._responder.takes_trailers
-        return build_request_head(request, refuse_twins=origin.refuse_twins, trailers=trailers)
+            self._go(target)
 
     @_contained
     def _waited_for_body(self) -> None:
@@ -140,7 +136,7 @@ class Exchange:
 
     def _body_known(self, *, has_body: bool) -> None:
         """It has turned out whether there is a body."""
-        waited = self._head.body is Body.UNKNOWN
+        waited = self._timer is not None
         self._head = self._head.framed(has_body=has_body)
         if waited:
             self._stop_timer()
@@ -149,13 +145,28 @@ class Exchange:
 
     def _go(self, target: Target) -> None:
         """The request is known as far as the origin needs to know it."""
-        backend = target.reuse(self._head)
+        backend = target.reuse(self.request, self._head)
         if backend is not None:
             self._begin(backend)
         else:
             self._driver.connect(self, target)
 
     # --- from the driver ---
+
+    @_contained
+    def judged(self, refusal: Refusal | None) -> None:
+        """The gate has let the request through, or not."""
+        if not self._ended:
+            assert self._target is not None
+            if refusal is None:
+                self._admit(self._target)
+            else:
+                self._fail(*refusal)
+
+    @_contained
+    def failed(self, error: Exception) -> None:
+        """What the driver was to do ended in a fault of this program."""
+        raise error
 
     @_contained
     def connected(self, backend: Backend) -> None:
@@ -166,12 +177,10 @@ class Exchange:
             self._begin(backend)
 
     @_contained
-    def connect_failed(self, error: Exception) -> None:
-        """There is none: an `OriginError` says why; anything else is a fault of this program."""
-        if not isinstance(error, OriginError):
-            raise error
+    def connect_failed(self, error: OriginError) -> None:
+        """There is none."""
         if not self._ended:
-            self._fail(error, reasons.failure(error, error.status))
+            self._fail(error.status, str(error), reasons.failure(error, error.status))
 
     def _begin(self, backend: Backend) -> None:
         self._backend = backend
@@ -190,14 +199,14 @@ class Exchange:
         """If the request has left, the origin has its time to answer from here on."""
         if self._upload.is_complete and not self._response_begun and self._timer is None and not self._ended:
             assert self._target is not None
-            if seconds := self._target.origin.response_timeout:
+            if (origin := self._target.origin) is not None and (seconds := origin.response_timeout):
                 self._timer = self._driver.call_later(seconds, self._too_slow)
 
     @_contained
     def _too_slow(self) -> None:
         assert self._target is not None
         origin = self._target.origin
-        if not self._response_begun and not self._ended:
+        if origin is not None and not self._response_begun and not self._ended:
             message = f"{origin} did not answer within {origin.response_timeout:g} s"
             self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, message, reasons.SLOW)
 
@@ -310,7 +319,7 @@ class Exchange:
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:
-            self._fail(error, reasons.failure(error, error.status))
+            self._fail(error.status, str(error), reasons.failure(error, error.status))
 
     @_contained
     def pause_upload(self) -> None:
@@ -322,14 +331,21 @@ class Exchange:
 
     # --- ends ---
 
-    def _fail(self, error: OriginError, reason: reasons.Reason) -> None:
+    def _fail(self, status: int, message: str, reason: reasons.Reason) -> None:
         """There is no answer of the origin."""
         if self.request.kind is Kind.TCP:
-            self.reason, self.error = reason, str(error)
-            self._responder.refuse(str(error))
+            self.reason, self.error = reason, message
+            self._responder.refuse(message)
             self._end()
         else:
-            self._answer(http.HTTPStatus(error.status), str(error), reason)
+            self._answer(http.HTTPStatus(status), message, reason)
+
+    def _answer_barely(self, answer: Answer) -> None:
+        """There is nobody who would answer."""
+        self.status, self.reason, self.error = answer
+        self.is_substitute = True
+        self._responder.respond(answer.status, (), b"", fin=True)
+        self._end()
 
     def _answer(self, status: http.HTTPStatus, message: str, reason: reasons.Reason) -> None:
         """Answer in the origin's place, as a gateway does."""

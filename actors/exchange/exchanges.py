@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from actors.exchange.backend import Target
+from actors.exchange.backend import OriginError, Target
 from actors.exchange.exchange import Exchange
+from actors.exchange.gate import Gate, Way
 from actors.exchange.observers import Observers
 from actors.exchange.request import Request, Responder
 from actors.exchange.router import Router
@@ -25,7 +26,7 @@ class Exchanges:
         self._idle: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self.call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle] = self._loop.call_later
-        self.route: Callable[[Request], Target] = router.route
+        self.route: Callable[[Request], Way] = router.route
         self.now = monotonic
 
     def open(self, responder: Responder, request: Request) -> Exchange:
@@ -55,11 +56,24 @@ class Exchanges:
 
     async def _connect(self, exchange: Exchange, target: Target) -> None:
         try:
-            backend = await target.connect()
-        except Exception as error:
+            backend = await target.connect(exchange.request)
+        except OriginError as error:
             exchange.connect_failed(error)
+        except Exception as error:
+            exchange.failed(error)
         else:
             exchange.connected(backend)
+
+    def judge(self, exchange: Exchange, gate: Gate) -> None:
+        self._tasks.start(self._judge(exchange, gate), name="judge")
+
+    async def _judge(self, exchange: Exchange, gate: Gate) -> None:
+        try:
+            refusal = await gate.judge(exchange.request)
+        except Exception as error:
+            exchange.failed(error)
+        else:
+            exchange.judged(refusal)
 
     def ended(self, exchange: Exchange) -> None:
         self._running.discard(exchange)

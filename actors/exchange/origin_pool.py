@@ -15,13 +15,14 @@ import ssl
 from collections import deque
 from typing import Any, Final, cast
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange import reuse
 from actors.exchange.backend import Backend, OriginError
 from actors.exchange.http1 import RequestHead
 from actors.exchange.origin import OriginConnection, plain
 from actors.exchange.origin_tls import explain, make_context
 from actors.exchange.reach import Reach, Unreachable
+from actors.exchange.request import Request
 from actors.processes.means import EXHAUSTED
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -53,15 +54,13 @@ KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 class OriginPool:
     """The connections to one origin."""
 
-    def __init__(self, origin: Origin) -> None:
-        """Prepare for `origin`.
+    answer: Final = None
 
-        Raises:
-            OSError: its CA file cannot be read. ssl.SSLError: it holds no certificate.
-        """
+    def __init__(self, origin: Origin) -> None:
         self._loop = asyncio.get_running_loop()
         self._origin = origin
-        self._tls = make_context(origin)
+        self._tls: ssl.SSLContext | None = None
+        """Made for the first connection: it takes long, and of many rules few may ever be asked for."""
         self._reach: Reach[OriginConnection] = Reach(origin.hosts, origin.port)
         self._idle: deque[OriginConnection] = deque()
         self._trimming: asyncio.TimerHandle | None = None
@@ -78,7 +77,7 @@ class OriginPool:
     def origin(self) -> Origin:
         return self._origin
 
-    def reuse(self, head: RequestHead) -> OriginConnection | None:
+    def reuse(self, request: Request, head: RequestHead) -> OriginConnection | None:
         """An idle connection, if there is one and the request may go on it. The latest used comes first."""
         if not reuse.may_go_on_used(head):
             return None
@@ -89,7 +88,7 @@ class OriginPool:
             connection.close()
         return None
 
-    async def connect(self) -> OriginConnection:
+    async def connect(self, request: Request) -> OriginConnection:
         """Open a connection.
 
         Raises:
@@ -105,6 +104,7 @@ class OriginPool:
 
     async def _open(self) -> OriginConnection:
         origin = self._origin
+        self._tls = self._tls or make_context(origin)
         if origin.scheme == "unix":
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, connection = await self._loop.create_unix_connection(lambda: OriginConnection(self), origin.path)
@@ -177,10 +177,14 @@ class OriginPool:
         """Close what is idle: a fresh connection may be waiting for that."""
         if self._idle:
             self._made_room_at = self._loop.time()
-            self.close()
+            self._close_idle()
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Nobody else comes: close what is idle, and keep nothing from now on."""
+        self._keeps_none_until = float("inf")
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while self._idle:
             self._idle.popleft().close()
 

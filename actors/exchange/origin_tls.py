@@ -3,7 +3,7 @@
 import ssl
 from typing import Final
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 
 _HINTS: Final = {
     "CERTIFICATE_VERIFY_FAILED": "--origin-ca FILE names its roots, --no-tls-verify takes any certificate",

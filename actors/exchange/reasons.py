@@ -43,6 +43,18 @@ VISITOR_LEFT: Final = Reason("visitor_left", "the visitor went away before the a
 FOREIGN_HOST: Final = Reason(
     "foreign_host", "if the origin refuses names that it does not know, give --host-header rewrite"
 )
+NO_RULE: Final = Reason(
+    "no_rule", "give the rules one more, without a hostname and a path, for what no other one is meant for"
+)
+MANAGEMENT: Final = Reason(
+    "management", "the request was for the tunnel's management, which this program does not offer; no origin saw it"
+)
+ACCESS_ABSENT: Final = Reason(
+    "access_absent", "does an application of Cloudflare Access protect this hostname? Its visitors have a token"
+)
+ACCESS_REFUSED: Final = Reason("access_refused", "the tag (AUD) of the application must be among the rule's audTag")
+ACCESS_BROKEN: Final = Reason("access_broken", "is the rule's teamName right, and this machine's clock?")
+ACCESS_KEYS: Final = Reason("access_keys", "this machine must reach the team's address by HTTPS")
 EVENT_STREAM: Final = Reason(
     "event_stream", "send events in the answer to a POST, or over a WebSocket; or use a tunnel of your own account"
 )

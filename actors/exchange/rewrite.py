@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from actors.bus.messages import Origin
-from actors.exchange.http1 import is_host
+from actors.bus.routes import Origin
+from actors.exchange.http1 import RequestHead, build_request_head, is_host
 from actors.exchange.request import Field, Request
 
 _URL = re.compile(rb"(?:(https?):)?//([^/?#\\@]*)((?:[/?#].*)?)", re.IGNORECASE | re.DOTALL)
@@ -119,6 +119,21 @@ class Rewrite:
             return match[1] + public if own == domain or own.endswith(b"." + domain) else match[0]
 
         return _COOKIE_DOMAIN.sub(moved, value)
+
+
+def prepared(request: Request, origin: Origin | None, *, trailers: bool) -> tuple[RequestHead, Rewrite | None]:
+    """The head of a request as `origin` is to get it (None: as anybody would), and the names if it goes by its own.
+
+    Raises:
+        BadRequest: see `build_request_head`.
+    """
+    if origin is None:
+        return build_request_head(request), None
+    rewrite = None
+    if origin.host_header is not None:
+        rewrite = Rewrite(request, origin)
+        request = rewrite.request()
+    return build_request_head(request, refuse_twins=origin.refuse_twins, trailers=trailers), rewrite
 
 
 _ON_THE_WAY_IN: Final[dict[bytes, Callable[[Rewrite, bytes], bytes | None]]] = {

@@ -1,31 +1,97 @@
-"""Which target a request goes to. Today there is one."""
+"""Which target a request goes to: the first route that matches says so."""
 
-from actors.bus.messages import Origin
-from actors.exchange.backend import Target
+import re
+from typing import TYPE_CHECKING, Final
+
+from actors.bus.routes import Access, Destination, Origin, Routes, Status
+from actors.exchange import reasons
+from actors.exchange.backend import Answer, Answering, Target
+from actors.exchange.gate import Gate, Way
 from actors.exchange.origin_pool import OriginPool
 from actors.exchange.request import Request
+from actors.ingress.match import Table
+from actors.ingress.model import EVERY_HOST
+
+if TYPE_CHECKING:
+    from actors.exchange.access_keys import AccessKeys
+
+_MANAGEMENT: Final = re.compile(rb"management\.(?:fed\.)?argotunnel\.com\.?(?::[0-9]*)?", re.IGNORECASE)
+"""The hosts by which Cloudflare's dashboard asks a connector for its logs. Such a request has a token that must reach
+no origin, whatever the rules are; we offer nothing there, and claim nothing."""
+
+_NO_MANAGEMENT: Final = Way(Answering(Answer(404, reasons.MANAGEMENT)))
+_NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant for this host and path")))
 
 
 class Router:
     """The targets of a tunnel."""
 
-    def __init__(self, origin: Origin) -> None:
-        """Send everything to `origin`.
+    def __init__(self, routes: Routes) -> None:
+        """Raises: IngressError, as `replace`."""
+        self._targets: dict[Destination, Target] = {}
+        self._keys: dict[str, AccessKeys] = {}
+        """Of the issuers that the routes name."""
+        self._failures_before = 0
+        """Of targets that are gone."""
+        self.replace(routes)
+
+    def replace(self, routes: Routes) -> None:
+        """Go by `routes` from now on. What is in flight keeps its target; destinations that stay keep theirs, with its
+        connections.
 
         Raises:
-            OSError: its CA file cannot be read. ssl.SSLError: it holds no certificate.
+            IngressError: a route's path is no pattern. Nothing has changed then.
         """
-        self._only = OriginPool(origin)
+        table = Table(routes.routes)
+        self.version = routes.version
+        gone, self._targets = self._targets, {}
+        keys, self._keys = self._keys, {}
+        ways = []
+        for route in routes.routes:
+            target = self._targets.get(route.destination) or gone.pop(route.destination, None)
+            self._targets[route.destination] = target = target or _target(route.destination)
+            ways.append(Way(target, None if route.access is None else self._gate(route.access, keys)))
+        self._ways = ways
+        self._only = ways[0] if ways and routes.routes[0].hostname in EVERY_HOST and not routes.routes[0].path else None
+        """The way of all requests, where the first rule is for all."""
+        self._find = table.find
+        for target in gone.values():
+            self._failures_before += target.failures
+            target.close()
 
-    def route(self, request: Request) -> Target:
-        """The target of a request; an exchange asks once, and keeps to it for its life."""
-        return self._only
+    def route(self, request: Request) -> Way:
+        """The way of a request; an exchange asks once, and keeps to it for its life."""
+        if _MANAGEMENT.fullmatch(request.host):
+            return _NO_MANAGEMENT
+        if self._only is not None:
+            return self._only
+        index = self._find(request.host, request.target)
+        return _NO_RULE if index is None else self._ways[index]
+
+    def _gate(self, demanded: Access, known: dict[str, "AccessKeys"]) -> Gate:
+        """`known` are keys from before, which need not be fetched again."""
+        from actors.exchange.access_keys import AccessGate, AccessKeys  # here, since few use it
+
+        issuer = demanded.issuer
+        self._keys[issuer] = keys = self._keys.get(issuer) or known.get(issuer) or AccessKeys(issuer)
+        return AccessGate(demanded, keys)
 
     @property
     def failures(self) -> int:
         """Times so far that a target could not be reached."""
-        return self._only.failures
+        return self._failures_before + sum(target.failures for target in self._targets.values())
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        self._only.close()
+        for target in self._targets.values():
+            target.close()
+
+
+def _target(destination: Destination) -> Target:
+    match destination:
+        case Origin():
+            return OriginPool(destination)
+        case Status():
+            return Answering(Answer(destination.status))
+        case _:
+            raise NotImplementedError

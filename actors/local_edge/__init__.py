@@ -4,6 +4,8 @@
     service.py             the services together
     api.py                 POST /tunnel: credentials for a new tunnel
     registry.py            tunnels, connections, rules for registrations (pure)
+    hostnames.py           which names lead to a tunnel (pure)
+    pushes.py              configurations that are pushed to a tunnel's connections
     quic_server.py         one UDP socket, many QUIC connections
     edge_engine.py         what it asks of a QUIC engine; engines.py has aioquic's
     tls.py                 TLS 1.3 of the server: the post-quantum key exchange, SNI
@@ -17,7 +19,7 @@
     front.py               the public HTTP front, on actors/web
     local_address.py       the front's own address as another name of the only tunnel (pure)
     limits.py              what --as-cloudflare imitates (pure)
-    admin.py               HTTP endpoints for tests: look, drop, freeze, refuse, open streams, break a protocol
+    admin.py               HTTP endpoints for tests: look, name, push, drop, freeze, refuse, open streams
 
 It serves any client of the protocol, the official Go client too.
 """

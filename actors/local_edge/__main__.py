@@ -14,7 +14,8 @@ async def _main(orders: LocalEdgeOrders) -> None:
     logger = log.configure(level=orders.log_level, as_json=orders.log_json, actor=orders.identity)
     log.watch(asyncio.get_running_loop(), logger)
     limits = CLOUDFLARE if orders.as_cloudflare else UNLIMITED
-    async with local_edge(Path(orders.run_folder), tls=orders.tls, limits=limits) as endpoints:
+    folder = Path(orders.run_folder)
+    async with local_edge(folder, tls=orders.tls, limits=limits, known=orders.tunnel) as endpoints:
         await serve_until_told(orders, endpoints._asdict())
 
 

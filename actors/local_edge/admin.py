@@ -1,7 +1,16 @@
 """HTTP endpoints for tests: look at what is registered, break it, and send clients what no visitor could.
 
 GET    /connections                       what is registered
-GET    /tunnels                           what the API gave away, with the secrets: to look for leaks of them
+GET    /tunnels                           what is known, with the secrets: to look for leaks of them
+POST   /tunnels                           make a named tunnel known: one that somebody has a {"token"} of, or a new one;
+                                          answers {"id", "hostname", "token"}
+PATCH  /tunnels/{id}                      {"hostnames": […]}: the names that lead to it, in place of the one that it has
+                                          by its id and those that its configuration names; {"remotely_managed": bool}:
+                                          what registrations are told. POST /tunnels takes both too
+POST   /tunnels/{id}/push                 {"version", "config", "connection"}: push a configuration (JSON; a text as it
+                                          is) to all of its connections or one, over what each speaks; answers for each
+                                          {"connection", "client_id", "index", "protocol", "latestAppliedVersion",
+                                          "err"}, or {…, "failure"} if there is no answer within 5 s
 DELETE /tunnels/{id}                      drop it and its connections, as the service does with those it reaps
 GET    /log                               all that happened, oldest first
 GET    /totals                            streams and body bytes, as the edge counted them
@@ -22,15 +31,19 @@ POST   /connections/{id}/call             {"method", "params"} of CloudflaredSer
 """
 
 import asyncio
+import base64
 import contextlib
+import json
+import uuid
 from typing import Any, Final
 
 from actors.errors import EdgeProtocolError, UsageError
 from actors.local_edge.edge import EdgeRegistry, EdgeSession, EdgeStream
 from actors.local_edge.h2_link import H2Link
 from actors.local_edge.h2_server import H2Server
+from actors.local_edge.pushes import push
 from actors.local_edge.quic_server import QuicServer
-from actors.local_edge.registry import Connection, Rule
+from actors.local_edge.registry import Connection, Rule, Tunnel
 from actors.web.pages import Answer, Asked, Handler, Pages, Route, as_json
 from actors.wire import rpc
 from actors.wire.connect import ConnectionType, ConnectRequest
@@ -75,8 +88,8 @@ class _Collector:
     def resume_writing(self) -> None: ...
 
 
-def make_admin(registry: EdgeRegistry, over_udp: QuicServer, over_tcp: H2Server) -> Pages:
-    """The admin endpoints."""
+def make_admin(registry: EdgeRegistry, over_udp: QuicServer, over_tcp: H2Server, domain: str) -> Pages:
+    """The admin endpoints; tunnels that are made known get names under `domain`."""
 
     def connection(asked: Asked) -> Connection[EdgeSession]:
         return registry.connection(asked.names["id"])
@@ -103,10 +116,38 @@ def make_admin(registry: EdgeRegistry, over_udp: QuicServer, over_tcp: H2Server)
     async def tunnels(asked: Asked) -> Answer:
         return as_json(
             [
-                {"id": str(tunnel.id), "hostname": tunnel.hostname, "secret": tunnel.secret.hex()}
+                {
+                    "id": str(tunnel.id),
+                    "hostname": tunnel.hostname,
+                    "names": tunnel.names,
+                    "remotely_managed": tunnel.remotely_managed,
+                    "secret": tunnel.secret.hex(),
+                }
                 for tunnel in registry.tunnels()
             ]
         )
+
+    async def know_tunnel(asked: Asked) -> Answer:
+        options = asked.json()
+        token = options.pop("token", None)
+        tunnel = registry.new_named(domain) if token is None else registry.know(*_read_token(token), domain)
+        _change(tunnel, options)
+        return as_json({"id": str(tunnel.id), "hostname": tunnel.hostname, "token": tunnel.token})
+
+    async def change_tunnel(asked: Asked) -> Answer:
+        _change(registry.tunnel(asked.names["id"]), asked.json())
+        return as_json({})
+
+    async def push_to(asked: Asked) -> Answer:
+        tunnel, options = registry.tunnel(asked.names["id"]), asked.json()
+        only, config = options.get("connection"), options["config"]
+        entries = [entry for entry in registry.connections(tunnel) if only in (None, str(entry.id))]
+        if not entries:
+            raise UsageError(f"tunnel {tunnel.id} has no {only or 'connection'}")
+        text = config if isinstance(config, str) else json.dumps(config, separators=(",", ":"))
+        answers = await push(tunnel, entries, int(options["version"]), text.encode())
+        registry.note("pushed", tunnel=str(tunnel.id), version=options["version"], answers=answers)
+        return as_json(answers)
 
     async def drop_tunnel(asked: Asked) -> Answer:
         for entry in registry.drop_tunnel(asked.names["id"]):
@@ -191,6 +232,9 @@ def make_admin(registry: EdgeRegistry, over_udp: QuicServer, over_tcp: H2Server)
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/connections", connections),
         ("GET", "/tunnels", tunnels),
+        ("POST", "/tunnels", know_tunnel),
+        ("PATCH", "/tunnels/{id}", change_tunnel),
+        ("POST", "/tunnels/{id}/push", push_to),
         ("DELETE", "/tunnels/{id}", drop_tunnel),
         ("GET", "/log", log),
         ("GET", "/totals", totals),
@@ -217,6 +261,23 @@ def _explained(handler: Handler) -> Handler:
             return as_json({"error": f"{type(error).__name__}: {error}"}, 400)
 
     return explained
+
+
+def _read_token(token: str) -> tuple[uuid.UUID, str, bytes]:
+    """Tunnel, account and secret.
+
+    Raises:
+        ValueError, KeyError: it is no token.
+    """
+    said = json.loads(base64.b64decode(token, validate=True))
+    return uuid.UUID(said["t"]), str(said["a"]), base64.b64decode(said["s"], validate=True)
+
+
+def _change(tunnel: Tunnel, options: dict[str, Any]) -> None:
+    if unknown := options.keys() - {"hostnames", "remotely_managed"}:
+        raise UsageError(f"a tunnel has no {', '.join(sorted(unknown))}")
+    tunnel.hostnames = tuple(map(str, options.get("hostnames", tunnel.hostnames)))
+    tunnel.remotely_managed = bool(options.get("remotely_managed", tunnel.remotely_managed))
 
 
 def _open_stream(session: EdgeSession, options: dict[str, Any], collector: _Collector) -> EdgeStream:

@@ -1,5 +1,6 @@
 """The edge's side of one client's connection, whatever carries it: it answers what the client asks."""
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from actors.bus import messages
@@ -50,6 +51,10 @@ class Link(Protocol):
 
     def round_trip_time(self) -> float:
         """In seconds; 0 while it is not known."""
+
+    @property
+    def heard(self) -> Callable[[], int] | None:
+        """Counts what came from the client; None where the loss of a connection is told as it happens."""
 
     def close(self, error_code: int, reason: str) -> None:
         """End the connection."""
@@ -133,6 +138,7 @@ class EdgeSession:
             }
             return {"result": {"result": {"error": error}}}
         self.registered = outcome
+        outcome.heard = self.link.heard
         self.registry.note(
             "registered",
             connection=str(outcome.id),
@@ -140,7 +146,11 @@ class EdgeSession:
             hostname=outcome.tunnel.hostname,
             **about,
         )
-        details = {"uuid": outcome.id.bytes, "locationName": LOCATION, "tunnelIsRemotelyManaged": False}
+        details = {
+            "uuid": outcome.id.bytes,
+            "locationName": LOCATION,
+            "tunnelIsRemotelyManaged": outcome.tunnel.remotely_managed,
+        }
         return {"result": {"result": {"connectionDetails": details}}}
 
     def unregister(self) -> None:
@@ -151,6 +161,8 @@ class EdgeSession:
 
     def configure(self, config: bytes) -> None:
         """Answer `updateLocalConfiguration`."""
+        if self.registered is not None:
+            self.registered.tunnel.learn(config)
         self.registry.note("configuration", config=config.decode(errors="replace"))
 
 

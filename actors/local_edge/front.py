@@ -4,16 +4,15 @@ import asyncio
 import json
 import math
 import secrets
-from collections.abc import Callable
 from typing import Final
 
 from actors.errors import EdgeProtocolError
 from actors.exchange.flow import Valve
 from actors.exchange.http1 import HOP_BY_HOP
-from actors.local_edge.edge import LOCATION, EdgeRegistry, EdgeStream
+from actors.local_edge.edge import LOCATION, EdgeRegistry, EdgeSession, EdgeStream
 from actors.local_edge.limits import MAX_HELD_BYTES, UNLIMITED, Limits
 from actors.local_edge.local_address import Alias, Fields, is_local_address
-from actors.local_edge.registry import Tunnel
+from actors.local_edge.registry import Connection, Tunnel
 from actors.web.http_server import HttpConnection, Request, Responder
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, Metadata
 from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, STATUS_KEY
@@ -43,7 +42,7 @@ def front(registry: EdgeRegistry, limits: Limits = UNLIMITED) -> HttpConnection:
                 alias = Alias(local, public)
                 request = request._replace(fields=alias.to_origin(request.fields))
                 host = tunnels[0].hostname.encode()
-        connection = registry.route(host.decode("latin-1"))
+        connection = registry.route(host.decode("latin-1"), asyncio.get_running_loop().time())
         if connection is None:
             return _Page(visitor, NO_CONNECTION, "no connection of this tunnel is registered", code=1033)
         tunnel = connection.tunnel
@@ -51,9 +50,8 @@ def front(registry: EdgeRegistry, limits: Limits = UNLIMITED) -> HttpConnection:
             return _Page(visitor, 429, f"{limits.in_flight} requests are in flight already")
         if sum(map(_declared_length, request.values(b"content-length"))) > limits.body_bytes:
             return _Page(visitor, 413, _too_large(limits))
-        exchange = FrontExchange(visitor, request.method, registry, tunnel, limits, alias)
-        asked = _connect_request(visitor, request, host)
-        exchange.begin(lambda: connection.session.link.open_request(asked, exchange))
+        exchange = FrontExchange(visitor, request.method, registry, connection, limits, alias)
+        exchange.begin(_connect_request(visitor, request, host))
         return exchange
 
     return HttpConnection(serve)
@@ -136,14 +134,14 @@ class FrontExchange:
         visitor: HttpConnection,
         method: str,
         registry: EdgeRegistry,
-        tunnel: Tunnel,
+        connection: Connection[EdgeSession],
         limits: Limits,
         alias: Alias | None,
     ) -> None:
         self._visitor = visitor
         self._method = method
         self._registry = registry
-        self._tunnel = tunnel
+        self._connection = connection
         self._limits = limits
         self._alias = alias
         self._reader: HeadReader | None = HeadReader()
@@ -155,11 +153,11 @@ class FrontExchange:
         self._uploaded = 0
         self._is_over = False
 
-    def begin(self, open_stream: Callable[[], EdgeStream]) -> None:
+    def begin(self, asked: ConnectRequest) -> None:
         """Open the client's stream."""
-        self._registry.in_flight[self._tunnel.id] += 1
+        self._registry.in_flight[self._connection.tunnel.id] += 1
         self._registry.streams += 1
-        self.stream = open_stream()
+        self.stream = self._connection.session.link.open_request(asked, self)
         self._credit = Valve(self.stream.consumed)
         if self._limits.answer_timeout < math.inf:
             loop = asyncio.get_running_loop()
@@ -169,7 +167,7 @@ class FrontExchange:
         """The response has ended, one way or another: nothing more goes to the visitor."""
         if not self._is_over:
             self._is_over = True
-            self._registry.in_flight[self._tunnel.id] -= 1
+            self._registry.in_flight[self._connection.tunnel.id] -= 1
             self._stop_timer()
 
     def _stop_timer(self) -> None:
@@ -285,7 +283,7 @@ class FrontExchange:
         self._reader = None
         self.stream.reset()
         self.stream.stop()
-        _send_page(self._visitor, status, reason)
+        _send_page(self._visitor, status, f"{reason}\nconnection {self._connection.id}")
         self._visitor.end()
 
 

@@ -49,6 +49,8 @@ class H2Link(asyncio.Protocol):
 
     protocol: messages.Protocol = "http2"
 
+    heard = None  # TCP tells of its end, and need not hear of anything in between
+
     def __init__(self, registry: EdgeRegistry, on_end: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._session = EdgeSession(self, registry)
@@ -363,13 +365,13 @@ class _Answer(Ignored):
 
 
 def _configuration_answer(status: bytes, body: bytes) -> dict[str, Any]:
-    """The answer in the words of the RPC. Of its error only whether there is one can be relied on."""
+    """The answer in the words of the RPC. Go's error is any JSON, mostly `{}`: that there is one is all it says."""
     try:
         said = json.loads(body)
         version, error = int(said["lastAppliedVersion"]), said["err"]
     except (ValueError, TypeError, KeyError):
         raise EdgeProtocolError(f"the client answered {status.decode()} {body[:200]!r}") from None
-    return {"latestAppliedVersion": version, "err": error if isinstance(error, str) else json.dumps(error or "")[1:-1]}
+    return {"latestAppliedVersion": version, "err": "" if error is None else str(error)}
 
 
 def _engine() -> H2Connection:

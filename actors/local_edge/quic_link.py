@@ -54,6 +54,9 @@ class QuicLink(Session):
     def round_trip_time(self) -> float:
         return self._connection.engine.path().round_trip_time
 
+    def heard(self) -> int:
+        return self._connection.batches
+
     def close(self, error_code: int, reason: str) -> None:
         self._connection.close(error_code, reason)
 
@@ -75,6 +78,7 @@ class QuicLink(Session):
         except TimeoutError:
             raise EdgeProtocolError(f"the client did not answer {method.name} within {CALL_TIMEOUT:.0f} s") from None
         finally:
+            handler.session.abort("rpc: shutdown")  # as Go's end of it says that it has what it wanted
             handler.stream.write(handler.session.take_output(), fin=True)
         if isinstance(event, rpc.Returned) and event.question == question:
             return event.results

@@ -31,6 +31,8 @@ class ServerConnection(DatagramConnection):
         self.ids: set[bytes] = set()
         self.frozen = False
         """For tests: what comes is not read and nothing is sent, as if the network had died."""
+        self.batches = 0
+        """Of datagrams, that came."""
         self._server = server
         self.session = server.make_session(self)
         owner = Owner(self.session.accept, self.session.handshake_completed, self._forget, self._failed)
@@ -40,6 +42,10 @@ class ServerConnection(DatagramConnection):
         """Nothing leaves before the client has asked for a name that is served: a wrong one is met with silence."""
         if self.edge_engine.client_server_name and not self.frozen and not self._server.is_silent:
             self._server.udp.send(datagrams)
+
+    def receive(self, datagrams: list[Datagram]) -> None:
+        self.batches += 1
+        super().receive(datagrams)
 
     def transmit(self) -> None:
         if self.edge_engine.has_begun:

@@ -1,14 +1,17 @@
 """Tunnels, the connections registered for them, and what a test wants the edge to answer. Pure."""
 
-import itertools
+import base64
+import json
 import secrets
 import uuid
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final, Generic, TypeVar
 
 from actors.errors import UsageError
+from actors.local_edge.hostnames import fit, named_by, without_port
 from actors.wire.registration import DUPLICATE_CONNECTION
 
 MAX_LOG: Final = 10_000
@@ -18,25 +21,62 @@ MAX_TUNNELS: Final = 10_000
 
 SECRET_BYTES: Final = 32
 
+SILENCE: Final = 0.25
+"""Seconds without a datagram after a request; then a connection counts as silent, since a client acknowledges within
+25 ms. It is passed over while others speak: it may be dead, which over UDP nobody says before the idle timeout."""
+
 _WORDS: Final = tuple(resources.files("actors.local_edge").joinpath("words.txt").read_text("ascii").split())
 """Short, common and harmless words, for names that can be read aloud."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Tunnel:
-    """A tunnel that the API gave away."""
+    """A tunnel: a quick one, which the API gave away, or a named one, which was made known."""
 
     id: uuid.UUID
     name: str
-    hostname: str
+    given: str
+    """The hostname that it has from the edge, with the front's port."""
     account_tag: str
     secret: bytes = field(repr=False)
+    is_quick: bool = True
+    remotely_managed: bool = False
+    """What registrations are told: its rules are the edge's to push."""
+    hostnames: tuple[str, ...] = ()
+    """Those that it was given besides; with any it has no others."""
+    configured: tuple[str, ...] = ()
+    """Those that its configuration names."""
+    turn: int = 0
+    """Requests that were given to its connections."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All by which visitors come to it."""
+        return self.hostnames or (self.given, *self.configured)
+
+    @property
+    def hostname(self) -> str:
+        """The one that is told: a name that its rules know, if they know any."""
+        if self.hostnames:
+            return self.hostnames[0]
+        return next((name for name in self.configured if not name.startswith("*")), self.given)
+
+    @property
+    def token(self) -> str:
+        """What `tunnel-supervisor run` and the official client take."""
+        said = {"a": self.account_tag, "t": str(self.id), "s": base64.b64encode(self.secret).decode()}
+        return base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
+
+    def learn(self, configuration: bytes) -> None:
+        """Its client works by this configuration: the names in it lead here, as DNS would lead them at the service."""
+        if not self.is_quick:
+            self.configured = named_by(configuration)
 
 
 S = TypeVar("S")
 
 
-@dataclass
+@dataclass(eq=False)
 class Connection(Generic[S]):
     """A registered connection. `session` is whoever can open streams on it."""
 
@@ -47,6 +87,30 @@ class Connection(Generic[S]):
     client: dict[str, Any]
     draining: bool = False
     """It has unregistered: no new requests."""
+    heard: Callable[[], int] | None = None
+    """Counts what came from the client; None: its loss is told as it happens."""
+    _asked: tuple[float, int] | None = None
+    """When it was given a request, and what had been heard by then; None if something was heard since."""
+
+    @property
+    def client_id(self) -> bytes:
+        """Which process it is of: replicas of a tunnel have the same indices."""
+        return bytes(self.client["clientId"])
+
+    def asked(self, now: float) -> None:
+        """It is given a request."""
+        if self.heard is not None and self._asked is None:
+            self._asked = now, self.heard()
+
+    def is_silent(self, now: float) -> bool:
+        """Whether it was given a request, and has not said a word since, for longer than a living one takes."""
+        if self._asked is None or self.heard is None:
+            return False
+        at, heard = self._asked
+        if self.heard() != heard:
+            self._asked = None
+            return False
+        return now - at > SILENCE
 
 
 @dataclass(frozen=True)
@@ -96,7 +160,6 @@ class Registry(Generic[S]):
     def __init__(self) -> None:
         self._tunnels: dict[uuid.UUID, Tunnel] = {}
         self._connections: dict[uuid.UUID, Connection[S]] = {}
-        self._turns = itertools.count()
         self.rules: list[Rule] = []
         self.log: deque[dict[str, Any]] = deque(maxlen=MAX_LOG)
         self.bytes_in = 0
@@ -109,17 +172,37 @@ class Registry(Generic[S]):
         self._notes = 0
 
     def new_tunnel(self, domain: str) -> Tunnel:
-        """Make a tunnel with a name of four words under `domain`, or forget the oldest when there are too many."""
+        """Make a quick tunnel with a name of four words under `domain`."""
+        name = "-".join(secrets.choice(_WORDS) for _ in range(4))
+        return self._keep(
+            Tunnel(
+                id=uuid.uuid4(),
+                name=f"qt-{secrets.token_urlsafe(12)}",
+                given=f"{name}.{domain}",
+                account_tag=secrets.token_hex(16),
+                secret=secrets.token_bytes(SECRET_BYTES),
+            )
+        )
+
+    def new_named(self, domain: str) -> Tunnel:
+        """Make a named tunnel, whose token is for as many clients as want it."""
+        return self.know(uuid.uuid4(), secrets.token_hex(16), secrets.token_bytes(SECRET_BYTES), domain)
+
+    def know(self, tunnel_id: uuid.UUID, account_tag: str, secret: bytes, domain: str) -> Tunnel:
+        """Make a named tunnel known that somebody has a token of. Its hostname is its id, under `domain`.
+
+        Raises:
+            UsageError: it is known already.
+        """
+        if tunnel_id in self._tunnels:
+            raise UsageError(f"tunnel {tunnel_id} is known already")
+        given = f"{tunnel_id}.{domain}"
+        return self._keep(Tunnel(tunnel_id, str(tunnel_id), given, account_tag, secret, is_quick=False))
+
+    def _keep(self, tunnel: Tunnel) -> Tunnel:
+        """Forget the oldest when there are too many."""
         while len(self._tunnels) >= MAX_TUNNELS:
             del self._tunnels[next(iter(self._tunnels))]
-        name = "-".join(secrets.choice(_WORDS) for _ in range(4))
-        tunnel = Tunnel(
-            id=uuid.uuid4(),
-            name=f"qt-{secrets.token_urlsafe(12)}",
-            hostname=f"{name}.{domain}",
-            account_tag=secrets.token_hex(16),
-            secret=secrets.token_bytes(SECRET_BYTES),
-        )
         self._tunnels[tunnel.id] = tunnel
         return tunnel
 
@@ -133,13 +216,22 @@ class Registry(Generic[S]):
         Raises:
             UsageError: there is none of that id.
         """
-        for identifier in self._tunnels:
-            if str(identifier) == tunnel_id:
-                del self._tunnels[identifier]
-                dropped = [entry for entry in self.connections() if entry.tunnel.id == identifier]
-                for entry in dropped:
-                    self.remove(entry.id)
-                return dropped
+        tunnel = self.tunnel(tunnel_id)
+        del self._tunnels[tunnel.id]
+        dropped = self.connections(tunnel)
+        for entry in dropped:
+            self.remove(entry.id)
+        return dropped
+
+    def tunnel(self, tunnel_id: str) -> Tunnel:
+        """One of them.
+
+        Raises:
+            UsageError: there is none of that id.
+        """
+        for tunnel in self._tunnels.values():
+            if str(tunnel.id) == tunnel_id:
+                return tunnel
         raise UsageError(f"there is no tunnel {tunnel_id!r}")
 
     def register(self, session: S, params: dict[str, Any]) -> Connection[S] | Refused | None:
@@ -162,10 +254,11 @@ class Registry(Generic[S]):
             return Refused("Unauthorized: the tunnel belongs to another account")
         options = params.get("options", {})
         client = options.get("client", {})
-        if len(client.get("clientId", b"")) != 16:
+        client_id = client.get("clientId", b"")
+        if len(client_id) != 16:
             return Refused("client id is no UUID")
-        for held in list(self._connections.values()):
-            if held.tunnel.id == tunnel.id and held.index == index and not held.draining:
+        for held in self.connections(tunnel):
+            if held.client_id == client_id and held.index == index and not held.draining:
                 if not options.get("replaceExisting"):
                     return Refused(DUPLICATE_CONNECTION, should_retry=True)
                 self.remove(held.id)
@@ -177,9 +270,9 @@ class Registry(Generic[S]):
         """The connection is gone."""
         self._connections.pop(connection_id, None)
 
-    def connections(self) -> list[Connection[S]]:
-        """All that are registered, draining ones too."""
-        return list(self._connections.values())
+    def connections(self, tunnel: Tunnel | None = None) -> list[Connection[S]]:
+        """All that are registered, draining ones too; those of one tunnel, if it is named."""
+        return [entry for entry in self._connections.values() if tunnel is None or entry.tunnel is tunnel]
 
     def connection(self, connection_id: str) -> Connection[S]:
         """One of them.
@@ -194,28 +287,33 @@ class Registry(Generic[S]):
 
     def serving(self) -> list[Tunnel]:
         """The tunnels with a connection that takes requests."""
-        return list({entry.tunnel.id: entry.tunnel for entry in self._serving()}.values())
+        return list(dict.fromkeys(entry.tunnel for entry in self._connections.values() if not entry.draining))
 
-    def route(self, host: str) -> Connection[S] | None:
+    def route(self, host: str, now: float) -> Connection[S] | None:
         """The connection whose turn it is to serve a request for `host`, in any case and with any port.
 
-        A host that is no tunnel's is served as well while all connections are of one tunnel: tests send odd ones.
+        Each of a tunnel's connections has its turn, whichever process it is of; but one that has fallen silent has none
+        while another speaks. A host that is no tunnel's is served as well while all connections are of one tunnel:
+        tests send odd ones.
         """
-        serving = self._serving()
-        matching = [entry for entry in serving if _name_in(entry.tunnel.hostname) == _name_in(host)]
-        if not matching and len(self.serving()) == 1:
-            matching = serving
-        return matching[next(self._turns) % len(matching)] if matching else None
+        tunnel = self._tunnel_of(without_port(host))
+        if tunnel is None:
+            return None
+        serving = [entry for entry in self.connections(tunnel) if not entry.draining]
+        speaking = [entry for entry in serving if not entry.is_silent(now)] or serving
+        tunnel.turn += 1
+        chosen = speaking[tunnel.turn % len(speaking)]
+        chosen.asked(now)
+        return chosen
 
-    def _serving(self) -> list[Connection[S]]:
-        return [connection for connection in self._connections.values() if not connection.draining]
+    def _tunnel_of(self, host: str) -> Tunnel | None:
+        serving = self.serving()
+        fits = [max(fit(name, host) for name in tunnel.names) for tunnel in serving]
+        if any(fits):
+            return serving[fits.index(max(fits))]
+        return serving[0] if len(serving) == 1 else None
 
     def note(self, event: str, **details: Any) -> None:
         """Write a line of the log."""
         self._notes += 1
         self.log.append({"seq": self._notes, "event": event, **details})
-
-
-def _name_in(host: str) -> str:
-    """A Host field without its port, which is another one where the front's is forwarded."""
-    return host.partition(":")[0].lower()

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import errno
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from actors.bus.messages import Credentials
 from actors.errors import LocalSetupError
 from actors.local_edge.admin import make_admin
 from actors.local_edge.api import make_api
@@ -62,11 +64,12 @@ async def local_edge(
     admin: HostPort = ANY_PORT,
     tls: bool = False,
     limits: Limits = UNLIMITED,
+    known: Credentials | None = None,
 ) -> AsyncIterator[Endpoints]:
     """Run the services until the block is left. The authority's certificate is written to `folder`.
 
     `tcp`: where the edge listens for HTTP/2; None: the address of `quic`, as at Cloudflare. `tls`: the front speaks
-    TLS. `limits`: what it allows visitors.
+    TLS. `limits`: what it allows visitors. `known`: a tunnel that it serves though its API did not give it away.
 
     Raises:
         LocalSetupError: an address cannot be bound.
@@ -97,8 +100,11 @@ async def local_edge(
         )
         stack.callback(over_udp.close)
         stack.callback(over_tcp.close)
-        api_url = await _serve(stack, make_api(registry, f"localhost:{http_address[1]}", scheme), api, "API")
-        admin_url = await _serve(stack, make_admin(registry, over_udp, over_tcp), admin, "admin")
+        domain = f"localhost:{http_address[1]}"
+        if known is not None:
+            registry.know(uuid.UUID(known.tunnel_id), known.account_tag, known.secret, domain)
+        api_url = await _serve(stack, make_api(registry, domain, scheme), api, "API")
+        admin_url = await _serve(stack, make_admin(registry, over_udp, over_tcp, domain), admin, "admin")
         yield Endpoints(
             api=api_url,
             edge=_join(over_udp.address),

@@ -4,7 +4,9 @@ A file of variables (`.env`, `--env-file`, EnvironmentFile) that an editor of an
 mark and carriage returns, and whoever reads it passes them on.
 """
 
-from collections.abc import Mapping
+import ctypes
+import os
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 AROUND: Final = " \t\r\n\ufeff"
@@ -21,3 +23,18 @@ def variable(environment: Mapping[str, str], name: str) -> str:
     # Looked for among all: in a C locale `os.environ` cannot be asked for such a name.
     marked = (text for key, text in environment.items() if key == f"\ufeff{name}")
     return cleaned(environment.get(name) or next(marked, ""))
+
+
+def forget(names: Iterable[str]) -> None:
+    """Take variables with a secret out of this process's environment, for all children too.
+
+    Where the kernel shows the environment that a process began with (/proc/PID/environ), it is overwritten there.
+    """
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_void_p
+    for name in names:
+        if name not in os.environ:
+            continue
+        if (place := getenv(name.encode())) is not None:
+            ctypes.memset(place, 0, len(ctypes.string_at(place)))
+        del os.environ[name]

@@ -20,7 +20,14 @@ from typing import Final, Protocol, Self, TypeVar
 import msgspec
 
 from actors import __version__
-from actors.bus.messages import DECODE_ERRORS, OTHER_VERSION_STATUS, SCHEMA_VERSION, ChildOrders, encode
+from actors.bus.messages import (
+    DECODE_ERRORS,
+    MAX_CONTROL_BYTES,
+    OTHER_VERSION_STATUS,
+    SCHEMA_VERSION,
+    ChildOrders,
+    encode,
+)
 from actors.processes import means, text
 from actors.processes.dispositions import take_signals
 from actors.processes.forked import KILL_PATIENCE, UNKNOWN_STATUS, Forked
@@ -31,8 +38,8 @@ _HEAD: Final = struct.Struct(">3sBI")
 _MAGIC: Final = b"TSO"
 """Tells orders from what somebody types."""
 
-MAX_ORDERS_BYTES: Final = 1024 * 1024
-"""Orders are a few hundred bytes; the API decides how long the secret is."""
+MAX_ORDERS_BYTES: Final = MAX_CONTROL_BYTES
+"""Orders are a few hundred bytes, and the routes of the tunnel; the API decides how long the secret is."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4

@@ -5,6 +5,7 @@
     ends.py        the ways in which a worker's life can end (pure)
     edge_connection.py  what the worker knows of a connection, whatever it goes over
     control.py     the control stream: RPC to the edge
+    pushes.py      configurations that the edge pushes, on their way to the supervisor
     ways.py        the two ways there are, by what they speak
     connection.py  the streams of one connection and their back-pressure, whatever carries them
     responder.py   what the responders of both ways have in common

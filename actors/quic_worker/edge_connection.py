@@ -11,10 +11,21 @@ from actors.processes.log import Logger
 from actors.quic_worker.control import ControlStream
 from actors.quic_worker.ends import Ended, WorkerEnd
 from actors.quic_worker.engine import Path
-from actors.wire.registration import Details, Refusal, Registration, local_configuration, read_result
+from actors.wire.registration import (
+    ConfigurationAnswer,
+    Details,
+    Refusal,
+    Registration,
+    local_configuration,
+    read_result,
+)
 
 NO_ROUTE_ERRORS: Final = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL))
 """What the kernel says where it knows no way. (EPERM, a firewall's, is not among them.)"""
+
+
+Push = Callable[[int, bytes, Callable[[ConfigurationAnswer], None]], None]
+"""A configuration that the edge pushes: its version, its JSON, and whom to give the answer, once."""
 
 
 class Told(NamedTuple):
@@ -24,6 +35,8 @@ class Told(NamedTuple):
     """The connection ended by itself, once it had been reached: why, in words."""
     leaving: Callable[[str], None]
     """The edge wants to end it, and waits for what runs: why, in its words. It may say so more than once."""
+    pushed: Push
+    """The edge pushes a configuration."""
 
 
 class EdgeConnection(ABC):
@@ -62,13 +75,13 @@ class EdgeConnection(ABC):
             await self._control.call("registerConnection", registration.params(self.protocol, self.local_ip()))
         )
 
-    async def configure(self, origin_url: str) -> None:
-        """Tell the edge where requests go.
+    async def configure(self, ingress: str) -> None:
+        """Tell the edge where requests go: `ingress` is the JSON list of rules.
 
         Raises:
             EdgeProtocolError: it did not take it.
         """
-        configuration = local_configuration(origin_url, self.protocol)
+        configuration = local_configuration(ingress, self.protocol)
         await self._control.call("updateLocalConfiguration", {"config": configuration})
 
     async def unregister(self) -> None:

@@ -1,19 +1,22 @@
 """What to do with a stream that the edge opens over HTTP/2: a request, a configuration, or the control stream."""
 
 import http
-import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
+
+from actors.bus.messages import DECODE_ERRORS
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.http1 import error_answer
 from actors.exchange.request import Field, Request
 from actors.processes.log import Logger
+from actors.quic_worker.edge_connection import Push
 from actors.quic_worker.http2 import Http2Stream
 from actors.quic_worker.responder import StreamResponder
 from actors.wire import h2_heads
 from actors.wire.h2_heads import Asked, Forbidden, Malformed, Purpose
-from actors.wire.registration import NOT_APPLIED
+from actors.wire.registration import ConfigurationAnswer
 
 PROTOCOL_ERROR: Final = 1
 """RFC 9113 section 7: what is malformed."""
@@ -58,8 +61,9 @@ class Http2Responder(StreamResponder[Http2Stream]):
 class Acceptor:
     """Takes the streams that the edge opens, and gives each what it is for."""
 
-    def __init__(self, exchanges: Exchanges, log: Logger, control: Callable[[Http2Stream], None]) -> None:
+    def __init__(self, exchanges: Exchanges, log: Logger, control: Callable[[Http2Stream], None], push: Push) -> None:
         """`control` gets the control stream; it answers for what becomes of a second one."""
+        self._push = push
         self._exchanges = exchanges
         self._log = log
         self._control = control
@@ -79,7 +83,7 @@ class Acceptor:
             case Asked(request, awaits_continue):
                 self._begin(stream, request, awaits_continue)
             case Purpose.CONFIGURATION:
-                stream.handler = ConfigurationHandler(stream, self._log)
+                stream.handler = ConfigurationHandler(stream, self._push, self._log)
             case Purpose.CONTROL:
                 self._control(stream)
 
@@ -100,11 +104,22 @@ def _refuse(stream: Http2Stream, message: str) -> None:
     stream.stop()
 
 
-class ConfigurationHandler:
-    """A stream on which the edge would configure us. It gets a well-formed answer that says that we apply none."""
+class _Pushed(msgspec.Struct):
+    """A configuration, as it comes over HTTP/2."""
 
-    def __init__(self, stream: Http2Stream, log: Logger) -> None:
+    version: int = 0
+    config: msgspec.Raw = msgspec.Raw(b"")
+
+
+_PUSHED: Final = msgspec.json.Decoder(_Pushed)
+
+
+class ConfigurationHandler:
+    """A stream on which the edge pushes a configuration."""
+
+    def __init__(self, stream: Http2Stream, push: Push, log: Logger) -> None:
         self._stream = stream
+        self._push = push
         self._log = log
         self._body = bytearray()
 
@@ -118,17 +133,21 @@ class ConfigurationHandler:
     def eof_received(self) -> None:
         self._log.info("the edge calls", method="updateConfiguration")
         try:
-            json.loads(self._body)
-        except (ValueError, RecursionError):
+            pushed = _PUSHED.decode(self._body)
+        except DECODE_ERRORS:
             self._answer(h2_heads.NO_TUNNEL, b"")
             return
-        answer = json.dumps({"lastAppliedVersion": 0, "err": NOT_APPLIED}, separators=(",", ":")).encode()
+        self._push(pushed.version, bytes(pushed.config), self._configured)
+
+    def _configured(self, answer: ConfigurationAnswer) -> None:
+        told = {"lastAppliedVersion": answer.version, "err": answer.error or None}
+        body = msgspec.json.encode(told)
         head = [
             (b":status", b"200"),
             (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(answer)),
+            (b"content-length", b"%d" % len(body)),
         ]
-        self._answer(head, answer)
+        self._answer(head, body)
 
     def _answer(self, head: list[Field], body: bytes) -> None:
         self._stream.respond(head)

@@ -55,7 +55,7 @@ class Http2Edge(EdgeConnection):
         self._loop = asyncio.get_running_loop()
         self._pulse = Pulse(self._loop.time())
         self._pipe: tcp.TcpPipe | None = None
-        self._acceptor = Acceptor(exchanges, log, self._accept_control)
+        self._acceptor = Acceptor(exchanges, log, self._accept_control, told.pushed)
         self._connection = Http2Connection(
             H2Engine(),
             Owner(self._accept, lambda: None, self._closed, self._failed),

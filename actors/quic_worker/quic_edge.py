@@ -99,7 +99,7 @@ class QuicEdge(EdgeConnection):
     # --- from the connection ---
 
     def _accept(self, stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, self._exchanges, self._log)
+        stream.handler = IncomingStream(stream, self._exchanges, self._told.pushed, self._log)
 
     def _shaken_hands(self) -> None:
         if not self._reached.done():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from actors.errors import EdgeProtocolError
@@ -9,15 +10,19 @@ from actors.exchange.exchanges import Exchanges
 from actors.exchange.request import Field
 from actors.processes.log import Logger
 from actors.quic_worker.connection import Stream
+from actors.quic_worker.edge_connection import Push
 from actors.quic_worker.responder import StreamResponder
 from actors.wire import rpc
 from actors.wire.connect import HeadReader
 from actors.wire.heads import read_request, write_accepted, write_refused, write_response
-from actors.wire.registration import NOT_APPLIED
+from actors.wire.registration import ConfigurationAnswer
 
 HEAD_TIMEOUT: Final = 5.0
 """Seconds for the head of a stream to arrive whole. The edge sends it in one write; slower is an attack or a fault."""
 
+CALLS_TIMEOUT: Final = 5.0
+"""Seconds for which a stream of the edge's calls is served: what the edge allows for an answer, and as long as the
+other client serves one."""
 
 MAX_JOINED: Final = 16 * 1024
 """Bytes of a body that are sent in one piece with the head: a copy of them costs less than a second write."""
@@ -26,9 +31,10 @@ MAX_JOINED: Final = 16 * 1024
 class IncomingStream:
     """A stream whose head is still being read."""
 
-    def __init__(self, stream: Stream, exchanges: Exchanges, log: Logger) -> None:
+    def __init__(self, stream: Stream, exchanges: Exchanges, push: Push, log: Logger) -> None:
         self._stream = stream
         self._exchanges = exchanges
+        self._push = push
         self._log = log
         self._reader = HeadReader()
         self._deadline: asyncio.TimerHandle | None = None
@@ -54,7 +60,7 @@ class IncomingStream:
             self._stream.handler = exchange
             exchange.start(rest)  # a fault in it is its own affair
         else:
-            handler = RpcStreamHandler(self._stream, self._log)
+            handler = RpcStreamHandler(self._stream, self._push, self._log)
             self._stream.handler = handler
             handler.data_received(rest)
 
@@ -112,10 +118,12 @@ class QuicResponder(StreamResponder[Stream]):
 class RpcStreamHandler:
     """A stream on which the edge calls us. Every call gets a well-formed answer that says what we do not do."""
 
-    def __init__(self, stream: Stream, log: Logger) -> None:
+    def __init__(self, stream: Stream, push: Push, log: Logger) -> None:
         self._stream = stream
+        self._push = push
         self._log = log
         self._session = rpc.RpcSession(serves=True)
+        self._deadline = asyncio.get_running_loop().call_later(CALLS_TIMEOUT, self._shut_down)
 
     def data_received(self, data: bytes) -> None:
         self._stream.consumed(len(data))
@@ -132,6 +140,9 @@ class RpcStreamHandler:
             self._session.abort(str(error))
             self._finish()
             return
+        self._send()
+
+    def _send(self) -> None:
         if output := self._session.take_output():
             self._stream.write(output)
 
@@ -139,8 +150,7 @@ class RpcStreamHandler:
         self._log.info("the edge calls", method=call.method.name)
         match call.method.name:
             case "updateConfiguration":
-                result = {"latestAppliedVersion": 0, "err": NOT_APPLIED}
-                self._session.answer(call.answer, call.method, {"result": result})
+                self._push(call.params["version"], call.params.get("config", b""), partial(self._configured, call))
             case "registerUdpSession":
                 result = {"err": "this client serves quick tunnels and has no UDP sessions", "spans": b""}
                 self._session.answer(call.answer, call.method, {"result": result})
@@ -149,7 +159,17 @@ class RpcStreamHandler:
             case name:
                 self._session.refuse(call.answer, f"{name} is not a method of this side")
 
+    def _configured(self, call: rpc.Called, answer: ConfigurationAnswer) -> None:
+        result = {"latestAppliedVersion": answer.version, "err": answer.error}
+        self._session.answer(call.answer, call.method, {"result": result})
+        self._send()
+
+    def _shut_down(self) -> None:
+        self._session.abort("rpc: shutdown")
+        self._finish()
+
     def _finish(self) -> None:
+        self._deadline.cancel()
         self._stream.write(self._session.take_output(), fin=True)
         self._stream.stop()
 
@@ -157,9 +177,11 @@ class RpcStreamHandler:
         self._finish()
 
     def reset_received(self) -> None:
+        self._deadline.cancel()
         self._stream.reset()
 
     def stop_received(self) -> None:
+        self._deadline.cancel()
         self._stream.stop()
 
     def pause_writing(self) -> None:

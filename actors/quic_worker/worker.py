@@ -17,12 +17,15 @@ from actors.bus import sockets
 from actors.bus.messages import (
     DECODE_ERRORS,
     HEARTBEAT_INTERVAL,
+    MAX_CONTROL_BYTES,
+    ConfigurationAnswered,
     Drain,
     Heartbeat,
     Leaving,
     Ready,
     Recount,
     Registered,
+    Reroute,
     Stopped,
     Unregistered,
     Up,
@@ -41,6 +44,7 @@ from actors.processes import event_loop, lifeline, log
 from actors.processes.tasks import Tasks, until_over
 from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import EXIT_STATUS, Ended, WorkerEnd
+from actors.quic_worker.pushes import Pushes
 from actors.quic_worker.ways import edge_connection
 from actors.wire.registration import Refusal, Registration
 
@@ -60,13 +64,15 @@ class Worker:
     def __init__(self, orders: WorkerOrders, context: sockets.Context, logger: log.Logger) -> None:
         self._orders = orders
         self._log = logger
-        self._control_socket = sockets.make_socket(context, zmq.SocketType.DEALER, identity=orders.identity)
+        self._control_socket = sockets.make_socket(
+            context, zmq.SocketType.DEALER, identity=orders.identity, limit=MAX_CONTROL_BYTES
+        )
         self._control_socket.connect(orders.control_endpoint)
         self._deltas = sockets.make_socket(context, zmq.SocketType.PUSH)
         self._deltas.connect(orders.deltas_endpoint)
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
-        self._router = Router(orders.origin)
+        self._router = Router(orders.routes)
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
         observers = Observers(Counting(self._ledger), journal)
         self._exchanges = Exchanges(self._router, observers, self._tasks, at_once=orders.max_streams)
@@ -75,7 +81,9 @@ class Worker:
         self._registered = False
         self._recount = 0
         """The latest that was asked for."""
-        self._edge = edge_connection(orders, self._exchanges, Told(self._lost, self._leaving), logger)
+        self._pushes = Pushes(self._say, lambda: self._router.version, takes=orders.takes_configuration)
+        told = Told(self._lost, self._leaving, self._pushes.push)
+        self._edge = edge_connection(orders, self._exchanges, told, logger)
         self._is_leaving = False
 
     # --- life ---
@@ -120,6 +128,7 @@ class Worker:
             client_id=orders.client_id,
             previous_attempts=orders.previous_attempts,
             replace_existing=orders.replace_existing,
+            takes_configuration=orders.takes_configuration,
         )
         try:
             result = await self._edge.register(registration)
@@ -150,7 +159,7 @@ class Worker:
     async def _configure(self) -> None:
         """Tell the edge where requests go. It is informative: a failure is no reason to end a connection that works."""
         try:
-            await self._edge.configure(self._orders.origin.url)
+            await self._edge.configure(self._orders.ingress)
         except EdgeProtocolError as error:
             self._log.warning("the edge did not take the local configuration", error=str(error))
 
@@ -192,6 +201,10 @@ class Worker:
                 case Recount():
                     self._recount = order.number
                     self._tell_counts()
+                case Reroute():
+                    self._router.replace(order.routes)
+                case ConfigurationAnswered():
+                    self._pushes.answered(order)
 
     def drain(self, grace: float) -> None:
         """End as soon as what is in flight has ended, or `grace` seconds have passed."""

@@ -11,7 +11,7 @@ from actors.bus import events
 from actors.processes.log import Logger
 from actors.supervisor.output import OutputWriter
 from actors.supervisor.publisher import Publisher
-from actors.supervisor.readiness import State
+from actors.supervisor.readiness import SERVING, State, in_words
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.state_folder import StateFolder, TunnelState
 
@@ -47,6 +47,7 @@ class Announcer:
         self._terminal = terminal
         self._about = about
         self._given_url = ""
+        self._is_ready = False
         self._protocols: dict[int, str] = {}
         """What each slot's connection speaks."""
         self._files_fail = self._closed = False
@@ -96,6 +97,9 @@ class Announcer:
             case events.ConnectionEnded() if event.was_registered:
                 self._protocols.pop(event.slot, None)
                 self._know(protocols=sorted(set(self._protocols.values())))
+            case events.ConfigurationApplied():
+                self._know(configuration_version=event.version, hostnames=event.hostnames, rules=event.rules)
+                self._write_files()
             case events.OriginUnreachable() | events.OriginReachable():
                 self._know(origin_reachable=isinstance(event, events.OriginReachable))
                 self._write_files()
@@ -106,15 +110,23 @@ class Announcer:
         self._about = msgspec.structs.replace(self._about, **changes)
 
     def _state_changed(self, event: events.StateChanged) -> None:
-        self._know(state=event.state, serves=event.serves, connections=event.connections, slots=event.slots)
-        words = _SAYS.get(State(event.state), event.url)
+        self._know(
+            state=event.state,
+            serves=event.serves,
+            connections=event.connections,
+            slots=event.slots,
+            rules=event.rules,
+        )
+        words = _SAYS.get(State(event.state), event.url or in_words(event.rules))
         self._manager.status(f"{words} ({event.connections} of {event.slots} connections)")
         if event.state == State.STOPPING:
             self._manager.stopping()
         self._write_files(clear_url=event.state == State.STOPPING)
+        # Rules of a tunnel of one's own may come at any time: it has started when it waits for them.
+        if (event.serves if event.url else event.state in SERVING) and not self._is_ready:
+            self._is_ready = True
+            self._manager.ready()
         if event.serves and event.url != self._given_url:
-            if not self._given_url:
-                self._manager.ready()
             self._given_url = event.url
             if self._stdout is not None:
                 self._stdout.write(event.url + "\n")
@@ -128,12 +140,12 @@ class Announcer:
 
     def _write_files(self, *, clear_url: bool = False) -> None:
         about, folder = self._about, self._folder
-        if not about.url or self._closed:
+        if not about.tunnel_id or self._closed:
             return
         work = [lambda: folder.write(about)]
         if clear_url:
             work.append(folder.clear_url)
-        elif about.serves:
+        elif about.serves and about.url:
             work.append(lambda: folder.write_url(about.url))
         self._try(*work)
 
@@ -170,8 +182,14 @@ class Announcer:
     def _write_log(self, event: events.Event) -> None:
         log = self._log
         match event:
-            case events.Assigned():
+            case events.Assigned() if event.url:
                 log.info("tunnel assigned", url=event.url)
+            case events.Assigned():
+                log.info("tunnel of your own", tunnel_id=event.tunnel_id)
+            case events.ConfigurationApplied():
+                log.info("rules in force", rules=event.rules, version=event.version, hostnames=event.hostnames[:5])
+            case events.ConfigurationRefused():
+                log.error("rules from the service were refused", version=event.version, error=event.error)
             case events.Connecting():
                 log.info("connecting", slot=event.slot, edge=event.edge, protocol=event.protocol, attempt=event.attempt)
             case events.Registered():

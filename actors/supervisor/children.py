@@ -9,7 +9,17 @@ from typing import Final, NamedTuple
 import zmq
 
 from actors.bus import sockets
-from actors.bus.messages import DECODE_ERRORS, ChildOrders, Down, Ready, Stopped, Up, decode_up, encode
+from actors.bus.messages import (
+    DECODE_ERRORS,
+    MAX_CONTROL_BYTES,
+    ChildOrders,
+    Down,
+    Ready,
+    Stopped,
+    Up,
+    decode_up,
+    encode,
+)
 from actors.errors import ExitCode, LocalSetupError
 from actors.processes.forked import Forked
 from actors.processes.lifeline import Child
@@ -99,7 +109,7 @@ class Children:
         said: Callable[[Name, Up], None],
         exited: Callable[[Name, int], None],
     ) -> None:
-        self._socket = sockets.make_socket(context, zmq.SocketType.ROUTER)
+        self._socket = sockets.make_socket(context, zmq.SocketType.ROUTER, limit=MAX_CONTROL_BYTES)
         self.endpoint = sockets.bind(self._socket, endpoint)
         self._tasks = tasks
         self._log = log

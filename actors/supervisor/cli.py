@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -16,26 +17,27 @@ from zmq import ZMQError
 
 from actors import trust
 from actors.bus import events, sockets
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, Origin, Transport
+from actors.bus.messages import Transport
+from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE, Origin
 from actors.errors import LocalSetupError, TunnelError, UsageError
-from actors.processes import lifeline, log, means, text
+from actors.processes import environment, lifeline, log, means, text
 from actors.processes.dispositions import take_signals
 from actors.processes.forked import forked
 from actors.processes.nursery import nursery
-from actors.supervisor import habits
+from actors.supervisor import habits, own_tunnel
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
-from actors.supervisor.settings import DEFAULT_KEEP_FOR, Settings
-from actors.supervisor.sources import WHAT, fill
+from actors.supervisor.settings import DEFAULT_KEEP_FOR, OWN_CONNECTIONS, Settings
+from actors.supervisor.sources import TOKEN_VARIABLES, WHAT, fill
 from actors.url_file import default_state_folder
 
 LOCAL_HOST: Final = "localhost"
 """Where `--port` is, by IPv4 or IPv6."""
 
 
-def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Settings:
+def read_settings(arguments: Sequence[str], variables: dict[str, str]) -> Settings:
     """Turn flags, environment variables and the configuration file into settings.
 
     Raises:
@@ -43,17 +45,46 @@ def read_settings(arguments: Sequence[str], environment: dict[str, str]) -> Sett
     """
     parser = make_parser()
     given, extras = parser.parse_known_args(arguments)
-    if habit := habits.read(extras, parser._option_string_actions):
+    flags = parser._option_string_actions
+    given.run = habits.own_tunnel(extras, flags)
+    in_argv = given.token is not None
+    if habit := habits.read(extras if given.run is None else [], flags):
         if asked := [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]:
             raise UsageError(f"{habit[1]!r} and {asked[0]} both say what to show; give one of them")
         parser.parse_args(habit, given)
-    fill(given, parser, environment)
-    return _settings(given, DIRECTLY if given.local_edge else ProxyRules.read(environment))
+    rules = fill(given, parser, variables)
+    own_tunnel.check(given)
+    settings = _settings(given, DIRECTLY if given.local_edge else ProxyRules.read(variables))
+    return settings if given.run is None else _with_tunnel(settings, given, variables, in_argv=in_argv)
+
+
+def _with_tunnel(
+    settings: Settings, given: argparse.Namespace, variables: dict[str, str], *, in_argv: bool
+) -> Settings:
+    tunnel, warnings = own_tunnel.find(given, variables)
+    if in_argv:
+        warnings.insert(
+            0,
+            "--token: every user of this machine can read it in the list of processes; give --token-file FILE, or "
+            "TUNNEL_TOKEN in the environment",
+        )
+    if given.region and tunnel.region and given.region != tunnel.region:
+        raise UsageError(
+            f"--region {given.region}: this tunnel's token is for region {tunnel.region}; leave --region out"
+        )
+    return dataclasses.replace(
+        settings,
+        tunnel=tunnel,
+        region=given.region or tunnel.region,
+        connections=given.connections or OWN_CONNECTIONS,
+        one_per_address=given.connections is None,
+        warnings=tuple(warnings),
+    )
 
 
 def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
     asked = [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]
-    if not asked:
+    if not asked and given.run is None:
         raise UsageError("give --port PORT, the local port to show (or --hello-world for a page of its own)")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} exclude each other")
@@ -109,6 +140,7 @@ def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
     }
     return Settings(
         origin=_origin(given),
+        hello_world=bool(given.hello_world),
         proxies=proxies,
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
@@ -206,7 +238,9 @@ def main() -> int:
     lifeline.protect_secrets()
     _open_standard_streams()
     try:
-        settings = read_settings(sys.argv[1:], dict(os.environ))
+        variables = dict(os.environ)
+        environment.forget(TOKEN_VARIABLES)
+        settings = read_settings(sys.argv[1:], variables)
         if settings.lifeline:
             check_stdin()
     except (TunnelError, OSError) as fault:
@@ -218,6 +252,8 @@ def main() -> int:
         logger.warning(
             "this user has no home folder, so there are no state files: to have them, set NEXO_HOME or give --state-dir"
         )
+    for warning in settings.warnings:
+        logger.warning(warning)
     if settings.proxies.problem and settings.limits.protocol != "quic":
         logger.warning(settings.proxies.problem)
     try:

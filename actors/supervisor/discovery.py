@@ -27,12 +27,18 @@ DNS_OVER_TLS_TIMEOUT: Final = 15.0
 IpVersion = Literal["auto", "4", "6"]
 
 
-async def discover(ip_version: IpVersion, *, service: str = EDGE_SERVICE) -> list[EdgeAddress]:
-    """Look the edge's addresses up. Each target of the SRV record is a region.
+def edge_service(region: str = "") -> str:
+    """The name whose SRV record leads to the edge, or to that of one region only (`--region`)."""
+    return f"_{region}-{EDGE_SERVICE.removeprefix('_')}" if region else EDGE_SERVICE
+
+
+async def discover(ip_version: IpVersion, region: str = "") -> list[EdgeAddress]:
+    """Look the edge's addresses up. Each target of the SRV record is a part of it, which may fail alone.
 
     Raises:
         DiscoveryError: neither resolver knows any.
     """
+    service = edge_service(region)
     failures = []
     for over_tls in (False, True):
         try:
@@ -41,7 +47,8 @@ async def discover(ip_version: IpVersion, *, service: str = EDGE_SERVICE) -> lis
             failures.append(f"{'over TLS' if over_tls else 'by the system'}: {error}")
     raise DiscoveryError(
         f"cannot find Cloudflare's edge ({service}): {'; '.join(failures)}. "
-        "Is DNS working on this machine? With --edge HOST:PORT no lookup is needed."
+        + (f"Is there a region {region}? " if region else "")
+        + "Is DNS working on this machine? With --edge HOST:PORT no lookup is needed."
     )
 
 
@@ -87,9 +94,10 @@ async def _ask(resolver: Any, service: str, ip_version: IpVersion) -> list[EdgeA
     return [address for group in await asyncio.gather(*lookups) for address in group]
 
 
-def by_name() -> list[EdgeAddress]:
+def by_name(region: str = "") -> list[EdgeAddress]:
     """The edge by its names, for a proxy to resolve."""
-    return [EdgeAddress(host=name, port=EDGE_PORT, region=name) for name in EDGE_NAMES]
+    names = [f"{region}-{name}" if region else name for name in EDGE_NAMES]
+    return [EdgeAddress(host=name, port=EDGE_PORT, region=name) for name in names]
 
 
 async def resolve(host: str, port: int) -> list[EdgeAddress]:

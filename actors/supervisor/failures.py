@@ -102,9 +102,11 @@ def giving_up(slot: Slot, word: WorkerStopped) -> PermanentFailure:
     )
 
 
-def refused(word: WorkerStopped, *, dropped: bool) -> RefusedByEdge:
-    """The error of a tunnel that the edge refuses for good. `dropped`: it had been registered."""
+def refused(word: WorkerStopped, *, dropped: bool, is_own: bool) -> RefusedByEdge:
+    """The error of a tunnel that the edge refuses for good. `dropped`: it had taken it."""
     hint = " With --renew, another one is asked for." if dropped else ""
+    if is_own:
+        hint = " Was the tunnel deleted, or its token replaced? The dashboard shows the present one."
     return RefusedByEdge(f"the tunnel was refused by the edge for good: {word.message}.{hint}")
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.supervisor.discovery import EDGE_PORT
 
 MAX_SECONDS: Final = 24 * 3600.0
@@ -191,3 +191,17 @@ def folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name of the folder is empty")
     return Path(text)
+
+
+def path(text: str) -> Path:
+    """A file with a secret; whether it is there is seen when it is read."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the file is empty")
+    return Path(text)
+
+
+def region(text: str) -> str:
+    """A region of the edge."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?", text):
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no region, which are named as in us")
+    return text.lower()

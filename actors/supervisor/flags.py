@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final, NoReturn, get_args
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
-from actors.bus.messages import DEFAULT_ORIGIN_KEEP_ALIVE, ProtocolWish
+from actors.bus.messages import ProtocolWish
+from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE
 from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor import flag_values as value
@@ -13,7 +14,7 @@ from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_KEEP_FOR, DEFAULT_MAX_STREAMS
 
 ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
-"""Not TUNNEL_, which the Go client reads."""
+"""Not TUNNEL_, which the Go client reads; of that one's, `run` alone reads those with its token (`sources.py`)."""
 
 EXIT_CODES: Final = {
     ExitCode.STOPPED: "stopped, as asked",
@@ -38,11 +39,15 @@ the file of --config, by its name. A flag wins over a variable, and that over th
 
 The port, or what --url takes, may stand alone: tunnel-supervisor 8080.
 
+tunnel-supervisor run --token-file FILE: a tunnel of your own, as Cloudflare's dashboard makes it, with your hostnames.
+Its rules come from there, or from --config FILE.yml, or are one: --port PORT. The Go client's TUNNEL_TOKEN,
+TUNNEL_TOKEN_FILE and TUNNEL_CRED_FILE are read too.
+
 exit codes:
 {_LINES}
   128+N  ended at once by a second signal N
 
-The URL is printed on stdout, once it works; everything else goes to stderr.
+The URL of a quick tunnel is printed on stdout, once it works; everything else goes to stderr.
 """
 
 
@@ -90,6 +95,33 @@ def add_front_flags(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_own_tunnel_flags(group: argparse._ActionsContainer) -> None:
+    """What `run` needs to know."""
+    group.add_argument(
+        "--token-file",
+        type=value.path,
+        metavar="FILE",
+        help="with run: the file with the tunnel's token (also TUNNEL_TOKEN_FILE); -: stdin",
+    )
+    group.add_argument(
+        "--token",
+        metavar="TOKEN",
+        help="with run: the token itself (better by TUNNEL_TOKEN: every user of this machine can read a command line)",
+    )
+    group.add_argument(
+        "--credentials-file",
+        type=value.path,
+        metavar="FILE",
+        help="with run: what `cloudflared tunnel create` wrote (also TUNNEL_CRED_FILE)",
+    )
+    group.add_argument(
+        "--region",
+        type=value.region,
+        metavar="NAME",
+        help="with run: the edge's region, as us (default: the one that the token names, else all)",
+    )
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser. No flag has a default here: what was not given may come from the environment."""
     parser = _Parser(
@@ -109,6 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="instead: HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH",
     )
     what.add_argument("--hello-world", action="store_true", default=None, help="instead: serve a small page of its own")
+    add_own_tunnel_flags(parser.add_argument_group("a tunnel of your own (run)"))
     what.add_argument(
         "--local-edge",
         action="store_true",
@@ -275,6 +308,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--log-requests", action="store_true", default=None, help="log each request when it has ended, at level info"
     )
     around.add_argument("--log-level", choices=log.LEVELS, help="on stderr (default: info)")
-    around.add_argument("--config", type=Path, metavar="FILE", help="TOML: flags by their names, as in port = 8080")
+    around.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML: flags by their names, as in port = 8080; or YAML: ingress rules, as the Go client has them",
+    )
     parser.add_argument("--version", action="version", version=f"tunnel-supervisor {__version__}")
     return parser

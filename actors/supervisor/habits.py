@@ -1,7 +1,7 @@
 """What people type out of habit: with other programs of this kind a port is enough, or the flag has another name. Pure.
 
-`tunnel-supervisor 8080`, `-p 8080`, `http 8080` and `tunnel --url http://localhost:8080` are taken. Of what is not, the
-error names the flag that is.
+`tunnel-supervisor 8080`, `-p 8080`, `http 8080`, `tunnel --url http://localhost:8080` and `tunnel run` are taken. Of
+what is not, the error names the flag that is.
 """
 
 import difflib
@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from actors.errors import UsageError
+from actors.supervisor.token import looks_like_token
 
 _COMMANDS: Final = ("http", "tunnel")
 """Words before what is shown, which say no more than that."""
@@ -39,12 +40,18 @@ _OTHER_NAMES: Final = {
 }
 """A flag of another program → ours."""
 
-_NAMED: Final = "a quick tunnel gets its name from the service, without an account; leave it out"
+_NAMED: Final = (
+    "a quick tunnel gets its name from the service, without an account; one of your own has those that you gave it "
+    "there: tunnel-supervisor run --token-file FILE"
+)
+_MADE_THERE: Final = (
+    "tunnels of one's own are made in Cloudflare's dashboard; then: tunnel-supervisor run --token-file FILE"
+)
 _ITSELF: Final = "leave it out: nothing is to be said about that here"
 
 _WITHOUT: Final = {
-    **dict.fromkeys(("--hostname", "--subdomain", "--domain", "--name", "--region", "--lb-pool"), _NAMED),
-    **dict.fromkeys(("--token", "--token-file", "--authtoken", "--credentials-file", "--origincert"), _NAMED),
+    **dict.fromkeys(("--hostname", "--subdomain", "--domain", "--name", "--lb-pool"), _NAMED),
+    **dict.fromkeys(("--authtoken", "--origincert"), _NAMED),
     **dict.fromkeys(("--no-autoupdate", "--autoupdate-freq", "--inspect", "--no-chunked-encoding"), _ITSELF),
     "--logfile": "redirect stderr instead: 2>FILE",
     "--log": "the log is on stderr: redirect it with 2>FILE",
@@ -57,11 +64,27 @@ _WITHOUT: Final = {
 
 _OTHER_COMMANDS: Final = {
     **dict.fromkeys(("tcp", "tls", "ssh", "rdp"), "a quick tunnel carries HTTP and WebSockets only"),
-    **dict.fromkeys(("run", "start", "login", "create", "route", "service", "config"), _NAMED),
+    **dict.fromkeys(("start", "login", "create", "route", "service", "config"), _MADE_THERE),
     "update": "upgrade it as it was installed, by pip, pipx or uv",
     "version": "give --version",
     "help": "give --help",
 }
+
+
+def own_tunnel(extras: Sequence[str], flags: Collection[str]) -> str | None:
+    """The tunnel that `run` names (empty: none, its token says it all); None: this is no `run`.
+
+    Raises:
+        UsageError: there is more than a name.
+    """
+    words = list(extras[1:] if extras[:2] == ["tunnel", "run"] else extras)
+    if words[:1] != ["run"]:
+        return None
+    for word in words[1:]:
+        _check_word(word, flags)
+    if more := words[2:]:
+        raise UsageError(f"{more[0][:100]!r} is one word too many: `run` takes the id of one tunnel, or none")
+    return words[1] if words[1:] else ""
 
 
 def read(extras: Sequence[str], flags: Collection[str]) -> list[str]:
@@ -91,8 +114,7 @@ def _only(words: list[str], flags: Collection[str]) -> list[str]:
         UsageError: it does not, or there are more.
     """
     for word in words:
-        if word.startswith("-"):
-            raise UsageError(_unknown_flag(word.partition("=")[0], flags))
+        _check_word(word, flags)
     first, *more = words
     if advice := _OTHER_COMMANDS.get(first):
         raise UsageError(f"{first}: there is no such command; {advice}")
@@ -101,6 +123,14 @@ def _only(words: list[str], flags: Collection[str]) -> list[str]:
     if more:
         raise UsageError(f"{more[0][:100]!r} is one word too many: one port, or one URL, is shown")
     return words
+
+
+def _check_word(word: str, flags: Collection[str]) -> None:
+    """Refuse a flag that there is not, and a token, which no error may show."""
+    if word.startswith("-"):
+        raise UsageError(_unknown_flag(word.partition("=")[0], flags))
+    if looks_like_token(word):
+        raise UsageError("a token stands alone there; put it into a file, and run --token-file FILE")
 
 
 def _unknown_flag(flag: str, flags: Collection[str]) -> str:

@@ -14,12 +14,12 @@ from actors.bus.messages import (
     HelloWorldOrders,
     LocalEdgeOrders,
     MetricsOrders,
-    Origin,
     QuicEngine,
     SpareOrders,
     Transport,
     WorkerOrders,
 )
+from actors.bus.routes import Origin, Routes
 from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
@@ -49,7 +49,11 @@ class OrderBook:
     local_edge_tls: bool
     as_cloudflare: bool
     origin: Origin | None
-    """None: the hello-world page, once that is up."""
+    """Where all requests go, if they go to one place; the hello-world page, once that is up."""
+    routes: Routes = Routes()
+    """Where they go now."""
+    takes_configuration: bool = False
+    """Whether the edge may push rules."""
     credentials: Credentials | None = None
     proxies: ProxyRules = DIRECTLY
 
@@ -70,9 +74,9 @@ class OrderBook:
         self.transport = msgspec.structs.replace(self.transport, engine=engine)
 
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
-        """For a worker. There are credentials and an origin by then."""
+        """For a worker. There are credentials by then."""
         assert self.credentials is not None
-        assert self.origin is not None
+        rules = [{"service": self.origin.url, "originRequest": {}}] if self.origin is not None else []
         return WorkerOrders(
             *self._basics(name),
             slot=name.slot,
@@ -83,7 +87,9 @@ class OrderBook:
             client_id=self.client_id,
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
-            origin=self.origin,
+            routes=self.routes,
+            ingress=msgspec.json.encode(rules).decode(),
+            takes_configuration=self.takes_configuration,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
             log_requests=self.log_requests,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from actors.bus import events
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.processes.log import Logger
 
 PROBE_TIMEOUT: Final = 1.0

@@ -44,6 +44,7 @@ from actors.supervisor.vocabulary import (
     ProbeSeen,
     Renew,
     RenewFailed,
+    RulesInForce,
     SpawnWorker,
     StopAsked,
     Tick,
@@ -75,6 +76,8 @@ class Policy(msgspec.Struct):
     """Of this tunnel."""
     started: bool = False
     """A connection was registered once."""
+    rules: int = 1
+    """In force; none: every request gets 503."""
     stop_deadline: float | None = None
     finished: bool = False
     _edges: EdgeAddresses = msgspec.field(default_factory=lambda: EdgeAddresses([]))
@@ -86,7 +89,8 @@ class Policy(msgspec.Struct):
     _start_deadline: float | None = None
     _last_tick: float | None = None
     _last_failure: WorkerStopped | None = None
-    _said: tuple[State, bool, int] = (State.STARTING, False, 0)
+    _said: tuple[State, bool, int, int] = (State.STARTING, False, 0, 1)
+    """What the last `state` told: that, whether it serves, connections and rules."""
 
     def __post_init__(self) -> None:
         if not self.slots:  # else it was read from a log
@@ -119,7 +123,7 @@ class Policy(msgspec.Struct):
     @property
     def serves(self) -> bool:
         """Whether a visitor gets an answer."""
-        return serves(self.state, self.visibility)
+        return self.rules > 0 and serves(self.state, self.visibility)
 
     @property
     def visibility(self) -> Visibility:
@@ -147,11 +151,16 @@ class Policy(msgspec.Struct):
             self._helpers.order(SPARE, now)  # it was started together with the metrics actor
         commands = [*self._engines.handle(event, now), *self._judge_event(event, now)]
         self.finished = self.finished or any(isinstance(command, Finish) for command in commands)
-        if (now_true := (self.state, self.serves, self.connections)) == self._said:
+        if (now_true := (self.state, self.serves, self.connections, self.rules)) == self._said:
             return commands
         self._said = now_true
         told = events.StateChanged(
-            state=self.state, serves=self.serves, url=self.url, connections=self.connections, slots=len(self.slots)
+            state=self.state,
+            serves=self.serves,
+            url=self.url,
+            connections=self.connections,
+            slots=len(self.slots),
+            rules=self.rules,
         )
         return [Announce(told), *commands]  # the state comes first: whoever hears the rest finds it said
 
@@ -159,6 +168,9 @@ class Policy(msgspec.Struct):
         match event:
             case Begin():
                 return self._begin(event, now)
+            case RulesInForce(rules):
+                self.rules = rules
+                return []
             case Tick():
                 return self._tick(now)
             case StopAsked():
@@ -190,6 +202,8 @@ class Policy(msgspec.Struct):
         self.url, self.tunnel_id, self.reconnects = event.url, event.tunnel_id, 0
         self._edges = EdgeAddresses.of(event.edges, self.dice)
         self._protocols.by_name = event.edges[0].is_name
+        if self.limits.one_per_address and not self._protocols.by_name:  # a name has addresses that only a proxy knows
+            del self.slots[len(event.edges) :]
         self._outside.begun(event.visibility)
         return [*commands, *self._start(self.slots[0], now)]
 
@@ -303,7 +317,7 @@ class Policy(msgspec.Struct):
         if not self.connections and (slot.held_before or all(s.state is SlotState.REFUSED for s in self.slots)):
             if dropped and self.limits.renew:
                 return [refused, *self._drop(now)]
-            return [refused, Finish(failures.refused(word, dropped=dropped))]
+            return [refused, Finish(failures.refused(word, dropped=dropped, is_own=self.limits.is_own))]
         # The others wait for a first registration: it is the next one's turn to try for it.
         waiting = [other for other in self.slots if other.state is SlotState.IDLE]
         return [refused, *(self._start(waiting[0], now) if waiting and not self.connections else [])]

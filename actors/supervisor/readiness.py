@@ -4,7 +4,8 @@
                                              ▲
                                              └─► unreachable (with --probe)
 
-A tunnel serves when a connection is registered and nothing says that its name cannot be found.
+A tunnel serves when a connection is registered, a rule says where requests go, and nothing says that its name cannot be
+found.
 """
 
 import enum
@@ -45,6 +46,13 @@ class Visibility(enum.StrEnum):
 
 
 SERVING: Final = frozenset((State.REGISTERED, State.VISIBLE, State.DEGRADED))
+
+
+def in_words(rules: int) -> str:
+    """How a tunnel of one's own is, which has no URL to be shown, once it is registered."""
+    if not rules:
+        return "registered, no rules yet"
+    return f"registered, {rules} rules in force" if rules > 1 else "registered, 1 rule in force"
 
 
 def serves(state: State, visibility: Visibility) -> bool:

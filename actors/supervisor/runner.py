@@ -19,6 +19,7 @@ from actors.bus.messages import (
     Unregistered,
     Up,
 )
+from actors.bus.routes import Origin, Routes, all_to
 from actors.bus.tally import Totals
 from actors.errors import ExitCode, LocalSetupError, PermanentFailure, TunnelError
 from actors.processes import log, means
@@ -32,7 +33,6 @@ from actors.supervisor.bus_sockets import BusSockets
 from actors.supervisor.children import CRASHES, Children, Name
 from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
-from actors.supervisor.discovery import EDGE_SERVICE
 from actors.supervisor.ending import EndRequests
 from actors.supervisor.history import History
 from actors.supervisor.orders import OrderBook
@@ -150,7 +150,6 @@ class Supervisor:
         endpoints = dict(zip(settings.helpers, ready, strict=True))
         orders = self._orders
         orders.learn(endpoints)
-        assert orders.origin is not None
         if orders.guarded_metrics_endpoint is not None:
             self._log.info("metrics for clients with a key", endpoint=orders.guarded_metrics_endpoint)
         if orders.metrics_http is not None:
@@ -166,17 +165,18 @@ class Supervisor:
             events.Starting(
                 version=__version__,
                 pid=os.getpid(),
-                origin=str(orders.origin),
+                origin=str(orders.origin or ""),
                 events_endpoint=self._bus.events_endpoint,
                 metrics_endpoint=orders.metrics_endpoint,
                 local_url=local_url,
                 local_ca=local_ca,
             )
         )
-        watch = self._origin_watch = OriginWatch(orders.origin, self._tell, self._log)
-        self._statistics.origin = str(orders.origin)
-        self._statistics.origin_reachable = lambda: watch.reachable
-        self._watcher.keep("origin", watch.run)
+        if orders.origin is not None:
+            self._watch_origin(orders.origin)
+        orders.routes = all_to(orders.origin) if orders.origin is not None else Routes()
+        if settings.tunnel is not None:
+            self._rules_are(orders.routes)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -185,6 +185,25 @@ class Supervisor:
         await self._obtain_tunnel()
         if settings.probe:
             self._watcher.keep("probe", lambda: self._watcher.keep_probing(orders.edge_ca))
+
+    def _watch_origin(self, origin: Origin) -> None:
+        watch = self._origin_watch = OriginWatch(origin, self._tell, self._log)
+        self._statistics.origin = str(origin)
+        self._statistics.origin_reachable = lambda: watch.reachable
+        self._watcher.keep("origin", watch.run)
+
+    def _rules_are(self, routes: Routes) -> None:
+        """From now on these say where requests go."""
+        self._orders.routes = routes
+        self._statistics.configuration_version = routes.version
+        self._tell(
+            events.ConfigurationApplied(
+                version=routes.version,
+                rules=len(routes.routes),
+                hostnames=routes.hostnames[: events.MAX_TOLD_HOSTNAMES],
+            )
+        )
+        self._handle(vocabulary.RulesInForce(len(routes.routes)))  # whoever hears `state` knows the hostnames
 
     async def _obtain_tunnel(self) -> None:
         """Get a tunnel, and begin with it.
@@ -200,7 +219,7 @@ class Supervisor:
         self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen, kept))
         proxies = await self._source.proxy_addresses(addresses)
         direct = [address for address in addresses if not address.is_name]
-        asks = EDGE_SERVICE if self._source.asks_dns and direct else None
+        asks = self._source.service if self._source.asks_dns and direct else None
         if direct or proxies:  # else only the proxy knows the way
             self._watcher.keep("network", lambda: self._watcher.watch_network(direct, proxies, resolver_knows=asks))
 

@@ -6,11 +6,13 @@ from typing import Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin, ProtocolWish, Transport
+from actors.bus.messages import ProtocolWish, Transport
+from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
+from actors.supervisor.token import OwnTunnel
 from actors.supervisor.vocabulary import Limits
 
 DEFAULT_MAX_STREAMS: Final = 1000
@@ -21,17 +23,34 @@ DEFAULT_KEEP_FOR: Final = 24 * 3600.0
 and a try costs a registration."""
 
 
+QUICK_CONNECTIONS: Final = 2
+"""Connections of a quick tunnel, if nobody says how many."""
+
+OWN_CONNECTIONS: Final = 4
+"""Those of a tunnel of one's own: as the Go client's."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The whole of a supervisor's configuration. Times are in seconds."""
 
     origin: Origin | None
-    """Where requests go; None: to the hello-world page."""
+    """Where all requests go, if `--port` or `--url` says it."""
+    hello_world: bool = False
+    """They go to a page of our own."""
+    tunnel: OwnTunnel | None = None
+    """The tunnel of `run`; None: one is asked for. The secret shows in no repr."""
+    region: str = ""
+    """Of the edge; empty: all."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False
     local_edge_tls: bool = False
     as_cloudflare: bool = False
     """The local edge imitates the service's limits."""
-    connections: int = 2
+    connections: int = QUICK_CONNECTIONS
+    one_per_address: bool = False
+    """No more of them than the edge has addresses: nobody named their number."""
     service_url: str = DEFAULT_SERVICE_URL
     edges: tuple[tuple[str, int], ...] = ()
     """Addresses of the edge; none: discover them."""
@@ -90,10 +109,17 @@ class Settings:
             # Python's TLS over TCP cannot be told to take no other key exchange.
             "quic" if self.transport.post_quantum else self.protocol,
             self.proxies.proxy is not None,
+            self.tunnel is not None,
+            self.one_per_address,
         )
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether it is said here where requests go; else the service is to say it."""
+        return self.origin is not None or self.hello_world
 
     @property
     def helpers(self) -> tuple[str, ...]:
         """The actors beside the workers without which nothing begins."""
-        wanted = {"metrics": True, "hello_world": self.origin is None, "local_edge": self.local_edge}
+        wanted = {"metrics": True, "hello_world": self.hello_world, "local_edge": self.local_edge}
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)

@@ -2,26 +2,50 @@
 
 import argparse
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from actors.errors import UsageError
 from actors.processes.environment import cleaned, variable
 from actors.supervisor.flags import ENVIRONMENT_PREFIX
 
+if TYPE_CHECKING:
+    from actors.ingress.local_file import LocalFile
+
 WHAT: Final = ("port", "url", "hello_world")
 """The flags that say what to show; one of them."""
+
+PROOFS: Final = ("token", "token_file", "credentials_file")
+"""The flags that say which tunnel of one's own it is; one of them, and the first of several."""
+
+TOKEN_VARIABLES: Final = (f"{ENVIRONMENT_PREFIX}TOKEN", "TUNNEL_TOKEN")
+"""What holds a token itself."""
+
+GO_VARIABLES: Final = {
+    "TUNNEL_TOKEN": "token",
+    "TUNNEL_TOKEN_FILE": "token-file",
+    "TUNNEL_CRED_FILE": "credentials-file",
+}
+"""Variables of the Go client's users, and their flags: read for `run` alone, where ours say nothing."""
 
 SERVICE_LINKS: Final = ("tcp://", "udp://", "sctp://")
 """How Kubernetes' variables of a service's address begin."""
 
 _FLAGS_ONLY: Final = ("help", "version", "config")
 
+_YAML: Final = re.compile(r"(?:\s*(?:#.*)?\n)*(?:---|\{|[\"']?[\w-]+[\"']?\s*:(?:\s|$))")
+"""How a file of rules begins; no line of TOML does."""
 
-def fill(given: argparse.Namespace, parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
-    """Add to the flags in `given` what environment and file say of the others.
+
+def fill(
+    given: argparse.Namespace, parser: argparse.ArgumentParser, environment: Mapping[str, str]
+) -> "LocalFile | None":
+    """Add to the flags in `given` what environment and file say of the others; return the file if it has rules (YAML).
+
+    `given.run`: not None for a tunnel of one's own; the variables with its token are for that alone.
 
     Raises:
         UsageError: a variable, or a line of the file, makes no sense.
@@ -32,9 +56,20 @@ def fill(given: argparse.Namespace, parser: argparse.ArgumentParser, environment
         for option in action.option_strings
         if action.dest not in _FLAGS_ONLY
     }
-    _add(given, actions, _variables(environment, actions))
-    if given.config is not None:
-        _add(given, actions, _read_file(given.config, actions))
+    kept = {name: action for name, action in actions.items() if given.run is not None or action.dest not in PROOFS}
+    _add(given, actions, _variables(environment, kept))
+    if given.config is None:
+        return None
+    text = _read_text(given.config)
+    if given.config.suffix in (".yml", ".yaml") or _YAML.match(text):
+        return _rules(given.config, text)
+    _add(given, actions, _settings(given.config, text, actions))
+    return None
+
+
+def in_words(dest: str) -> str:
+    """A flag as it is written."""
+    return f"--{dest.replace('_', '-')}"
 
 
 class _Said(NamedTuple):
@@ -47,11 +82,11 @@ class _Said(NamedTuple):
 
 def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], said: Mapping[str, _Said]) -> None:
     """Take what was not said yet. The rest is not even read: what a better source overrules need make no sense."""
-    # What to show is one decision: a source that made it makes the others' moot.
-    decided = any(getattr(given, name) for name in WHAT)
+    # What to show is one decision, and whose tunnel it is another: a source that made it makes the others' moot.
+    decided = {name for group in (WHAT, PROOFS) if any(getattr(given, one) for one in group) for name in group}
     for name, (where, value, read) in said.items():
         action = actions[name]
-        if getattr(given, action.dest) is not None or (decided and action.dest in WHAT):
+        if getattr(given, action.dest) is not None or action.dest in decided:
             continue
         taken = read(where, value, action)
         if name.startswith("no-") and isinstance(action, argparse.BooleanOptionalAction):
@@ -61,9 +96,10 @@ def _add(given: argparse.Namespace, actions: Mapping[str, argparse.Action], said
 
 def _variables(environment: Mapping[str, str], actions: Mapping[str, argparse.Action]) -> dict[str, _Said]:
     said = {}
-    for name in actions:
-        where = ENVIRONMENT_PREFIX + name.replace("-", "_").upper()
-        if (text := variable(environment, where)) and not _is_service_link(environment, where, text):
+    ours = {ENVIRONMENT_PREFIX + name.replace("-", "_").upper(): name for name in actions}
+    for where, name in (GO_VARIABLES | ours).items():  # ours are the last, and win
+        text = variable(environment, where) if name in actions else ""
+        if text and not _is_service_link(environment, where, text):
             said[name] = _Said(where, text, _read)
     return said
 
@@ -74,12 +110,28 @@ def _is_service_link(environment: Mapping[str, str], where: str, text: str) -> b
     return service != where and text.startswith(SERVICE_LINKS) and f"{service}_SERVICE_HOST" in environment
 
 
-def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, _Said]:
+def _read_text(path: Path) -> str:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+    except ValueError as error:  # UnicodeDecodeError
+        raise UsageError(f"--config {path}: is no TOML: {error}") from None
+
+
+def _rules(path: Path, text: str) -> "LocalFile":
+    from actors.ingress import local_file  # here, since few have such a file
+
+    try:
+        return local_file.read(text)
+    except ValueError as error:
+        raise UsageError(f"--config {path}: {error}") from None
+
+
+def _settings(path: Path, text: str, actions: Mapping[str, argparse.Action]) -> dict[str, _Said]:
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         raise UsageError(f"--config {path}: is no TOML: {error}") from None
     values = {}
     for name, value in content.items():
@@ -87,6 +139,8 @@ def _read_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, 
             close = difflib.get_close_matches(name, actions, n=1)
             hint = f"; did you mean {close[0]}?" if close else "; see --help for those that there are"
             raise UsageError(f"--config {path}: there is no setting {name[:100]!r}{hint}")
+        if name == "token":
+            raise UsageError(f"--config {path}: a token has no place there; put it into a file of its own: token-file")
         values[name] = _Said(f"--config {path}: {name}", value, _read_value)
     return values
 

@@ -34,8 +34,8 @@ Announce = Callable[[events.Event], None]
 
 
 class TunnelSource:
-    """Where tunnels come from, the first one and with `--renew` others: the API and the edge's addresses; with `--keep`
-    the first one may be an earlier supervisor's."""
+    """Where tunnels come from, and the edge's addresses. The first tunnel is of a token, or may be an earlier supervisor's
+    (`--keep`); else it is asked for, as others are with `--renew`."""
 
     def __init__(
         self, settings: Settings, state_folder: Path, keeper: Keeper | None, announce: Announce, log: Logger
@@ -62,7 +62,12 @@ class TunnelSource:
     @property
     def names_are_public(self) -> bool:
         """Whether DNS will know the tunnels' names: Cloudflare's own service sees to that, others need not."""
-        return self._service_url == DEFAULT_SERVICE_URL
+        return self._settings.tunnel is None and self._service_url == DEFAULT_SERVICE_URL
+
+    @property
+    def service(self) -> str:
+        """The name that DNS knows the edge by."""
+        return discovery.edge_service(self._settings.region)
 
     @property
     def has_kept(self) -> bool:
@@ -71,7 +76,7 @@ class TunnelSource:
 
     def ask_ahead(self, tasks: Tasks) -> None:
         """Begin the first request to the API, if there is to be one."""
-        if not self.has_kept:
+        if self._settings.tunnel is None and not self.has_kept:
             self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
 
     async def obtain(self, assigned: Callable[[Credentials], None]) -> list[EdgeAddress]:
@@ -80,16 +85,22 @@ class TunnelSource:
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
-        async with beside(find_edges(self._edges, self._settings.edge_ip_version)) as found:
-            kept = self._keeper.take() if self._keeper is not None else None
-            assigned(kept or await self._ask())
+        settings = self._settings
+        async with beside(find_edges(self._edges, settings.edge_ip_version, settings.region)) as found:
+            assigned(self._at_hand() or await self._ask())
             try:
                 return await found
             except DiscoveryError as error:
                 if self._settings.proxies.proxy is None or self._edges or self._settings.limits.protocol == "quic":
                     raise
                 self._log.warning("the proxy is asked for the edge by name", cause=str(error))
-                return discovery.by_name()
+                return discovery.by_name(self._settings.region)
+
+    def _at_hand(self) -> Credentials | None:
+        """A tunnel that need not be asked for."""
+        if self._settings.tunnel is not None:
+            return self._settings.tunnel.credentials
+        return self._keeper.take() if self._keeper is not None else None
 
     async def _ask(self) -> Credentials:
         self._log.info("asking for a tunnel", service=self._service_url)
@@ -222,7 +233,7 @@ async def _wait(
     await sleep(seconds)
 
 
-async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion) -> list[EdgeAddress]:
+async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion, region: str = "") -> list[EdgeAddress]:
     """The edge's addresses, those given or those that DNS knows.
 
     Raises:
@@ -230,4 +241,4 @@ async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion) 
     """
     if given:
         return await discovery.resolve_given(given, ip_version)
-    return await discovery.discover(ip_version)
+    return await discovery.discover(ip_version, region)

@@ -44,6 +44,7 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     """What `tunnel.json` holds, from the moment when there is a tunnel until the end."""
 
     url: str
+    """Empty for a tunnel of one's own: see `hostnames`."""
     tunnel_id: str
     pid: int
     started_at: float
@@ -62,6 +63,10 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     protocols: list[str] = []
     """What the connections that are up speak, quic or http2, each once."""
     origin_reachable: bool = True
+    rules: int = 1
+    """As in the event `state`; so are the next two in the event `configuration_applied`."""
+    configuration_version: int = -1
+    hostnames: list[str] = []
     local_url: str = ""
     """As in the event `starting`."""
     local_ca: str = ""

@@ -42,6 +42,7 @@ class Statistics:
         self.origin = ""
         """Where requests go."""
         self.origin_reachable: Callable[[], bool] = lambda: True
+        self.configuration_version = -1
 
     # --- what workers say ---
 
@@ -93,6 +94,8 @@ class Statistics:
                 protocols=self._counts.protocols,
                 state=policy.state,
                 serves=policy.serves,
+                rules=policy.rules,
+                configuration_version=self.configuration_version,
                 origin_reachable=self.origin_reachable(),
                 origin=self.origin,
                 pid=os.getpid(),

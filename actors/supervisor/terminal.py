@@ -13,6 +13,7 @@ from typing import Final
 from actors.bus import events
 from actors.processes import log
 from actors.supervisor.output import OutputWriter
+from actors.supervisor.readiness import SERVING, in_words
 
 WHITE_ON_BLACK: Final = "\x1b[38;5;231m\x1b[48;5;16m"
 """The blocks of the code are its light parts: white on black whatever the terminal's own colours, or it is inverted."""
@@ -23,6 +24,9 @@ QUIET_ZONE: Final = 2
 """Modules of light around the code: the standard wants 4, readers do with 2, and screens are small."""
 
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+MAX_HOSTNAMES: Final = 8
+"""Hostnames of a tunnel of one's own that are shown: more would push the log off the screen."""
 
 DEFAULT_WIDTH: Final = 80
 """Columns, where the terminal does not say."""
@@ -43,7 +47,9 @@ class Terminal:
         self._origin = ""
         self._ways: list[str] = []
         """How else a local edge is reached, and whom to trust then."""
-        self._shown_url = ""
+        self._hostnames: list[str] = []
+        """Those of a tunnel of one's own, which has no URL."""
+        self._shown = ""
 
     def __call__(self, event: events.Event) -> None:
         """Show what is news to a person."""
@@ -54,16 +60,24 @@ class Terminal:
                     [f"or {event.local_url}, for programs that cannot resolve this name"] if event.local_url else []
                 )
                 self._ways += [f"trust {event.local_ca}"] if event.local_ca else []
-            case events.StateChanged() if event.serves and event.url != self._shown_url:
-                self._shown_url = event.url
-                self._show_url(event.url)
+            case events.ConfigurationApplied():
+                self._hostnames = event.hostnames
+            case events.StateChanged() if event.url and event.serves and event.url != self._shown:
+                self._shown = event.url
+                self._show([event.url, *self._ways], event.url)
+            case events.StateChanged() if (
+                not event.url and event.state in SERVING and in_words(event.rules) != self._shown
+            ):
+                self._shown = in_words(event.rules)
+                self._show([self._shown, *_few(self._hostnames)], "")
             case events.Stats() if log.is_lively() and _is_in_front() and not self._writer.is_behind:
                 self._writer.write(f"{log.ERASE_LINE}{live_line(event, _width() - 1)}\r")
 
-    def _show_url(self, url: str) -> None:
+    def _show(self, lines: list[str], url: str) -> None:
         plain = "utf" not in (sys.stderr.encoding or "").lower()
-        text = box([url, *self._ways, f"→ {self._origin}", self._warning], _width(), ascii_only=plain)
-        if self._with_code:
+        origin = [f"→ {self._origin}"] if self._origin else []
+        text = box([*lines, *origin, self._warning], _width(), ascii_only=plain)
+        if self._with_code and url:
             text += (
                 "no QR code: this terminal's encoding has no blocks (set LANG to a UTF-8 one)\n"
                 if plain
@@ -93,6 +107,11 @@ def _is_in_front() -> bool:
         return False
 
 
+def _few(hostnames: list[str]) -> list[str]:
+    more = len(hostnames) - MAX_HOSTNAMES
+    return [*hostnames[:MAX_HOSTNAMES], *([f"and {more} more"] if more > 0 else [])]
+
+
 def box(lines: list[str], width: int, *, ascii_only: bool = False) -> str:
     """Lines in a frame; without one where the terminal is too narrow for it."""
     if ascii_only:
@@ -119,7 +138,7 @@ def qr_code(url: str, *, colors: bool) -> str:
 def live_line(stats: events.Stats, width: int) -> str:
     """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
     parts = [
-        (urllib.parse.urlsplit(stats.url).hostname or "no tunnel") + ("" if stats.serves else f" ({stats.state})"),
+        _name(stats),
         f"{stats.connections}/{stats.slots} connections" + (" over HTTP/2" if "http2" in stats.protocols else ""),
         f"{stats.totals.streams} requests",
         f"{stats.streams_in_flight} in flight",
@@ -133,6 +152,13 @@ def live_line(stats: events.Stats, width: int) -> str:
             break
         line += f", {part}"
     return line[:width]
+
+
+def _name(stats: events.Stats) -> str:
+    hostname = urllib.parse.urlsplit(stats.url).hostname
+    if hostname is None and stats.tunnel_id and stats.state in SERVING:
+        return in_words(stats.rules)
+    return (hostname or ("tunnel" if stats.tunnel_id else "no tunnel")) + ("" if stats.serves else f" ({stats.state})")
 
 
 def stop_words(in_flight: int, grace: float, number: signal.Signals | None) -> str:

@@ -36,6 +36,10 @@ class Limits(msgspec.Struct, frozen=True):
     protocol: ProtocolWish = "auto"
     has_proxy: bool = False
     """HTTP/2 can leave through a proxy, also where there is no route."""
+    is_own: bool = False
+    """The tunnel is one of the user's own: there is no other to be asked for, and it may be without rules."""
+    one_per_address: bool = False
+    """No more connections than the edge has addresses: nobody named their number."""
 
 
 # --- events --------------------------------------------------------------------------------------------------------
@@ -49,6 +53,7 @@ class Begin(_PolicyEvent, frozen=True):
     """There is a tunnel, the first one or (after `Renew`) another."""
 
     url: str
+    """Empty: it is one of the user's own, whose hostnames the service knows."""
     tunnel_id: str
     edges: tuple[EdgeAddress, ...]
     """Its addresses; there is one at least."""
@@ -56,6 +61,12 @@ class Begin(_PolicyEvent, frozen=True):
     """NOT_ASKED, or UNSEEN if the name's own servers are going to be asked."""
     kept: bool = False
     """An earlier supervisor had it (`--keep`)."""
+
+
+class RulesInForce(_PolicyEvent, frozen=True):
+    """So many rules say from now on where requests go. Before the first word of it, one does."""
+
+    rules: int
 
 
 class NameSeen(_PolicyEvent, frozen=True):
@@ -170,6 +181,7 @@ class Over(_PolicyEvent, frozen=True):
 
 PolicyEvent = (
     Begin
+    | RulesInForce
     | WorkerReady
     | WorkerRegistered
     | WorkerLeaving

@@ -1,7 +1,8 @@
 """HTTP/1.1 towards clients: requests with streamed bodies, responses as they come, raw bytes after an upgrade.
 
-llhttp (httptools) reads; what is written here is the response's framing. One request at a time: a client that
-pipelines gets the first answered and the connection closed, as RFC 9112 section 9.3.2 allows. An offer of another
+llhttp (httptools) reads; what is written here is the response's framing. One request at a time: what comes after a
+request waits until that is answered; a client that sends two in one piece gets the first answered and the connection
+closed, as RFC 9112 section 9.3.2 allows. An offer of another
 protocol is declined by an answer in HTTP/1.1, as RFC 9110 section 7.8 has it: HTTP/2 by `Upgrade: h2c` is ignored.
 """
 
@@ -77,6 +78,9 @@ class HttpConnection(asyncio.Protocol):
         self._line = b""
         """What came of a request line that has no end yet."""
         self._head_bytes = 0
+        self._held = b""
+        """What came before the present request was answered. A client knows by the length that it has a whole answer,
+        and may ask again before whoever serves it has said so."""
         self._in_head = True
         self._method = ""
         self._version = "1.1"
@@ -152,6 +156,14 @@ class HttpConnection(asyncio.Protocol):
             self.resume_reading()
         elif not self._keep_alive:
             self._transport.close()
+        elif self._held:
+            asyncio.get_running_loop().call_soon(self._take_held)
+
+    def _take_held(self) -> None:
+        held, self._held = self._held, b""
+        self.resume_reading()
+        if self._transport is not None and not self._transport.is_closing():
+            self.data_received(held)
 
     def _end_raw(self) -> None:
         assert self._transport is not None
@@ -183,6 +195,11 @@ class HttpConnection(asyncio.Protocol):
         if self._raw or self._upgrade:
             if self._responder is not None:
                 self._responder.body_received(data)
+            return
+        if self._held or (self._in_head and self._responder is not None):
+            self._held += data
+            if len(self._held) > MAX_HEAD_BYTES:
+                self.pause_reading()
             return
         if self._in_head:
             is_in_line = self._head_bytes == len(self._line)

@@ -18,8 +18,11 @@ FEATURES: Final[dict[Protocol, tuple[str, ...]]] = {
     "quic": ("support_quic_eof",),
     "http2": ("serialized_headers", "support_quic_eof"),
 }
-"""What this client does, in the protocol's words, and no more: no remote configuration, no datagrams (private networks
-use them), no management logs. Headers are serialised into one over HTTP/2 alone."""
+"""What this client does, in the protocol's words, and no more: no datagrams (private networks use them), no management
+logs. Headers are serialised into one over HTTP/2 alone."""
+
+REMOTE_CONFIGURATION: Final = "allow_remote_config"
+"""And this, where the edge may push rules."""
 
 DUPLICATE_CONNECTION: Final = "EDUPCONN"
 """The cause with which the edge says that this connection index is still held by an earlier connection."""
@@ -49,12 +52,15 @@ class Registration(NamedTuple):
     client_id: bytes
     previous_attempts: int
     replace_existing: bool
+    takes_configuration: bool = False
+    """Whether the edge may push rules."""
 
     def __repr__(self) -> str:
         return f"Registration(tunnel_id={self.tunnel_id}, connection_index={self.connection_index}, secret=…)"
 
     def params(self, protocol: Protocol = "quic", local_ip: bytes = b"") -> Struct:
         """As the struct of the call. `local_ip`: our end of the connection, 16 bytes; empty: it is not told."""
+        remote = (REMOTE_CONFIGURATION,) if self.takes_configuration else ()
         return {
             "auth": {"accountTag": self.account_tag, "tunnelSecret": self.secret},
             "tunnelId": self.tunnel_id.bytes,
@@ -62,7 +68,7 @@ class Registration(NamedTuple):
             "options": {
                 "client": {
                     "clientId": self.client_id,
-                    "features": list(FEATURES[protocol]),
+                    "features": [*remote, *FEATURES[protocol]],
                     "version": CLIENT_VERSION,
                     "arch": architecture(),
                 },
@@ -119,13 +125,16 @@ def read_result(results: Mapping[str, Any]) -> Details | Refusal:
     raise EdgeProtocolError("the answer to the registration holds neither details nor an error")
 
 
-def local_configuration(origin_url: str, protocol: Protocol = "quic") -> bytes:
-    """The JSON of `updateLocalConfiguration`: where this tunnel's requests go."""
-    return json.dumps(
-        {
-            "__configuration_flags": {"protocol": protocol},
-            "ingress": [{"service": origin_url, "originRequest": {}}],
-            "warp-routing": {},
-        },
-        separators=(",", ":"),
-    ).encode()
+class ConfigurationAnswer(NamedTuple):
+    """What the edge is told of a configuration that it pushed."""
+
+    version: int
+    """The one in force."""
+    error: str
+    """Why that is not the pushed one; empty otherwise."""
+
+
+def local_configuration(ingress: str, protocol: Protocol = "quic") -> bytes:
+    """The JSON of `updateLocalConfiguration`: where this tunnel's requests go. `ingress` is the list of rules."""
+    flags = json.dumps({"protocol": protocol}, separators=(",", ":"))
+    return f'{{"__configuration_flags":{flags},"ingress":{ingress},"warp-routing":{{}}}}'.encode()

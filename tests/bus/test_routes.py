@@ -2,8 +2,8 @@
 
 import msgspec
 
-from actors.bus.messages import Origin
-from actors.bus.routes import Access, Bastion, IpRule, Route, Routes, Socks, Status, Tcp
+from actors.bus.messages import MAX_CONTROL_BYTES, Reroute, encode
+from actors.bus.routes import Access, Bastion, IpRule, Origin, Route, Routes, Socks, Status, Tcp
 
 ALL = Routes(
     (
@@ -33,3 +33,13 @@ def test_routes_can_be_keys() -> None:
 def test_a_plain_route_is_small() -> None:
     """2000 of them pass between two processes as one message."""
     assert len(msgspec.msgpack.encode(Route(Origin(host="127.0.0.1", port=8080), hostname="a.example.com"))) < 120
+
+
+def test_the_largest_configuration_fits_into_one_message() -> None:
+    """Of 1 MiB, made of the shortest rules; and with every name as long as it can be."""
+    shortest = len('{"service":"http_status:1"},')
+    many = Routes((Route(Status(404)),) * (1024 * 1024 // shortest))
+    assert len(encode(Reroute(many))) < MAX_CONTROL_BYTES
+    origin = Origin(host="h" * 200, port=8080, host_header="x" * 200, server_name="y" * 200)
+    named = Route(origin, hostname="a" * 250, path="/" * 200)
+    assert len(encode(Reroute(Routes((named,) * (1024 * 1024 // 1000))))) < MAX_CONTROL_BYTES

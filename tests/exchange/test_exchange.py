@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange import reasons
-from actors.exchange.backend import OriginError, ResponseHandler
+from actors.exchange.backend import Answer, OriginError, ResponseHandler
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
+from actors.exchange.gate import Refusal, Way
 from actors.exchange.http1 import RequestHead
 from actors.exchange.observers import Observed, Observer, Observers
 from actors.exchange.request import Field, Kind, Request
@@ -69,6 +70,8 @@ class Playbook(Observer):
         body: bytes = b"",
         warm: bool = False,
         is_full: bool = False,
+        answer: Answer | None = None,
+        gate: Any = None,
         **origin: Any,
     ) -> None:
         self._done: list[str] = []
@@ -79,6 +82,8 @@ class Playbook(Observer):
         self.time = 100.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.origin = Origin(host="127.0.0.1", port=1, **origin)
+        self.answer = answer
+        self._gate = gate
         self._warm = warm
         self.observers = Observers(self)
         given = tuple((name.encode(), value.encode()) for name, value in fields)
@@ -141,7 +146,7 @@ class Playbook(Observer):
 
     # --- the target ---
 
-    def reuse(self, head: RequestHead) -> Connection | None:
+    def reuse(self, request: Request, head: RequestHead) -> Connection | None:
         self.connection = Connection(self, reused=True)
         return self.connection if self._warm else None
 
@@ -155,7 +160,10 @@ class Playbook(Observer):
     # --- the driver ---
 
     def route(self, request: Request) -> Any:
-        return self
+        return Way(self, self._gate)  # type: ignore[arg-type]
+
+    def judge(self, exchange: Exchange, gate: Any) -> None:
+        self.say("judge")
 
     def now(self) -> float:
         return self.time
@@ -413,6 +421,89 @@ def test_too_many_at_once() -> None:
     assert play.exchange.method == "HEAD"
 
 
+def test_target_may_answer_by_itself_at_once() -> None:
+    for kind in (Kind.HTTP, Kind.WEBSOCKET):
+        play = Playbook("POST", kind=kind, body=b"what nobody reads", answer=Answer(418))
+        play.does("respond 418 '' end")
+        assert (play.fields, play.timers, play.exchange.reason) == ([], [], None)
+        assert play.told == ["opened", "ended", "ended"]
+
+
+REFUSAL = Refusal(403, "not you", reasons.ACCESS_ABSENT)
+
+
+@pytest.mark.parametrize("first", ["verdict", "body"])
+@pytest.mark.parametrize("fields", [(), (("Transfer-Encoding", "chunked"),), (("Content-Length", "4"),)])
+def test_nothing_reaches_the_target_before_the_gate_has_let_it_through(
+    first: str, fields: tuple[tuple[str, str], ...]
+) -> None:
+    play = Playbook("POST", *fields, gate="closed", warm=True)
+    play.does("judge")
+    assert play.timers == [], "nobody waits for a body that may never be wanted"
+    if first == "verdict":
+        play.exchange.judged(None)
+    play.exchange.data_received(b"1234")
+    play.exchange.eof_received()
+    if first == "body":
+        play.does()
+        play.exchange.judged(None)
+    assert play._done[0] == "begin POST /"
+    assert "credit 4" in play._done
+
+
+def test_body_that_never_comes_is_waited_for_only_once_the_gate_is_open() -> None:
+    play = Playbook("POST", gate="closed")
+    play.exchange.eof_received()
+    play.does("judge")
+    play.exchange.judged(None)
+    play.does("connect")
+    play.connected()
+    assert b"Content-Length: 0" in play.connection.head
+
+
+@pytest.mark.parametrize("kind", [Kind.HTTP, Kind.WEBSOCKET])
+def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
+    play = Playbook("POST", kind=kind, gate="closed", warm=True, body=b"secret")
+    play.exchange.judged(REFUSAL)
+    _, respond = play._done
+    assert respond.startswith("respond 403")
+    assert (play.exchange.reason, play.exchange.error) == (reasons.ACCESS_ABSENT, "not you")
+
+
+def test_gate_that_refuses_a_raw_tunnel() -> None:
+    play = Playbook("", kind=Kind.TCP, gate="closed", body=b"SSH")
+    play.exchange.judged(REFUSAL)
+    play.does("judge", "refuse not you")
+
+
+def test_gate_comes_before_an_answer_of_the_target_s_own() -> None:
+    play = Playbook(gate="closed", answer=Answer(200))
+    play.does("judge")
+    play.exchange.judged(None)
+    play.does("respond 200 '' end")
+
+
+@pytest.mark.parametrize("refusal", [None, REFUSAL])
+def test_verdict_on_somebody_who_has_left(refusal: Refusal | None) -> None:
+    play = Playbook(gate="closed", warm=True)
+    play.exchange.reset_received()
+    play.exchange.judged(refusal)
+    play.does("judge", "reset")
+
+
+def test_fault_in_a_gate_lets_nobody_through() -> None:
+    play = Playbook(gate="closed", warm=True)
+    play.exchange.failed(ZeroDivisionError())
+    _, fault, respond = play._done
+    assert fault == "fault ZeroDivisionError"
+    assert respond.startswith("respond 502")
+
+
+def test_raw_tunnel_to_a_target_without_connections_is_refused() -> None:
+    play = Playbook("", kind=Kind.TCP, answer=Answer(418))
+    play.does("connect")
+
+
 def test_refused_request_reaches_nobody() -> None:
     play = Playbook("GET", ("Content-Length", "1"), ("Transfer-Encoding", "chunked"))
     (respond,) = play._done
@@ -431,7 +522,7 @@ def test_origin_of_another_name() -> None:
 
 def test_fault_gives_502_or_a_reset() -> None:
     play = Playbook()
-    play.exchange.connect_failed(ZeroDivisionError())
+    play.exchange.failed(ZeroDivisionError())
     connect, fault, respond = play._done
     assert (connect, fault) == ("connect", "fault ZeroDivisionError")
     assert respond.startswith("respond 502")

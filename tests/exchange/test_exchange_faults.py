@@ -5,11 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
-from actors.bus.messages import Origin
-from actors.exchange import exchange
+from actors.bus.routes import Origin, all_to
+from actors.exchange import exchange, rewrite
 from actors.exchange.exchange import Exchange
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.journal import Journal
@@ -71,7 +72,8 @@ class Worker:
         self.faults: list[BaseException] = []
         self.fatal: list[BaseException] = []
         self.tasks = Tasks(self.fatal.append)
-        self.router = Router(origin)
+        self.origin = origin
+        self.router = Router(all_to(origin))
         self.ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         journal = Journal(structlog.get_logger(), url="https://a.localhost", all_requests=False)
         self.exchanges = Exchanges(self.router, Observers(Counting(self.ledger), journal), self.tasks, at_once=9)
@@ -134,7 +136,7 @@ async def healthy(made: Worker) -> None:
         (OriginPool, "reuse"),
         (OriginPool, "connect"),
         (OriginConnection, "begin"),
-        (exchange, "build_request_head"),
+        (rewrite, "build_request_head"),
         (ResponseReader, "feed"),
         (exchange, "response_fields"),
     ],
@@ -176,7 +178,7 @@ async def test_fault_in_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
             visitor = await made.ask()
         assert visitor.was_reset or visitor.status == 502
         monkeypatch.undo()
-        made.router._only._origin = Origin(host="127.0.0.1", port=made.router._only.origin.port)
+        made.router.replace(all_to(msgspec.structs.replace(made.origin, response_timeout=0.0)))
         await healthy(made)
 
 

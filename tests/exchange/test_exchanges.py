@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import CapturingLogger
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin, all_to
 from actors.exchange import reasons
 from actors.exchange.backend import Target
 from actors.exchange.exchange import Exchange
@@ -19,6 +19,7 @@ from actors.exchange.observers import Observed, Observer, Observers
 from actors.exchange.router import Router
 from actors.processes.tasks import Tasks
 from actors.quic_worker.connection import Stream
+from actors.quic_worker.pushes import refuse_all
 from actors.quic_worker.streams import IncomingStream
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
 from tests.kit.origins import answer, scripted
@@ -44,7 +45,7 @@ class Bench:
         self.faults: list[BaseException] = []
         self.streams: list[Stream] = []
         self.tasks = Tasks(self.faults.append)
-        self.router = Router(Origin(host="127.0.0.1", port=port))
+        self.router = Router(all_to(Origin(host="127.0.0.1", port=port)))
         journal = Journal(self.log, url="https://a.trycloudflare.com", all_requests=True)
         ledger = Ledger(tunnel_id="t", slot=0, generation=1)
         endings = Endings()
@@ -54,7 +55,7 @@ class Bench:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self._fault(context))
 
     def _accept(self, stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, self.running, self.log)
+        stream.handler = IncomingStream(stream, self.running, refuse_all, self.log)
 
     def _fault(self, context: dict[str, Any]) -> None:
         self.faults.append(context["exception"])

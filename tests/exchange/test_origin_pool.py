@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.origin import OriginConnection
 from actors.exchange.origin_pool import MAX_IDLE, OriginPool
-from actors.exchange.request import Field
+from actors.exchange.request import Field, Kind, Request
 from actors.exchange.response import Head
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
@@ -71,6 +71,10 @@ async def origin(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], A
             await asyncio.sleep(0)
 
 
+ASKED = Request(Kind.HTTP, b"GET", b"/", b"x", ())
+"""What the pool is told of the request: for most origins it does not matter."""
+
+
 def request(method: str = "GET", target: str = "/", *fields: str, body: int = 0) -> RequestHead:
     framing = [f"Content-Length: {body}"] if body else []
     lines = [f"{method} {target} HTTP/1.1", "Host: x", *fields, *framing]
@@ -81,7 +85,7 @@ def request(method: str = "GET", target: str = "/", *fields: str, body: int = 0)
 async def exchange(pool: OriginPool, head: RequestHead, body: bytes = b"") -> Answer:
     """One exchange, as `proxy.py` has it."""
     heard = Answer()
-    connection = pool.reuse(head) or await pool.connect()
+    connection = pool.reuse(ASKED, head) or await pool.connect(ASKED)
     connection.begin(heard, head)
     if body:
         connection.write(body)
@@ -322,7 +326,7 @@ async def test_none_are_kept_if_none_shall_be() -> None:
 async def failure(origin: Origin) -> OriginError:
     pool = OriginPool(origin)
     with pytest.raises(OriginError) as failed:
-        await pool.connect()
+        await pool.connect(ASKED)
     pool.close()
     return failed.value
 
@@ -378,7 +382,7 @@ async def test_origin_that_starts_anew_costs_what_was_in_flight() -> None:
             for _ in range(2):
                 tasks.create_task(exchange(pool, request()))
         in_flight = Answer()
-        connection = await pool.connect()
+        connection = await pool.connect(ASKED)
         connection.begin(in_flight, request("GET", "/hang"))
         while len(writers) < 3:
             await asyncio.sleep(0)

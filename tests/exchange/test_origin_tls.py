@@ -13,11 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.origin_pool import OriginPool
 from actors.exchange.origin_tls import explain, make_context
+from actors.exchange.request import Kind, Request
 
 NAME = "app.test"
 
@@ -80,7 +81,7 @@ async def connect(port: int, **details: Any) -> str:
     """Connect; return why it failed, or nothing."""
     pool = OriginPool(Origin(scheme="https", host="127.0.0.1", port=port, **{"server_name": NAME, **details}))
     try:
-        connection = await pool.connect()
+        connection = await pool.connect(Request(Kind.HTTP, b"GET", b"/", b"x", ()))
     except OriginError as error:
         return str(error)
     connection.begin(_Nobody(), _NOTHING, raw=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.exchange.http1 import build_request_head
 from actors.exchange.request import Kind, Request
 from actors.exchange.rewrite import Rewrite

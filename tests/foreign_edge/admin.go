@@ -32,13 +32,17 @@ type admin struct {
 	registry *registry
 	socket   *udpSocket
 	tcp      *tcpEdge
+	domain   string // of the names of tunnels that are made known
 }
 
-func newAdmin(registry *registry, socket *udpSocket, tcp *tcpEdge) http.Handler {
-	a := &admin{registry, socket, tcp}
+func newAdmin(registry *registry, socket *udpSocket, tcp *tcpEdge, domain string) http.Handler {
+	a := &admin{registry, socket, tcp, domain}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /connections", answering(a.connections))
 	routes.HandleFunc("GET /tunnels", answering(a.tunnels))
+	routes.HandleFunc("POST /tunnels", answering(a.knowTunnel))
+	routes.HandleFunc("PATCH /tunnels/{id}", answering(a.changeTunnel))
+	routes.HandleFunc("POST /tunnels/{id}/push", answering(a.push))
 	routes.HandleFunc("DELETE /tunnels/{id}", answering(a.dropTunnel))
 	routes.HandleFunc("GET /log", answering(a.log))
 	routes.HandleFunc("GET /totals", answering(a.totals))
@@ -94,22 +98,10 @@ func (a *admin) connections(*http.Request) (any, error) {
 	told := []details{}
 	for _, held := range a.registry.connections {
 		told = append(told, details{
-			"id": held.id.String(), "tunnel": held.tunnel.id.String(), "hostname": held.tunnel.hostname,
+			"id": held.id.String(), "tunnel": held.tunnel.id.String(), "hostname": held.tunnel.hostname(),
 			"index": held.index, "draining": held.draining, "frozen": held.session.link.frozen(),
 			"client_id": hex.EncodeToString(held.clientID), "version": held.version,
 			"rtt": held.session.link.roundTrip().Seconds(), "protocol": held.session.protocol,
-		})
-	}
-	return told, nil
-}
-
-func (a *admin) tunnels(*http.Request) (any, error) {
-	a.registry.mutex.Lock()
-	defer a.registry.mutex.Unlock()
-	told := []details{}
-	for _, made := range a.registry.tunnels {
-		told = append(told, details{
-			"id": made.id.String(), "hostname": made.hostname, "secret": hex.EncodeToString(made.secret),
 		})
 	}
 	return told, nil

@@ -13,11 +13,11 @@ func newAPI(registry *registry, domain string, delay time.Duration) http.Handler
 	routes.HandleFunc("POST /tunnel", func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(delay)
 		made := registry.newTunnel(domain)
-		registry.note("created", details{"tunnel": made.id.String(), "hostname": made.hostname})
+		registry.note("created", details{"tunnel": made.id.String(), "hostname": made.hostname()})
 		writeJSON(w, http.StatusOK, details{"success": true, "errors": []string{}, "result": details{
 			"id": made.id.String(), "name": made.name, "account_tag": made.accountTag,
 			// With its scheme: this front speaks plain HTTP, and https:// is put before a name that has none.
-			"hostname": "http://" + made.hostname,
+			"hostname": "http://" + made.hostname(),
 			"secret":   base64.StdEncoding.EncodeToString(made.secret),
 		}})
 	})

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -52,7 +51,7 @@ func runClient(arguments []string) error {
 		if told, err := registerAt(w, r.Body, tunnel); err != nil {
 			fmt.Fprintln(os.Stderr, "foreign-edge client:", err)
 			return
-		} else if json.NewEncoder(os.Stdout).Encode(details{"hostname": tunnel.hostname, "location": told}) != nil {
+		} else if json.NewEncoder(os.Stdout).Encode(details{"hostname": tunnel.given, "location": told}) != nil {
 			return
 		}
 		go io.Copy(io.Discard, r.Body)
@@ -82,12 +81,12 @@ func askForTunnel(api string) (*tunnel, error) {
 	if err := json.NewDecoder(response.Body).Decode(&told); err != nil {
 		return nil, err
 	}
-	id, err := hex.DecodeString(strings.ReplaceAll(told.Result.ID, "-", ""))
-	if err != nil || len(id) != len(uuid{}) {
-		return nil, fmt.Errorf("the API gives %q as the tunnel's id", told.Result.ID)
+	id, err := parseUUID(told.Result.ID)
+	if err != nil {
+		return nil, fmt.Errorf("the tunnel's id: %w", err)
 	}
 	return &tunnel{
-		id: uuid(id), hostname: told.Result.Hostname, accountTag: told.Result.AccountTag, secret: told.Result.Secret,
+		id: id, given: told.Result.Hostname, accountTag: told.Result.AccountTag, secret: told.Result.Secret,
 	}, nil
 }
 

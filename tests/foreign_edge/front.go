@@ -99,7 +99,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stream, err := chosen.session.link.open(within, newRequest(r))
 	cancel()
 	if err != nil {
-		badGateway(w, fmt.Errorf("the client took no request: %w", err))
+		badGateway(w, fmt.Errorf("the client took no request: %w", err), chosen)
 		return
 	}
 	f.registry.streams.Add(1)
@@ -107,7 +107,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	unhook := context.AfterFunc(r.Context(), stream.abandon)
 	defer unhook()
 	if isWebSocket(r) {
-		f.answerWebSocket(w, stream, unhook)
+		f.answerWebSocket(w, stream, unhook, chosen)
 		return
 	}
 	control := http.NewResponseController(w)
@@ -122,7 +122,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			isRead.Store(true)
 		}()
 	}
-	whole := f.answer(w, stream, control)
+	whole := f.answer(w, stream, control, chosen)
 	if whole && r.Body != http.NoBody && !isRead.Load() {
 		control.Flush() // else net/http ends the answer at once, a head without a body in one frame
 	}
@@ -163,8 +163,9 @@ func (f front) sendBody(stream exchange, body io.Reader) {
 	}
 }
 
-// badGateway answers with a page of the edge's own; with the status of the client, if it gave one itself.
-func badGateway(w http.ResponseWriter, reason error) {
+// badGateway answers with a page of the edge's own, which names the connection; with the status of the client, if it gave
+// one itself.
+func badGateway(w http.ResponseWriter, reason error, by *connection) {
 	status := http.StatusBadGateway
 	var own *ownAnswer
 	if errors.As(reason, &own) {
@@ -173,14 +174,14 @@ func badGateway(w http.ResponseWriter, reason error) {
 	clear(w.Header())
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "error code: %d\n\n%v\n", status, reason)
+	fmt.Fprintf(w, "error code: %d\n\n%v\nconnection %s\n", status, reason, by.id)
 }
 
 // answer passes the client's answer on; false if it broke off.
-func (f front) answer(w http.ResponseWriter, stream exchange, control *http.ResponseController) bool {
+func (f front) answer(w http.ResponseWriter, stream exchange, control *http.ResponseController, by *connection) bool {
 	status, err := stream.readHead(w.Header())
 	if err != nil {
-		badGateway(w, err)
+		badGateway(w, err, by)
 		return true
 	}
 	// Nothing is added to what the client sent.
@@ -223,13 +224,13 @@ func (f front) answer(w http.ResponseWriter, stream exchange, control *http.Resp
 }
 
 // answerWebSocket serves an upgrade: after a 101 raw bytes both ways, any other answer as it is.
-func (f front) answerWebSocket(w http.ResponseWriter, stream exchange, unhook func() bool) {
+func (f front) answerWebSocket(w http.ResponseWriter, stream exchange, unhook func() bool, by *connection) {
 	control := http.NewResponseController(w)
 	header := http.Header{}
 	status, err := stream.readHead(header)
 	if err != nil {
 		stream.abandon()
-		badGateway(w, err)
+		badGateway(w, err, by)
 		return
 	}
 	if status != http.StatusSwitchingProtocols {

@@ -522,6 +522,8 @@ func (l *h2Link) frozen() bool { return l.gate.isSilent() }
 
 func (l *h2Link) roundTrip() time.Duration { return time.Duration(l.rtt.Load()) }
 
+func (l *h2Link) heard() int64 { return -1 } // TCP tells of its end, and need not hear of anything in between
+
 func (l *h2Link) counters() details {
 	return details{"bytes_in": l.gate.bytesIn.Load(), "bytes_out": l.gate.bytesOut.Load()}
 }

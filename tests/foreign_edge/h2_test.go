@@ -113,13 +113,13 @@ func newWorld(t *testing.T) *world {
 	secret, _ := hex.DecodeString(w.golden.Registration.SecretHex)
 	id, _ := hex.DecodeString(strings.ReplaceAll(w.golden.Registration.TunnelID, "-", ""))
 	w.registry.tunnels = []*tunnel{{
-		id: uuid(id), hostname: "x", accountTag: w.golden.Registration.AccountTag, secret: secret,
+		id: uuid(id), given: "x", accountTag: w.golden.Registration.AccountTag, secret: secret,
 	}}
 	front := httptest.NewUnstartedServer(nil)
 	front.Config = newFront(w.registry)
 	front.Start()
 	w.front = front.URL
-	w.control = newAdmin(w.registry, newUDPSocket(conn), w.edge)
+	w.control = newAdmin(w.registry, newUDPSocket(conn), w.edge, "localhost:1")
 	t.Cleanup(func() {
 		front.CloseClientConnections()
 		front.Close()

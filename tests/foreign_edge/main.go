@@ -85,11 +85,12 @@ func runEdge(arguments []string) error {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(frontAddress)
-	apiAddress, err := serveHTTP(&http.Server{Handler: newAPI(registry, "localhost:"+port, *delay)}, *api)
+	domain := "localhost:" + port
+	apiAddress, err := serveHTTP(&http.Server{Handler: newAPI(registry, domain, *delay)}, *api)
 	if err != nil {
 		return err
 	}
-	adminListens, err := serveHTTP(&http.Server{Handler: newAdmin(registry, overQUIC.socket, overTCP)}, *adminAddress)
+	adminListens, err := serveHTTP(&http.Server{Handler: newAdmin(registry, overQUIC.socket, overTCP, domain)}, *adminAddress)
 	if err != nil {
 		return err
 	}

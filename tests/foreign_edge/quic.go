@@ -134,6 +134,8 @@ func (l *quicLink) frozen() bool { return l.isFrozen.Load() }
 
 func (l *quicLink) roundTrip() time.Duration { return l.conn.ConnectionStats().SmoothedRTT }
 
+func (l *quicLink) heard() int64 { return int64(l.conn.ConnectionStats().PacketsReceived) }
+
 func (l *quicLink) counters() details {
 	stats := l.conn.ConnectionStats()
 	return details{
@@ -269,10 +271,6 @@ func stopped(err error) bool {
 
 // call uses a stream of its own.
 func (l *quicLink) call(called method, arguments callArguments) (map[string]any, error) {
-	request, err := encodeCall(called, arguments)
-	if err != nil {
-		return nil, err
-	}
 	within, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	stream, err := l.conn.OpenStreamSync(within)
@@ -282,12 +280,5 @@ func (l *quicLink) call(called method, arguments callArguments) (map[string]any,
 	defer stream.CancelRead(noError)
 	defer stream.Close()
 	stream.SetDeadline(time.Now().Add(callTimeout))
-	if _, err := stream.Write(request); err != nil {
-		return nil, err
-	}
-	results, err := readAnswer(stream, called)
-	if err == nil {
-		_, err = stream.Write(finishes())
-	}
-	return results, err
+	return converse(stream, called, arguments)
 }

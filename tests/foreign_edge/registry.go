@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -20,6 +21,10 @@ const (
 	maxLog     = 10_000 // entries that are kept: enough for a long test
 	maxTunnels = 10_000
 	duplicate  = "EDUPCONN" // the cause when an index is held by another connection
+
+	// Without a datagram for so long after a request, a connection counts as silent, since a client acknowledges within
+	// 25 ms. It is passed over while others speak: it may be dead, which over UDP nobody says before the idle timeout.
+	silence = 250 * time.Millisecond
 )
 
 type uuid [16]byte
@@ -31,14 +36,20 @@ func newUUID() uuid {
 	return id
 }
 
-func (id uuid) String() string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+// parseUUID reads one, with hyphens or without.
+func parseUUID(text string) (uuid, error) {
+	id, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err == nil && len(id) != len(uuid{}) {
+		err = fmt.Errorf("%q is no UUID", text)
+	}
+	if err != nil {
+		return uuid{}, err
+	}
+	return uuid(id), nil
 }
 
-type tunnel struct {
-	id                         uuid
-	name, hostname, accountTag string
-	secret                     []byte
+func (id uuid) String() string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 // connection is one that is registered.
@@ -47,9 +58,34 @@ type connection struct {
 	tunnel   *tunnel
 	index    int
 	session  *session
-	clientID []byte
+	clientID []byte // which process it is of: replicas of a tunnel have the same indices
 	version  string
 	draining bool // it has unregistered: no new requests
+	asked    struct {
+		at    time.Time // when it was given a request; zero if something was heard since
+		heard int64     // what had been heard by then
+	}
+}
+
+// silent says whether it was given a request and has not said a word since, for longer than a living one takes.
+func (c *connection) silent(now time.Time) bool {
+	if c.asked.at.IsZero() || now.Sub(c.asked.at) <= silence {
+		return false
+	}
+	if c.session.link.heard() != c.asked.heard {
+		c.asked.at = time.Time{}
+		return false
+	}
+	return true
+}
+
+// ask notes that it is given a request. Of a connection whose loss is told as it happens nothing need be heard.
+func (c *connection) ask(now time.Time) {
+	if c.asked.at.IsZero() {
+		if heard := c.session.link.heard(); heard >= 0 {
+			c.asked.at, c.asked.heard = now, heard
+		}
+	}
 }
 
 // refusal is the edge's answer to a registration that it does not take.
@@ -106,7 +142,6 @@ type registry struct {
 	rules       []*rule
 	log         []details
 	notes       int
-	turn        int
 
 	streams, bytesIn, bytesOut atomic.Int64 // of the front's requests; in: edge → client
 }
@@ -126,15 +161,44 @@ func (r *registry) newTunnel(domain string) *tunnel {
 	rand.Read(random)
 	made := &tunnel{
 		id: newUUID(), name: "qt-" + base64.RawURLEncoding.EncodeToString(random[:12]),
-		hostname: strings.Join(words, "-") + "." + domain, accountTag: hex.EncodeToString(random[12:28]),
-		secret: random[28:],
+		given: strings.Join(words, "-") + "." + domain, accountTag: hex.EncodeToString(random[12:28]),
+		secret: random[28:], quick: true,
 	}
+	r.keep(made)
+	return made
+}
+
+// newNamed makes a named tunnel, whose token is for as many clients as want it.
+func (r *registry) newNamed(domain string) *tunnel {
+	random := make([]byte, 16+32)
+	rand.Read(random)
+	made := named(newUUID(), hex.EncodeToString(random[:16]), random[16:], domain)
+	r.keep(made)
+	return made
+}
+
+// keep makes a tunnel known; false if one of that id is.
+func (r *registry) keep(made *tunnel) bool {
+	made.settle()
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	if slices.ContainsFunc(r.tunnels, func(t *tunnel) bool { return t.id == made.id }) {
+		return false
+	}
 	if r.tunnels = append(r.tunnels, made); len(r.tunnels) > maxTunnels {
 		r.tunnels = r.tunnels[1:]
 	}
-	return made
+	return true
+}
+
+// tunnel is the one of that id, or nil. The mutex is held.
+func (r *registry) tunnel(id string) *tunnel {
+	for _, known := range r.tunnels {
+		if known.id.String() == id {
+			return known
+		}
+	}
+	return nil
 }
 
 // dropTunnel forgets a tunnel and its connections, and returns these; false if there is none of that id.
@@ -182,7 +246,8 @@ func (r *registry) register(by *session, asked registrationParams) (*connection,
 		return nil, &refusal{cause: "client id is no UUID"}
 	}
 	for _, held := range slices.Clone(r.connections) {
-		if held.tunnel == r.tunnels[at] && held.index == asked.index && !held.draining {
+		if held.tunnel == r.tunnels[at] && bytes.Equal(held.clientID, asked.clientID) && held.index == asked.index &&
+			!held.draining {
 			if !asked.replaceExisting {
 				return nil, &refusal{duplicate, 0, true}
 			}
@@ -231,41 +296,70 @@ func (r *registry) connection(id string) *connection {
 	return nil
 }
 
-// route is the connection whose turn it is for a host, or nil. A host that is no tunnel's is served while all
-// connections are of one tunnel: not every resolver knows *.localhost.
-func (r *registry) route(host string) *connection {
+// learn notes the configuration that a tunnel's client works by.
+func (r *registry) learn(about *tunnel, configuration []byte) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.turn++
-	// Which fits is counted first and chosen then, without a list of them for every request.
-	matching, serving, single := 0, 0, true
-	var of *tunnel
+	about.learn(configuration)
+}
+
+// hostname is the one by which a tunnel is told.
+func (r *registry) hostname(of *tunnel) string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return of.hostname()
+}
+
+// route is the connection whose turn it is for a host, or nil. Each of a tunnel's connections has its turn, whichever
+// process it is of; but one that has fallen silent has none while another speaks. A host that is no tunnel's is served
+// while all connections are of one tunnel: not every resolver knows *.localhost.
+func (r *registry) route(host string) *connection {
+	host = withoutPort(host)
+	now := time.Now()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	best, single, of := 0, true, (*tunnel)(nil)
+	var last *tunnel
 	for _, held := range r.connections {
-		if held.draining {
+		if held.draining || held.tunnel == last {
 			continue
 		}
-		serving++
-		single = single && (of == nil || of == held.tunnel)
-		of = held.tunnel
-		if held.tunnel.hostname == host {
-			matching++
+		single = single && last == nil
+		last = held.tunnel
+		if fits := last.fit(host); fits > best {
+			best, of = fits, last
 		}
 	}
-	any := matching == 0 && single
-	if any {
-		matching = serving
+	if best == 0 && single {
+		of = last
 	}
-	if matching == 0 {
+	if of == nil {
 		return nil
 	}
-	skip := r.turn % matching
+	// Who serves is counted first and chosen then, without a list of them for every request.
+	serving, speaking := 0, 0
 	for _, held := range r.connections {
-		if !held.draining && (any || held.tunnel.hostname == host) {
-			if skip == 0 {
-				return held
+		if held.tunnel == of && !held.draining {
+			serving++
+			if !held.silent(now) {
+				speaking++
 			}
-			skip--
 		}
+	}
+	of.turn++
+	skip := of.turn % max(speaking, 1)
+	if speaking == 0 {
+		skip = of.turn % serving
+	}
+	for _, held := range r.connections {
+		if held.tunnel != of || held.draining || speaking > 0 && held.silent(now) {
+			continue
+		}
+		if skip == 0 {
+			held.ask(now)
+			return held
+		}
+		skip--
 	}
 	return nil
 }

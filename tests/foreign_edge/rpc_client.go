@@ -11,6 +11,9 @@ import (
 
 const callTimeout = 5 * time.Second // what a client has for its answer
 
+// shutdown is how Go's end of a conversation says that it has what it wanted.
+const shutdown = "rpc: shutdown"
+
 // callArguments are those of all methods, as the control port reads them.
 type callArguments struct {
 	Version            int32  `json:"version"`
@@ -20,6 +23,8 @@ type callArguments struct {
 	DestinationPort    uint16 `json:"dstPort"`
 	CloseAfterIdleHint int64  `json:"closeAfterIdleHint"`
 	Message            string `json:"message"`
+
+	Waits bool `json:"waits"` // for the capability, before the call; else the call is pipelined on its promise
 }
 
 // method is one of the client's: its numbers, how its parameters are written and its results read.
@@ -74,29 +79,52 @@ func (b *builder) hex(at int, text string) error {
 	return err
 }
 
-// encodeCall gives Bootstrap and a Call that is pipelined on its promise, for one write.
-func encodeCall(called method, arguments callArguments) ([]byte, error) {
+// encodeBootstrap asks for the client's capability.
+func encodeBootstrap(question uint32) []byte {
 	b, bootstrap := newRPC(rpcBootstrap, 1, 1)
-	b.put32(bootstrap.data, 0)
-	output := append(append([]byte(nil), rpcSignature...), b.finish()...)
+	b.put32(bootstrap.data, question)
+	return b.finish()
+}
+
+// encodeCall calls a method of a capability, or of the one that question 0 asks for if there is none yet.
+func encodeCall(question uint32, capability *uint32, called method, arguments callArguments) ([]byte, error) {
 	b, call := newRPC(rpcCall, 3, 3)
-	b.put32(call.data, 1)
+	b.put32(call.data, question)
 	b.put16(call.data+4, called.number)
 	b.put64(call.data+8, called.interfaceID)
 	target := b.structure(call.pointer(0), 1, 1)
-	b.put16(target.data+4, 1) // promisedAnswer, of question 0
-	b.structure(target.pointer(0), 1, 1)
+	if capability != nil {
+		b.put32(target.data, *capability)
+	} else {
+		b.put16(target.data+4, 1) // promisedAnswer, of question 0, without a transform
+		b.structures(b.structure(target.pointer(0), 1, 1).pointer(0), 0, 1, 0)
+	}
 	params := b.structure(call.pointer(1), 0, 2)
 	if err := called.write(b, params.pointer(0), arguments); err != nil {
 		return nil, err
 	}
-	return append(output, b.finish()...), nil
+	b.structures(params.pointer(1), 0, 1, 1) // a table of no capabilities
+	return b.finish(), nil
 }
 
-// readAnswer reads the client's messages up to the Return of the call.
-func readAnswer(from io.Reader, called method) (map[string]any, error) {
+// converse calls a method of the client's, in the messages and in the order of Go's own RPC.
+func converse(stream io.ReadWriter, called method, arguments callArguments) (map[string]any, error) {
+	output := append(append([]byte(nil), rpcSignature...), encodeBootstrap(0)...)
+	question := uint32(0) // it is free again once the capability is there
+	if !arguments.Waits {
+		question = 1
+		call, err := encodeCall(question, nil, called, arguments)
+		if err != nil {
+			return nil, err
+		}
+		output = append(output, call...)
+	}
+	if _, err := stream.Write(output); err != nil {
+		return nil, err
+	}
+	var capability *uint32
 	for {
-		m, err := readMessage(from)
+		m, err := readMessage(stream)
 		if err != nil {
 			return nil, fmt.Errorf("the client's answer: %w", unexpected(err))
 		}
@@ -107,12 +135,36 @@ func readAnswer(from io.Reader, called method) (map[string]any, error) {
 			return nil, fmt.Errorf("the client aborts: %s", body.textAt(0))
 		case kind == rpcUnimplemented:
 			return nil, fmt.Errorf("the client does not implement it")
-		case kind == rpcReturn && body.u32(0) == 1:
-			if union := body.u16(6); union != 0 {
-				return nil, fmt.Errorf("the client answered with %d: %s", union, body.structure(0).textAt(0))
+		case kind != rpcReturn:
+		case body.u16(6) != 0:
+			return nil, fmt.Errorf("the client answered with %d: %s", body.u16(6), body.structure(0).textAt(0))
+		case capability == nil && body.u32(0) == 0:
+			for _, offered := range body.structure(0).list(1) {
+				hosted := offered.u32(4)
+				capability = &hosted
 			}
+			if capability == nil {
+				return nil, fmt.Errorf("the client offers no capability")
+			}
+			output := encodeFinish(0)
+			if arguments.Waits {
+				call, err := encodeCall(question, capability, called, arguments)
+				if err != nil {
+					return nil, err
+				}
+				output = append(output, call...)
+			}
+			if _, err := stream.Write(output); err != nil {
+				return nil, err
+			}
+		case capability != nil && body.u32(0) == question:
 			results := called.read(body.structure(0).structure(0))
-			return results, m.err
+			if m.err != nil {
+				return nil, m.err
+			}
+			farewell := append(append(encodeFinish(question), encodeRelease(*capability)...), abort(shutdown)...)
+			_, err := stream.Write(farewell)
+			return results, err
 		}
 		if m.err != nil {
 			return nil, m.err
@@ -120,14 +172,18 @@ func readAnswer(from io.Reader, called method) (map[string]any, error) {
 	}
 }
 
-// finishes ends both questions.
-func finishes() []byte {
-	var output []byte
-	for question := range uint32(2) {
-		b, finish := newRPC(rpcFinish, 1, 0)
-		b.put32(finish.data, question)
-		b.bytes[finish.data+4] = 1 // releaseResultCaps: false
-		output = append(output, b.finish()...)
-	}
-	return output
+// encodeFinish ends a question.
+func encodeFinish(question uint32) []byte {
+	b, finish := newRPC(rpcFinish, 1, 0)
+	b.put32(finish.data, question)
+	b.bytes[finish.data+4] = 1 // releaseResultCaps: false
+	return b.finish()
+}
+
+// encodeRelease gives a capability back, the one reference to it.
+func encodeRelease(capability uint32) []byte {
+	b, release := newRPC(rpcRelease, 1, 0)
+	b.put32(release.data, capability)
+	b.put32(release.data+4, 1)
+	return b.finish()
 }

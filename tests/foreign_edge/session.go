@@ -32,6 +32,8 @@ type link interface {
 	freeze(silent bool)
 	frozen() bool
 	roundTrip() time.Duration
+	// heard counts what came from the client; -1 where the loss of a connection is told as it happens.
+	heard() int64
 	counters() details
 }
 
@@ -104,9 +106,9 @@ func (s *session) register(asked registrationParams) func(b *builder, at int) {
 	switch {
 	case made != nil:
 		s.registered.Store(made)
-		about["connection"], about["tunnel"], about["hostname"] = made.id.String(), made.tunnel.id.String(), made.tunnel.hostname
+		about["connection"], about["tunnel"], about["hostname"] = made.id.String(), made.tunnel.id.String(), s.registry.hostname(made.tunnel)
 		s.registry.note("registered", about)
-		return func(b *builder, at int) { writeDetails(b, at, made.id) }
+		return func(b *builder, at int) { writeDetails(b, at, made.id, made.tunnel.remotelyManaged) }
 	case denied != nil:
 		about["cause"] = denied.cause
 		s.registry.note("refused", about)
@@ -124,8 +126,11 @@ func response(b *builder, at int, union uint16) int {
 	return answer.pointer(0)
 }
 
-func writeDetails(b *builder, at int, id uuid) {
-	told := b.structure(response(b, at, 1), 1, 2) // tunnelIsRemotelyManaged: false
+func writeDetails(b *builder, at int, id uuid, remotelyManaged bool) {
+	told := b.structure(response(b, at, 1), 1, 2)
+	if remotelyManaged {
+		b.bytes[told.data] = 1
+	}
 	b.data(told.pointer(0), id[:])
 	b.text(told.pointer(1), location)
 }
@@ -147,5 +152,8 @@ func (s *session) unregister() {
 }
 
 func (s *session) configure(config []byte) {
+	if registered := s.registered.Load(); registered != nil {
+		s.registry.learn(registered.tunnel, config)
+	}
 	s.registry.note("configuration", details{"config": string(config)})
 }

@@ -70,7 +70,7 @@ func TestControlStreamOfARealClient(t *testing.T) {
 		input = append(input, unhex(t, entry.Hex)...)
 	}
 	id := uuid(unhex(t, "a6639756e54542aa990a762f6c30b20f"))
-	calls := &recordedCalls{answer: func(b *builder, at int) { writeDetails(b, at, id) }}
+	calls := &recordedCalls{answer: func(b *builder, at int) { writeDetails(b, at, id, false) }}
 	stream := &conversation{Reader: bytes.NewReader(input)}
 	if err := serveControl(stream, calls); err == nil || err.Error() != "the client aborts: rpc: shutdown" {
 		t.Fatal(err)
@@ -185,6 +185,7 @@ func FuzzMessages(f *testing.F) {
 		stream := &conversation{Reader: bytes.NewReader(data)}
 		serveControl(stream, &recordedCalls{})
 		decodeResponse(bytes.NewReader(append(append(slices.Clone(dataSignature), dataVersion...), data...)))
-		readAnswer(bytes.NewReader(data), methods["registerUdpSession"])
+		converse(&conversation{Reader: bytes.NewReader(data)}, methods["registerUdpSession"], callArguments{})
+		converse(&conversation{Reader: bytes.NewReader(data)}, methods["updateConfiguration"], callArguments{Waits: true})
 	})
 }

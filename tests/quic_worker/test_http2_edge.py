@@ -13,7 +13,8 @@ import pytest
 import structlog
 
 from actors import trust
-from actors.bus.messages import EdgeAddress, Origin, Proxy, Transport
+from actors.bus.messages import EdgeAddress, Proxy, Transport
+from actors.bus.routes import Origin, all_to
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.request import Field
@@ -26,6 +27,7 @@ from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import Ended, WorkerEnd
 from actors.quic_worker.http2 import MAX_UNREAD
 from actors.quic_worker.http2_edge import Http2Edge
+from actors.quic_worker.pushes import refuse_all
 from actors.wire.h2_heads import BY_ORIGIN, PURPOSE, RESPONSE_META
 from actors.wire.registration import Details, Refusal, Registration
 from tests.kit.h2_edge import H2Edge, h2_server
@@ -63,7 +65,7 @@ class Worker:
         at_once: int = 100,
     ) -> None:
         self.tasks = Tasks(self._fault)
-        self.router = Router(Origin("127.0.0.1", origin))
+        self.router = Router(all_to(Origin("127.0.0.1", origin)))
         self.exchanges = Exchanges(self.router, Observers(), self.tasks, at_once=at_once)
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.leaving: list[str] = []
@@ -71,7 +73,7 @@ class Worker:
         self.connection = Http2Edge(
             EdgeAddress("127.0.0.1", port),
             self.exchanges,
-            Told(lost=self.lost.set_result, leaving=self.leaving.append),
+            Told(self.lost.set_result, self.leaving.append, refuse_all),
             ca_file=str(roots),
             transport=transport or Transport(),
             proxy=proxy,
@@ -139,7 +141,7 @@ async def test_a_connection_s_life(tmp_path: Path) -> None:
     async with dialled(tmp_path) as (worker, edge):
         answered = await worker.connection.register(REGISTRATION)
         assert isinstance(answered, Details)
-        await worker.connection.configure("http://127.0.0.1:1")
+        await worker.connection.configure("[]")
         await worker.connection.unregister()
         await worker.connection.flushed()
         names = [name for name, _ in edge.calls]

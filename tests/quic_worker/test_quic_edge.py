@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from actors.bus.messages import EdgeAddress, Origin, Transport
+from actors.bus.messages import EdgeAddress, Transport
+from actors.bus.routes import Origin, all_to
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.router import Router
@@ -23,6 +24,7 @@ from actors.processes.tasks import Tasks
 from actors.quic_worker import quic_edge
 from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import Ended, WorkerEnd
+from actors.quic_worker.pushes import refuse_all
 from actors.quic_worker.quic_edge import QuicEdge
 from actors.wire.registration import Details, Refusal, Registration
 from tests.kit.engines import CERTIFICATES, make_edge_engine
@@ -62,7 +64,7 @@ class Edge:
 def exchanges() -> Exchanges:
     """Of requests that nobody makes."""
     tasks = Tasks(lambda error: None)
-    return Exchanges(Router(Origin("127.0.0.1", 9)), Observers(), tasks, at_once=1)
+    return Exchanges(Router(all_to(Origin("127.0.0.1", 9))), Observers(), tasks, at_once=1)
 
 
 def connection(
@@ -71,7 +73,7 @@ def connection(
     return QuicEdge(
         EdgeAddress("127.0.0.1", port),
         exchanges(),
-        Told(lost=lost.set_result, leaving=lambda why: None),
+        Told(lost.set_result, lambda why: None, refuse_all),
         ca_file=str(roots) if roots else None,
         transport=transport or Transport(),
         log=LOG,
@@ -97,7 +99,7 @@ async def test_a_connection_s_life(tmp_path: Path) -> None:
         assert peer.connection.key_exchange() == "X25519MLKEM768"
         answer = await peer.connection.register(peer.registration(peer.registry.new_tunnel("example.com")))
         assert isinstance(answer, Details)
-        await peer.connection.configure("http://127.0.0.1:1")
+        await peer.connection.configure("[]")
         await peer.connection.unregister()
         await peer.connection.flushed()
         assert peer.notes() == ["handshake", "registered", "configuration", "unregistered"]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.messages import Origin, Transport
+from actors.bus.messages import Transport
+from actors.bus.routes import Origin
 from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser

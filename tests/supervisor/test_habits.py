@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.errors import UsageError
 from actors.supervisor import habits
 from actors.supervisor.cli import read_settings

@@ -12,7 +12,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from actors.bus import events
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.errors import LocalSetupError, PermanentFailure, RefusedByEdge, TunnelError
 from actors.processes.tasks import Tasks
 from actors.supervisor import kept

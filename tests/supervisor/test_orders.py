@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from actors.bus.messages import Credentials, EdgeAddress, Origin, SpareOrders, Transport
+from actors.bus.messages import (
+    Credentials,
+    EdgeAddress,
+    SpareOrders,
+    Transport,
+)
+from actors.bus.routes import Origin
 from actors.supervisor.children import Name
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.restart import SPARE

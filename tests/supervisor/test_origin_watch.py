@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from actors.bus import events
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.supervisor import origin_watch
 from actors.supervisor.origin_watch import OriginWatch
 from tests.kit.origins import free_port

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from actors.bus import events
-from actors.bus.messages import Credentials, EdgeAddress, Origin, Proxy, Transport
+from actors.bus.messages import (
+    Credentials,
+    EdgeAddress,
+    Proxy,
+    Transport,
+)
+from actors.bus.routes import Origin
 from actors.errors import ApiRejected, ApiServerError, DiscoveryError, RateLimited
 from actors.processes import log
 from actors.processes.tasks import Tasks

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import pytest
 
@@ -44,12 +45,23 @@ class Echo:
     def resume(self) -> None: ...
 
 
+class Late(Echo):
+    """Says that an answer is over when it is told to; its length has told the visitor before."""
+
+    ends: ClassVar[list[HttpConnection]] = []
+
+    def body_ended(self) -> None:
+        self._visitor.send_head(200, [(b"Content-Length", b"1"), (b"X-Target", self._request.target)])
+        self._visitor.send_body(b"a")
+        self.ends.append(self._visitor)
+
+
 @contextlib.asynccontextmanager
-async def visit() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def visit(responder: type[Echo] = Echo) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     served: list[HttpConnection] = []
 
     def serve() -> HttpConnection:
-        served.append(HttpConnection(Echo))
+        served.append(HttpConnection(responder))
         return served[-1]
 
     server = await asyncio.get_running_loop().create_server(serve, "127.0.0.1", 0)
@@ -60,6 +72,12 @@ async def visit() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWri
     for connection in served:
         connection.abort()
     await asyncio.sleep(0)
+
+
+async def turns() -> None:
+    """Let the event loop do all that there is to do."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
 
 
 async def exchange(request: bytes, *, half_close: bool = True) -> bytes:
@@ -97,6 +115,33 @@ async def test_requests_in_turn_on_one_connection() -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"Content-Length: %d" % number in head
             assert await reader.readexactly(number) == body
+
+
+async def test_next_request_may_come_before_the_answer_is_said_to_be_over() -> None:
+    """Its length was known: the connection was closed then, as if two requests had been sent at once."""
+    Late.ends.clear()
+    async with asyncio.timeout(10), visit(Late) as (reader, writer):
+        for number in range(3):
+            for piece in (b"GET /%d HTTP/1.1\r\nHo" % number, b"st: x\r\n\r\n"):
+                writer.write(piece)
+                await turns()
+            if number:
+                Late.ends.pop().end()
+            assert b"X-Target: /%d" % number in await reader.readuntil(b"\r\n\r\na")
+
+
+async def test_what_waits_for_its_turn_is_bounded() -> None:
+    Late.ends.clear()
+    async with asyncio.timeout(10), visit(Late) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\na")
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n")
+        writer.write(b"x" * 50_000_000)
+        await turns()
+        assert writer.transport.get_write_buffer_size() > 20_000_000
+        Late.ends.pop().end()  # its turn: now it is taken
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\na")
 
 
 async def test_expect_100_continue_is_answered() -> None:

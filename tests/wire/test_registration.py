@@ -77,5 +77,15 @@ def test_neither(results: dict[str, object]) -> None:
         read_result(results)
 
 
-def test_local_configuration_names_the_origin() -> None:
-    assert json.loads(local_configuration("http://127.0.0.1:80"))["ingress"][0]["service"] == "http://127.0.0.1:80"
+def test_local_configuration_has_the_rules_and_what_goes_without_saying() -> None:
+    assert json.loads(local_configuration('[{"service":"http_status:404"}]', "http2")) == {
+        "__configuration_flags": {"protocol": "http2"},
+        "ingress": [{"service": "http_status:404"}],
+        "warp-routing": {},
+    }
+
+
+def test_remote_configuration_is_claimed_where_it_is_taken() -> None:
+    taking = REGISTRATION._replace(takes_configuration=True).params()["options"]["client"]["features"]
+    assert taking == ["allow_remote_config", *REGISTRATION.params()["options"]["client"]["features"]]
+    assert sorted(taking) == taking

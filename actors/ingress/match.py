@@ -1,0 +1,89 @@
+"""Which rule a request meets: the first that matches host and path. Pure.
+
+Hosts are compared as they are, capital letters and a last dot included; that is what the Go client does, and what its
+users' rules were tried with. `*.example.com` is whatever ends in `.example.com`. A path's pattern is searched in the
+decoded path, without the query.
+
+Only rules that could match are looked at: those of this very host, of the domains above it, and those for all hosts.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from actors.bus.routes import Route
+from actors.ingress.model import EVERY_HOST
+from actors.ingress.patterns import Pattern, compiled, readable
+
+_NONE: Final[Sequence[int]] = ()
+
+
+class Table:
+    """Rules, ready to be asked."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        """Make it of `routes`, whose order counts.
+
+        Raises:
+            IngressError: a path is no pattern.
+        """
+        self._patterns: list[Pattern | None] = [compiled(route.path) if route.path else None for route in routes]
+        self._everywhere: list[int] = []
+        self._exact: dict[bytes, list[int]] = {}
+        self._below: dict[bytes, list[int]] = {}
+        """By what a host ends in, with the dot before it."""
+        for index, route in enumerate(routes):
+            if route.hostname in EVERY_HOST:
+                self._append(self._everywhere, index)
+            for name in {route.hostname, route.punycode} - set(EVERY_HOST):
+                places, key = (self._below, name[1:]) if name.startswith("*.") else (self._exact, name)
+                self._append(places.setdefault(key.encode(errors="replace"), []), index)
+        self._deepest = max((ending.count(b".") for ending in self._below), default=0)
+        """Dots in the longest ending: a host may be a header's length, and no more of it needs to be looked at."""
+
+    def _append(self, candidates: list[int], index: int) -> None:
+        """Nothing that comes after a rule without a path can be met by the same hosts."""
+        if not candidates or self._patterns[candidates[-1]] is not None:
+            candidates.append(index)
+
+    def find(self, host: bytes, target: bytes) -> int | None:
+        """The index of the first route that matches, or None.
+
+        Args:
+            host: as the visitor asked for it, with or without a port.
+            target: of the request, with its query.
+        """
+        path: bytes | None = None
+        for index in self._candidates(without_port(host)):
+            pattern = self._patterns[index]
+            if pattern is None:
+                return index
+            if path is None:
+                path = readable(unquote_to_bytes(target.partition(b"?")[0]))
+            if pattern.is_in(path):
+                return index
+        return None
+
+    def _candidates(self, host: bytes) -> Iterable[int]:
+        """Rules for this host, in their order."""
+        found = [self._exact.get(host, _NONE), self._everywhere]
+        dot = len(host)
+        for _ in range(self._deepest):
+            if (dot := host.rfind(b".", 0, dot)) < 0:
+                break
+            if (below := self._below.get(host[dot:])) is not None:
+                found.append(below)
+        some = [candidates for candidates in found if candidates]
+        return heapq.merge(*some) if len(some) > 1 else some[0] if some else ()
+
+
+def without_port(host: bytes) -> bytes:
+    """A host without its port, and then without the brackets of an IPv6 address. What has no port stays as it is."""
+    name, colon, port = host.rpartition(b":")
+    if not colon:
+        return host
+    in_brackets = name.startswith(b"[") and name.endswith(b"]")
+    bare = name[1:-1] if in_brackets else name
+    is_odd = any(sign in bare + port for sign in b"[]") or (b":" in bare and not in_brackets)
+    return host if is_odd else bare

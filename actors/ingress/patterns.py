@@ -1,0 +1,103 @@
+"""Patterns of paths: RE2's, as the Go client has them, so that no pattern that is pushed can hang a worker. Pure.
+
+RE2 takes time that grows with the text alone, and memory that is bounded. Python's own `re` has neither bound, and
+takes what RE2 refuses.
+"""
+
+import re
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+try:
+    import re2
+except ModuleNotFoundError:  # no wheel for this system: rules without a path work all the same
+    re2 = None
+
+from actors.ingress.errors import IngressError
+
+MAX_MEMORY: Final = 256 * 1024
+"""Bytes that one pattern may take, its program and its automaton: what is pushed must not fill a small machine. Ten
+times of what patterns of everyday use take; one that is larger is refused."""
+
+MAX_LENGTH: Final = 1024
+"""Characters of a pattern. RE2's parser is recursive, and a program grows with its text."""
+
+MISSING: Final = "paths in rules need the package google-re2: pip install 'tunnel-supervisor[rules]'"
+
+_GO: Final = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "trailing \\": "trailing backslash at end of expression",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+    "pattern too large - compile failed": "expression too large",
+}
+"""RE2's words in C++, which we get → in Go, which users know. What is not here is the same in both."""
+
+_ESCAPES: Final = re.compile(r"\\Q.*?(?:\\E|$)|\\.", re.DOTALL)
+"""To find \\C, any one byte: RE2 takes it in C++, and not in Go."""
+
+
+class Pattern:
+    """One pattern, compiled."""
+
+    __slots__ = ("__weakref__", "_compiled", "text")
+
+    def __init__(self, text: str) -> None:
+        """Compile `text`.
+
+        Raises:
+            IngressError: it is none, or too large, or there is no RE2 here. Its text is Go's, where Go has one.
+        """
+        if re2 is None:
+            raise IngressError(MISSING)
+        if len(text) > MAX_LENGTH:
+            raise IngressError(f"error parsing regexp: expression too large: `{text[:64]}…` ({len(text)} characters)")
+        if any(found[0] == r"\C" for found in _ESCAPES.finditer(text)):
+            raise IngressError(r"error parsing regexp: invalid escape sequence: `\C`")
+        options: Any = re2.Options()
+        options.max_mem = MAX_MEMORY
+        options.log_errors = False
+        options.never_capture = True  # whether it is there is all that is asked
+        self.text = text
+        try:
+            self._compiled = re2.compile(text.encode(), options)
+        except re2.error as error:
+            raise IngressError(f"error parsing regexp: {_in_go(error.args[0].decode(errors='replace'))}") from None
+
+    def is_in(self, path: bytes) -> bool:
+        """Whether it matches anywhere in `path`, which is UTF-8 (see `readable`)."""
+        return self._compiled.search(path) is not None
+
+
+def _in_go(text: str) -> str:
+    what, _, part = text.partition(": ")
+    return f"{_GO.get(what, what)}: `{part}`"
+
+
+_alive: Final[WeakValueDictionary[str, Pattern]] = WeakValueDictionary()
+"""Those that some table has: a new configuration has mostly the patterns of the one before."""
+
+
+def compiled(text: str) -> Pattern:
+    """The pattern `text`, compiled once for all that use it.
+
+    Raises:
+        IngressError: see `Pattern`.
+    """
+    if (known := _alive.get(text)) is None:
+        known = _alive[text] = Pattern(text)
+    return known
+
+
+def readable(path: bytes) -> bytes:
+    """A path as patterns see it: what is no UTF-8 is U+FFFD, byte by byte, as it is for Go."""
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        text = path.decode(errors="surrogateescape")
+        return "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in text).encode()
+    return path
