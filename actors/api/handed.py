@@ -1,6 +1,6 @@
 """What is handed to the supervisor process and is nobody else's business: a token, and rules that stand in no file.
 
-Neither argv nor environment, which other processes can read, nor a name in any folder: the process inherits a descriptor.
+Neither argv nor environment, which other processes can read, nor a name in any folder: it inherits a descriptor.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class Handed:
         return f"/dev/fd/{descriptor}"
 
     def rewind(self) -> None:
-        """Have them read from the beginning: where a name gives a copy of the descriptor, one reader moves it for all."""
+        """Have them read from the beginning: where a name gives a copy of the descriptor, each reader moves it."""
         for descriptor in self.descriptors:
             os.lseek(descriptor, 0, os.SEEK_SET)
 

@@ -56,9 +56,10 @@ class TunnelManager:
     def from_token(cls, token: str | os.PathLike[str], origin: int | str | None = None) -> Self:
         """A tunnel of one's own, with the hostnames that it has at Cloudflare, and on as many machines as you like.
 
-        `token`: the token, as the dashboard shows it; or a `pathlib.Path`, the file with it. The supervisor process gets
-        it neither by its arguments nor by its environment. `origin`: where all requests go; None: where rules say, those
-        that the service sends, or `with_ingress`. `start` returns once it is registered, also while there are no rules.
+        `token`: the token, as the dashboard shows it; or a `pathlib.Path`, the file with it. The supervisor process
+        gets it neither by its arguments nor by its environment. `origin`: where all requests go; None: where rules say,
+        those that the service sends, or `with_ingress`. `start` returns once it is registered, though there may be no
+        rules yet.
         """
         if isinstance(token, str):
             return cls(origin, _token=token)
@@ -200,7 +201,7 @@ class TunnelManager:
         return self._with(edge=addresses)
 
     def with_region(self, name: str) -> Self:
-        """For a tunnel of one's own: the region of the edge, as `us` (default: the one that its token names, or all)."""
+        """For a tunnel of one's own: the edge's region, as `us` (default: the one that its token names, or all)."""
         return self._with(region=name)
 
     def with_edge_ip_version(self, version: str) -> Self:
@@ -255,7 +256,9 @@ class TunnelManager:
     # --- its start ---
 
     async def start(self) -> TunnelHandle:
-        """Make the tunnel; return once it serves (one's own: once it is registered). In a notebook, one that an earlier run of the cell made has ended.
+        """Make the tunnel; return once it serves (one's own: once it is registered).
+
+        In a notebook, one that an earlier run of the cell made has ended.
 
         Raises:
             TunnelError: of the kind that says why it did not come up. `RateLimited` comes at once, with `retry_after`.

@@ -56,7 +56,7 @@ class OriginReachable(Event, frozen=True, kw_only=True, tag="origin_reachable"):
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
-    """The API gave a tunnel, one was kept (`--keep`), or a token was read. It serves once a connection is registered."""
+    """The API gave a tunnel, one was kept (`--keep`), or a token was read. It serves once a connection is up."""
 
     url: str
     """Empty for a tunnel of one's own (`run`), here and in all events: only the service knows its hostnames."""

@@ -30,15 +30,6 @@ DEFAULT_CONNECT_TIMEOUT: Final = 30.0
 DEFAULT_KEEP_ALIVE_PERIOD: Final = 30.0
 """Seconds between the kernel's probes of an idle TCP connection: its `tcpKeepAlive`."""
 
-DEFAULT_ORIGIN_CONNECT_TIMEOUT: Final = 10.0
-"""Seconds to connect to the origin, and as many for TLS: a visitor is waiting."""
-
-DEFAULT_ORIGIN_IDLE_CONNECTIONS: Final = 2
-"""Connections to the origin that may be idle: enough for one visitor after the other, and little for a small origin."""
-
-DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD: Final = 30.0
-"""Seconds between the kernel's probes: a peer that vanished is noticed before a visitor is sent there."""
-
 
 class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
     """Where requests are forwarded to, and how."""
@@ -190,6 +181,12 @@ class Routes(Message, frozen=True, omit_defaults=True):
     routes: tuple[Route, ...] = ()
     version: int = -1
     """Of the remote configuration that they are; -1: there was none yet, or the rules are this machine's own."""
+
+    @property
+    def only_origin(self) -> Origin | None:
+        """The origin, if they name one alone."""
+        origins = {route.destination for route in self.routes if isinstance(route.destination, Origin)}
+        return origins.pop() if len(origins) == 1 else None
 
     @property
     def hostnames(self) -> list[str]:

@@ -16,6 +16,11 @@ from actors.bus.routes import Route
 from actors.ingress.model import EVERY_HOST
 from actors.ingress.patterns import Pattern, compiled, readable
 
+MAX_STEPS: Final = 64_000_000
+"""Steps for one request's path, at worst half a second: instructions of patterns, for each byte. Patterns of everyday
+use have some 40, and take a thousandth of that. A path of 1 KiB can be tried on 1500 of them; a request that needs more
+meets no rule, lest patterns that are pushed, and paths that go with them, hold a worker up."""
+
 _NONE: Final[Sequence[int]] = ()
 
 
@@ -55,12 +60,16 @@ class Table:
             target: of the request, with its query.
         """
         path: bytes | None = None
+        steps = 0
         for index in self._candidates(without_port(host)):
             pattern = self._patterns[index]
             if pattern is None:
                 return index
             if path is None:
                 path = readable(unquote_to_bytes(target.partition(b"?")[0]))
+            steps += pattern.size * len(path)
+            if steps > MAX_STEPS:
+                return None
             if pattern.is_in(path):
                 return index
         return None

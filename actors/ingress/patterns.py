@@ -44,7 +44,7 @@ _ESCAPES: Final = re.compile(r"\\Q.*?(?:\\E|$)|\\.", re.DOTALL)
 class Pattern:
     """One pattern, compiled."""
 
-    __slots__ = ("__weakref__", "_compiled", "text")
+    __slots__ = ("__weakref__", "_compiled", "size", "text")
 
     def __init__(self, text: str) -> None:
         """Compile `text`.
@@ -67,6 +67,8 @@ class Pattern:
             self._compiled = re2.compile(text.encode(), options)
         except re2.error as error:
             raise IngressError(f"error parsing regexp: {_in_go(error.args[0].decode(errors='replace'))}") from None
+        self.size: int = self._compiled.programsize
+        """Instructions of its program: at worst, so many steps are taken for each byte of a path."""
 
     def is_in(self, path: bytes) -> bool:
         """Whether it matches anywhere in `path`, which is UTF-8 (see `readable`)."""

@@ -11,7 +11,7 @@ from actors.ingress.patterns import compiled
 from actors.ingress.services import service
 
 MAX_RULES: Final = 5000
-"""Of a configuration. Each pattern takes some KiB in every worker, and a request may have to be tried on all of them."""
+"""Of a configuration: a pattern takes some KiB in every worker, and a request may have to be tried on all of them."""
 
 
 class RuleError(IngressError):

@@ -1,7 +1,8 @@
 """`--metrics-http`: what operators of the Go client know, under the same paths and in the same forms.
 
 GET /metrics      the counters, for Prometheus
-GET /ready        200 while a visitor would be served, else 503; {"status", "readyConnections", "connectorId"}
+GET /ready        200 while a visitor would be served, else 503: {"status", "readyConnections", "connectorId"} as there,
+                  and "rules" and "configurationVersion": a tunnel of one's own is ready when rules are in force
 GET /healthcheck  200 OK, unless nothing was heard from the supervisor for half a minute: then 503
 GET /quicktunnel  {"hostname": …}
 """
@@ -41,6 +42,8 @@ class _Stats(msgspec.Struct):
     serves: bool
     connections: int
     origin_reachable: bool = True
+    rules: int = 1
+    configuration_version: int = -1
 
 
 class Readiness:
@@ -54,8 +57,10 @@ class Readiness:
 
     @property
     def latest(self) -> _Stats:
-        """What it said; nothing any more, if that was too long ago."""
-        return self._said if self._loop.time() - self._at <= FRESH else _Stats(self._said.url, False, 0)
+        """What it said; that it does not serve, if that was too long ago."""
+        if self._loop.time() - self._at <= FRESH:
+            return self._said
+        return msgspec.structs.replace(self._said, serves=False, connections=0)
 
     @property
     def is_silent(self) -> bool:
@@ -84,7 +89,13 @@ def make_pages(exposition: Callable[[], str | None], readiness: Readiness, conne
     async def ready(asked: Asked) -> Answer:
         said = readiness.latest
         status = 200 if said.serves and said.origin_reachable else 503
-        body = {"status": status, "readyConnections": said.connections, "connectorId": connector_id}
+        body = {
+            "status": status,
+            "readyConnections": said.connections,
+            "connectorId": connector_id,
+            "rules": said.rules,
+            "configurationVersion": said.configuration_version,
+        }
         return as_json(body, status)
 
     async def healthcheck(asked: Asked) -> Answer:

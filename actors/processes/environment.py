@@ -6,7 +6,7 @@ mark and carriage returns, and whoever reads it passes them on.
 
 import ctypes
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 AROUND: Final = " \t\r\n\ufeff"
@@ -25,16 +25,14 @@ def variable(environment: Mapping[str, str], name: str) -> str:
     return cleaned(environment.get(name) or next(marked, ""))
 
 
-def forget(names: Iterable[str]) -> None:
+def forget(names: Collection[str]) -> None:
     """Take variables with a secret out of this process's environment, for all children too.
 
     Where the kernel shows the environment that a process began with (/proc/PID/environ), it is overwritten there.
     """
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_void_p
-    for name in names:
-        if name not in os.environ:
-            continue
-        if (place := getenv(name.encode())) is not None:
+    for name in [name for name in os.environ if name.removeprefix("\ufeff") in names]:
+        if (place := getenv(os.fsencode(name))) is not None:
             ctypes.memset(place, 0, len(ctypes.string_at(place)))
         del os.environ[name]

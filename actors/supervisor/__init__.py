@@ -43,6 +43,8 @@ start.py         from nothing to credentials and edge addresses
 provisioning.py  the tunnel API
 keeper.py        a tunnel that outlives its supervisor: put into the state folder, and taken out of it
 kept.py            what is kept, and when it is of use (pure)
+token.py         a tunnel of one's own: its token or credentials file, read and checked (pure)
+own_tunnel.py    which file or variable has it
 rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout

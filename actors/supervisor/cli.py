@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from zmq import ZMQError
@@ -31,7 +31,12 @@ from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.settings import DEFAULT_KEEP_FOR, OWN_CONNECTIONS, Settings
 from actors.supervisor.sources import TOKEN_VARIABLES, WHAT, fill
+from actors.supervisor.token import OwnTunnel
 from actors.url_file import default_state_folder
+
+if TYPE_CHECKING:
+    from actors.ingress.local_file import LocalFile
+    from actors.ingress.model import Configuration
 
 LOCAL_HOST: Final = "localhost"
 """Where `--port` is, by IPv4 or IPv6."""
@@ -54,20 +59,16 @@ def read_settings(arguments: Sequence[str], variables: dict[str, str]) -> Settin
         parser.parse_args(habit, given)
     rules = fill(given, parser, variables)
     own_tunnel.check(given)
-    settings = _settings(given, DIRECTLY if given.local_edge else ProxyRules.read(variables))
-    return settings if given.run is None else _with_tunnel(settings, given, variables, in_argv=in_argv)
+    settings = _settings(given, rules, DIRECTLY if given.local_edge else ProxyRules.read(variables))
+    if given.run is None:
+        return settings
+    in_file = {} if rules is None else {"named": rules.tunnel, "credentials_file": rules.credentials_file}
+    found = own_tunnel.find(given, variables, **in_file)
+    warnings = [own_tunnel.IN_ARGV, *found.warnings] if in_argv else found.warnings
+    return _with_tunnel(settings, given, found.tunnel, warnings)
 
 
-def _with_tunnel(
-    settings: Settings, given: argparse.Namespace, variables: dict[str, str], *, in_argv: bool
-) -> Settings:
-    tunnel, warnings = own_tunnel.find(given, variables)
-    if in_argv:
-        warnings.insert(
-            0,
-            "--token: every user of this machine can read it in the list of processes; give --token-file FILE, or "
-            "TUNNEL_TOKEN in the environment",
-        )
+def _with_tunnel(settings: Settings, given: argparse.Namespace, tunnel: OwnTunnel, warnings: list[str]) -> Settings:
     if given.region and tunnel.region and given.region != tunnel.region:
         raise UsageError(
             f"--region {given.region}: this tunnel's token is for region {tunnel.region}; leave --region out"
@@ -78,13 +79,16 @@ def _with_tunnel(
         region=given.region or tunnel.region,
         connections=given.connections or OWN_CONNECTIONS,
         one_per_address=given.connections is None,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *settings.warnings),
     )
 
 
-def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
+def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: ProxyRules) -> Settings:
+    configuration, warnings = _rules(given, rules)
     asked = [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]
-    if not asked and given.run is None:
+    if asked and configuration is not None:
+        raise UsageError(f"{asked[0]} and the rules of --config {given.config} both say where requests go; give one")
+    if not asked and configuration is None and given.run is None:
         raise UsageError("give --port PORT, the local port to show (or --hello-world for a page of its own)")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} exclude each other")
@@ -141,10 +145,21 @@ def _settings(given: argparse.Namespace, proxies: ProxyRules) -> Settings:
     return Settings(
         origin=_origin(given),
         hello_world=bool(given.hello_world),
+        configuration=configuration,
+        warnings=tuple(warnings),
         proxies=proxies,
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
+
+
+def _rules(given: argparse.Namespace, file: "LocalFile | None") -> tuple["Configuration | None", list[str]]:
+    """Those of the file of `--config`, and what is to be said of it."""
+    if file is None:
+        return None, []
+    from actors.supervisor import local_rules  # here, since few have such a file
+
+    return local_rules.checked(file, given), local_rules.warnings(file, given)
 
 
 def _transport(given: argparse.Namespace) -> Transport:

@@ -25,7 +25,6 @@ from actors.supervisor.readiness import State
 from actors.supervisor.runner import Supervisor
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
-from actors.supervisor.start import TunnelSource
 from actors.supervisor.state_folder import StateFolder, TunnelState
 from actors.supervisor.terminal import Terminal
 
@@ -64,10 +63,11 @@ async def _supervise(
             _about(settings, bus),
         )
         keeper = None if settings.keep_for is None else Keeper(state, settings.service_url, settings.keep_for, logger)
-        source = TunnelSource(settings, state.path, keeper, announce, logger)
         client_id = keeper.client_id if keeper is not None else secrets.token_bytes(CLIENT_ID_BYTES)
         orders = _order_book(settings, bus, folder, client_id)
-        return await Supervisor(settings, logger, bus, announce, manager, orders, source, head_start, nursery).run()
+        return await Supervisor(
+            settings, logger, bus, announce, manager, orders, state.path, keeper, head_start, nursery
+        ).run()
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path, client_id: by
         edge_ca=_edge_ca(settings, folder),
         local_edge_tls=settings.local_edge_tls,
         as_cloudflare=settings.as_cloudflare,
-        origin=settings.origin,
+        takes_configuration=settings.takes_configuration,
         proxies=settings.proxies,
     )
 

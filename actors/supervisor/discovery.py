@@ -32,13 +32,12 @@ def edge_service(region: str = "") -> str:
     return f"_{region}-{EDGE_SERVICE.removeprefix('_')}" if region else EDGE_SERVICE
 
 
-async def discover(ip_version: IpVersion, region: str = "") -> list[EdgeAddress]:
+async def discover(ip_version: IpVersion, *, service: str = EDGE_SERVICE) -> list[EdgeAddress]:
     """Look the edge's addresses up. Each target of the SRV record is a part of it, which may fail alone.
 
     Raises:
         DiscoveryError: neither resolver knows any.
     """
-    service = edge_service(region)
     failures = []
     for over_tls in (False, True):
         try:
@@ -47,8 +46,7 @@ async def discover(ip_version: IpVersion, region: str = "") -> list[EdgeAddress]
             failures.append(f"{'over TLS' if over_tls else 'by the system'}: {error}")
     raise DiscoveryError(
         f"cannot find Cloudflare's edge ({service}): {'; '.join(failures)}. "
-        + (f"Is there a region {region}? " if region else "")
-        + "Is DNS working on this machine? With --edge HOST:PORT no lookup is needed."
+        "Is DNS working on this machine? With --edge HOST:PORT no lookup is needed."
     )
 
 

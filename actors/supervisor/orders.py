@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,8 @@ from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
 from actors.supervisor.vocabulary import SpawnWorker
+
+NO_ROUTES: Final = Routes()
 
 
 @dataclass
@@ -48,10 +51,12 @@ class OrderBook:
     edge_ca: str | None
     local_edge_tls: bool
     as_cloudflare: bool
-    origin: Origin | None
-    """Where all requests go, if they go to one place; the hello-world page, once that is up."""
-    routes: Routes = Routes()
-    """Where they go now."""
+    page: Origin | None = None
+    """The hello-world page, once that is up."""
+    routes: Routes = NO_ROUTES
+    """Where requests go now."""
+    ingress: str = "[]"
+    """The same as the edge is told it: JSON."""
     takes_configuration: bool = False
     """Whether the edge may push rules."""
     credentials: Credentials | None = None
@@ -65,7 +70,7 @@ class OrderBook:
         self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
         if (page := endpoints.get("hello_world")) is not None:
             address = HostPort.parse(page["http"])
-            self.origin = Origin(host=address.host, port=address.port)
+            self.page = Origin(host=address.host, port=address.port)
         if (edge := endpoints.get("local_edge")) is not None:
             self.edge_ca = edge["ca"]
 
@@ -76,7 +81,6 @@ class OrderBook:
     def worker(self, name: Name, command: SpawnWorker) -> WorkerOrders:
         """For a worker. There are credentials by then."""
         assert self.credentials is not None
-        rules = [{"service": self.origin.url, "originRequest": {}}] if self.origin is not None else []
         return WorkerOrders(
             *self._basics(name),
             slot=name.slot,
@@ -88,7 +92,7 @@ class OrderBook:
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
             routes=self.routes,
-            ingress=msgspec.json.encode(rules).decode(),
+            ingress=self.ingress,
             takes_configuration=self.takes_configuration,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,

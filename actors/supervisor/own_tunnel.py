@@ -42,6 +42,12 @@ NOT_OF_A_RUN: Final = {
 """Flags that make no sense with `run`, and why."""
 
 
+IN_ARGV: Final = (
+    "--token: every user of this machine can read it in the list of processes; give --token-file FILE, or TUNNEL_TOKEN "
+    "in the environment"
+)
+
+
 class Found(NamedTuple):
     """The tunnel to run."""
 

@@ -8,6 +8,8 @@ from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNEC
 from actors.bus.addresses import HostPort
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
+from actors.ingress.allowed import USUAL, Allowed
+from actors.ingress.model import Configuration
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
@@ -22,6 +24,8 @@ DEFAULT_KEEP_FOR: Final = 24 * 3600.0
 """Seconds after its last use for which a tunnel is kept. How long the service keeps one without connections is unknown,
 and a try costs a registration."""
 
+
+USUAL_SERVICES: Final = Allowed.parse(USUAL)
 
 QUICK_CONNECTIONS: Final = 2
 """Connections of a quick tunnel, if nobody says how many."""
@@ -38,10 +42,14 @@ class Settings:
     """Where all requests go, if `--port` or `--url` says it."""
     hello_world: bool = False
     """They go to a page of our own."""
+    configuration: Configuration | None = None
+    """They go where these rules of a local file say."""
     tunnel: OwnTunnel | None = None
     """The tunnel of `run`; None: one is asked for. The secret shows in no repr."""
     region: str = ""
     """Of the edge; empty: all."""
+    remote_services: Allowed = USUAL_SERVICES
+    """What rules may reach that the service pushes."""
     warnings: tuple[str, ...] = ()
     """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False
@@ -116,10 +124,16 @@ class Settings:
     @property
     def has_rules(self) -> bool:
         """Whether it is said here where requests go; else the service is to say it."""
-        return self.origin is not None or self.hello_world
+        return self.origin is not None or self.hello_world or self.configuration is not None
+
+    @property
+    def takes_configuration(self) -> bool:
+        """Whether the service may push rules."""
+        return self.tunnel is not None and not self.has_rules
 
     @property
     def helpers(self) -> tuple[str, ...]:
         """The actors beside the workers without which nothing begins."""
-        wanted = {"metrics": True, "hello_world": self.hello_world, "local_edge": self.local_edge}
+        has_page = self.hello_world or (self.configuration is not None and self.configuration.has_hello_world)
+        wanted = {"metrics": True, "hello_world": has_page, "local_edge": self.local_edge}
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from actors.errors import UsageError
 from actors.processes.environment import cleaned, variable
+from actors.supervisor import go_flags
 from actors.supervisor.flags import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
@@ -62,7 +63,18 @@ def fill(
         return None
     text = _read_text(given.config)
     if given.config.suffix in (".yml", ".yaml") or _YAML.match(text):
-        return _rules(given.config, text)
+        rules = _rules(given.config, text)
+        said = go_flags.translate(rules.flags, has_rules=bool(rules.configuration.rules)).said
+        _add(
+            given,
+            kept,
+            {
+                ours: _Said(f"--config {given.config}: {name}", value, _read)
+                for ours, (name, value) in said.items()
+                if ours in kept
+            },
+        )
+        return rules
     _add(given, actions, _settings(given.config, text, actions))
     return None
 
@@ -116,7 +128,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # UnicodeDecodeError
-        raise UsageError(f"--config {path}: is no TOML: {error}") from None
+        raise UsageError(f"--config {path}: is no text: {error}") from None
 
 
 def _rules(path: Path, text: str) -> "LocalFile":

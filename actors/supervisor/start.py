@@ -34,7 +34,7 @@ Announce = Callable[[events.Event], None]
 
 
 class TunnelSource:
-    """Where tunnels come from, and the edge's addresses. The first tunnel is of a token, or may be an earlier supervisor's
+    """Where tunnels come from, and the edge's addresses. The first tunnel is a token's, or an earlier supervisor's
     (`--keep`); else it is asked for, as others are with `--renew`."""
 
     def __init__(
@@ -241,4 +241,4 @@ async def find_edges(given: tuple[tuple[str, int], ...], ip_version: IpVersion, 
     """
     if given:
         return await discovery.resolve_given(given, ip_version)
-    return await discovery.discover(ip_version, region)
+    return await discovery.discover(ip_version, service=discovery.edge_service(region))

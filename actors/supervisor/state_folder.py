@@ -73,6 +73,11 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     owner: int = 0
     """The process that it ends with (`--owner`); 0: none."""
 
+    @property
+    def name(self) -> str:
+        """What people call it: its URL, or its id where it has none."""
+        return self.url or f"tunnel {self.tunnel_id}"
+
 
 def read_state(folder: Path) -> TunnelState | None:
     """What the running instance says in `folder`; None when none runs.

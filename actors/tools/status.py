@@ -33,6 +33,9 @@ HOME: Final = "\x1b[H\x1b[2J"
 """Clears a terminal (ECMA-48: CUP, ED)."""
 
 
+MAX_HOSTNAMES: Final = 20
+"""Hostnames of a tunnel of one's own that are shown to people."""
+
 SPOKEN: Final = {"quic": "QUIC", "http2": "HTTP/2"}
 
 
@@ -54,6 +57,9 @@ class Stats(msgspec.Struct):
     version: str
     key_exchanges: list[str]
     protocols: list[str] = []
+    tunnel_id: str = ""
+    rules: int = 1
+    configuration_version: int = -1
 
 
 class Look(NamedTuple):
@@ -87,8 +93,11 @@ def in_words(found: Look, where: object) -> str:
     """For people."""
     state, stats = found.state, found.stats
     if stats is not None:
+        hostnames = state.hostnames if state is not None else []
         lines = [
-            stats.url or "there is no tunnel yet",
+            _name(stats),
+            *(f"             {hostname}" for hostname in hostnames[:MAX_HOSTNAMES]),
+            *([f"             and {len(hostnames) - MAX_HOSTNAMES} more"] if hostnames[MAX_HOSTNAMES:] else []),
             f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
             f"connections  {stats.connections} of {stats.slots}"
             + (f", over {' and '.join(SPOKEN.get(each, each) for each in stats.protocols)}" if stats.protocols else "")
@@ -96,19 +105,34 @@ def in_words(found: Look, where: object) -> str:
             f"encryption   TLS 1.3, {', '.join(filter(None, stats.key_exchanges)) or 'key exchange not told'}",
             f"requests     {stats.totals.streams}, {stats.streams_in_flight} of them in flight",
             f"reconnects   {stats.reconnects}",
-            f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there"),
+            *([_origin(stats)] if stats.origin else []),
+            *([_rules(stats)] if not stats.url and stats.tunnel_id else []),
             f"process      {stats.pid}, version {stats.version}",
         ]
         return "\n".join(map(printable, lines))
     if state is not None and state.state == State.STOPPING:
-        return f"{state.url}\nstate        {state.state}"
+        return f"{state.name}\nstate        {state.state}"
     if state is not None:
         return (
-            f"{state.url}\n"
+            f"{state.name}\n"
             f"the supervisor (process {state.pid}) does not answer; its last word was: {state.state}\n"
             f"if it was stopped by a signal, `kill -CONT {state.pid}` lets it go on"
         )
     return f"no tunnel runs in {where}" if found.status is Status.NOT_RUNNING else f"nothing is heard from {where}"
+
+
+def _name(stats: Stats) -> str:
+    return stats.url or (f"tunnel {stats.tunnel_id}" if stats.tunnel_id else "there is no tunnel yet")
+
+
+def _origin(stats: Stats) -> str:
+    return f"origin       {stats.origin}" + ("" if stats.origin_reachable else ": nothing answers there")
+
+
+def _rules(stats: Stats) -> str:
+    words = f"{stats.rules} in force" if stats.rules else "none yet"
+    version = f", version {stats.configuration_version}" if stats.configuration_version >= 0 else ""
+    return f"rules        {words}{version}"
 
 
 def as_json(found: Look) -> str:

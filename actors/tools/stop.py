@@ -33,19 +33,20 @@ class _Stats(msgspec.Struct):
 
     url: str
     pid: int
+    tunnel_id: str = ""
 
 
 class _Running(NamedTuple):
     """The tunnel to stop."""
 
-    url: str
+    name: str
     pid: int
     lives: Callable[[], bool]
 
 
 def _in_folder(folder: Path) -> _Running:
     state = find(folder)
-    return _Running(state.url, state.pid, lambda: holds(folder))
+    return _Running(state.name, state.pid, lambda: holds(folder))
 
 
 def _owner(endpoint: str) -> int | None:
@@ -78,7 +79,7 @@ def _at(endpoint: str) -> _Running:
         raise Failed(Status.SILENT, f"nothing is heard from {endpoint}")
     if stats.pid != (owner := _owner(endpoint)):
         raise Failed(Status.USAGE, f"{endpoint} says that it is process {stats.pid}, but process {owner} listens there")
-    return _Running(stats.url, stats.pid, lambda: _exists(stats.pid))
+    return _Running(stats.url or f"tunnel {stats.tunnel_id}", stats.pid, lambda: _exists(stats.pid))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -109,7 +110,7 @@ def _work() -> int:
     _signal(running.pid)
     if not _ends(running, given.timeout, at_once=given.now):
         raise Failed(Status.SILENT, f"process {running.pid} was told to stop and still runs after {given.timeout:g} s")
-    print(f"stopped {running.url}")
+    print(f"stopped {running.name}")
     return 0
 
 

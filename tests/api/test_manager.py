@@ -19,6 +19,7 @@ import pytest
 
 import actors
 from actors import DEFAULT_GRACE_PERIOD, PermanentFailure, RateLimited, Tunnel, TunnelError, TunnelManager, lifespan
+from actors.api.handed import Handed
 from actors.api.manager import TunnelHandle, TunnelMetrics
 from actors.bus import events
 from actors.errors import AlreadyRunning, DiscoveryError, EdgeUnreachable, ProvisioningError, UsageError
@@ -305,7 +306,10 @@ NO_METHODS = {
     "lifeline": "the API holds the supervisor's stdin: it is always given",
     "owner": "this process, or the reloader's: it is always given",
     "qr": "for a person at a terminal; the API's supervisor has none",
-    "config": "a program has its own configuration",
+    "config": "with_ingress; of flags a program has its own configuration",
+    "token": "TunnelManager.from_token(TOKEN)",
+    "token_file": "TunnelManager.from_token(PATH)",
+    "credentials_file": "TunnelManager.from_credentials_file(PATH)",
     "version": "ends the program; actors.__version__",
     "help": "ends the program; help(TunnelManager)",
 }
@@ -338,17 +342,17 @@ VALUES: dict[str, tuple[object, ...]] = {
 
 def test_every_flag_has_its_method() -> None:
     actions = {action.dest: action for action in make_parser()._actions}
-    methods = {name.removeprefix("with_") for name in dir(TunnelManager) if name.startswith("with_")}
+    methods = {name.removeprefix("with_") for name in dir(TunnelManager) if name.startswith("with_")} - {"ingress"}
     assert methods == actions.keys() - NO_METHODS.keys()
     assert actions.keys() >= NO_METHODS.keys()
     for name in methods:
         is_switch = actions[name].nargs == 0
         values = () if is_switch else VALUES.get(name, ("some-text",))
         made = getattr(TunnelManager(1), f"with_{name}")(*values)
-        given = make_parser().parse_args(made._arguments())
+        given = make_parser().parse_args(made._arguments(Handed()))
         assert getattr(given, name) not in (None, False), name
         if is_switch:
-            off = make_parser().parse_args(getattr(made, f"with_{name}")(False)._arguments())
+            off = make_parser().parse_args(getattr(made, f"with_{name}")(False)._arguments(Handed()))
             assert not getattr(off, name), name
 
 

@@ -1,17 +1,21 @@
 """Which rule a request meets: golden data, a naive matcher beside it, and what a lookup costs."""
 
-import json
-from pathlib import Path
-from typing import Any, Final
+import gc
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.bus.routes import Route, Status
+from actors.ingress import match, patterns
+from actors.ingress.errors import IngressError
 from actors.ingress.match import Table, without_port
-
-GOLDEN: Final[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "data" / "named-tunnels-golden.json").read_text()
-)
+from actors.ingress.patterns import MAX_LENGTH, Pattern, compiled, readable
+from tests.ingress.golden import GOLDEN
 
 
 def rule(hostname: str = "", path: str = "", punycode: str = "") -> Route:
@@ -78,3 +82,125 @@ def test_nothing_matches() -> None:
 )
 def test_port_is_cut_off_as_go_does(host: str, bare: str) -> None:
     assert without_port(host.encode()) == bare.encode()
+
+
+# --- beside a naive matcher -----------------------------------------------------------------------------------------
+
+HOSTS: Final = st.lists(st.sampled_from(["a", "b", "A", "*", ""]), min_size=0, max_size=4).map(".".join)
+PATHS: Final = st.sampled_from(["", "^/a", "b$", "/", "c"])
+ROUTES: Final = st.lists(st.builds(rule, HOSTS, PATHS, HOSTS.filter(lambda name: name != "*")), max_size=12)
+
+
+def naive(routes: Sequence[Route], host: str, target: str) -> int | None:
+    """What the facts say, one rule after the other."""
+    host = host.removesuffix(":80")
+    path = unquote_to_bytes(target.split("?")[0]).decode(errors="replace")
+    for index, route in enumerate(routes):
+        names = {route.hostname} | {route.punycode or route.hostname}
+        if not any(
+            name in ("", "*", host) or (name.startswith("*.") and host.endswith(name.removeprefix("*")))
+            for name in names
+        ):
+            continue
+        if not route.path or re.search(route.path, path):
+            return index
+    return None
+
+
+@given(ROUTES, HOSTS, st.sampled_from(["", ":80"]), st.text("/abc%6?", max_size=6))
+def test_same_as_a_naive_matcher(routes: list[Route], host: str, port: str, target: str) -> None:
+    request = f"{host}{port}", f"/{target}"
+    assert Table(routes).find(request[0].encode(), request[1].encode()) == naive(routes, *request)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_any_bytes_meet_some_rule(host: bytes, target: bytes) -> None:
+    assert Table([rule("*.a", "x"), rule("", "^$"), rule()]).find(host, target) is not None
+
+
+# --- what a lookup costs --------------------------------------------------------------------------------------------
+
+
+def looked_at(routes: Sequence[Route], host: bytes) -> int:
+    return len(list(Table(routes)._candidates(host)))
+
+
+def test_only_rules_of_this_host_are_looked_at() -> None:
+    many = [rule(f"h{n}.example", "^/x") for n in range(2000)] + [rule(f"*.d{n}.example", "^/y") for n in range(2000)]
+    routes = [*many, rule("h7.example"), rule("*.example", "^/z"), rule()]
+    assert looked_at(routes, b"h7.example") == 4
+    assert looked_at(routes, b"a.b.d9.example") == 3
+    assert looked_at(routes, b"other") == 1
+    assert looked_at(routes, b"." * 60_000) == 1
+
+
+def test_what_comes_after_a_rule_for_all_paths_is_never_looked_at() -> None:
+    assert looked_at([rule("a"), *[rule("a", f"^/{n}") for n in range(1000)], rule()], b"a") == 2
+
+
+def test_no_pattern_is_compiled_twice() -> None:
+    gc.collect()
+    first = Table([rule("a", "^/once$"), rule("b", "^/once$")])
+    assert first._patterns[0] is first._patterns[1]
+    second = Table([rule("c", "^/once$")])
+    assert second._patterns[0] is first._patterns[0]
+    del first, second
+    gc.collect()
+    assert "^/once$" not in patterns._alive
+
+
+def test_a_path_that_would_take_too_long_meets_no_rule() -> None:
+    costly = "(a|b)*a[ab]{200}c"
+    table = Table([rule("", costly), rule()])
+    assert table.find(b"h", b"/ab") == 1
+    length = match.MAX_STEPS // compiled(costly).size
+    assert table.find(b"h", b"/" + b"ab" * length) is None
+
+
+# --- patterns -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(", "missing closing ): `(`"),
+        ("[a", "missing closing ]: `[a`"),
+        ("a**", "invalid nested repetition operator: `**`"),
+        ("*", "missing argument to repetition operator: `*`"),
+        ("a{2000}", "invalid repeat count: `{2000}`"),
+        ("[z-a]", "invalid character class range: `z-a`"),
+        ("a)", "unexpected ): `a)`"),
+        (r"\1", r"invalid escape sequence: `\1`"),
+        (r"a\C", r"invalid escape sequence: `\C`"),
+        ("x\\", "trailing backslash at end of expression: ``"),
+        ("(?P<>a)", "invalid named capture: `(?P<>`"),
+        ("(?!a)", "invalid or unsupported Perl syntax: `(?!`"),
+        (r"(\pL{1,99}){1,9}", "expression too large: ``"),
+    ],
+)
+def test_patterns_that_are_none_in_words_of_go(pattern: str, text: str) -> None:
+    with pytest.raises(IngressError) as error:
+        Pattern(pattern)
+    assert str(error.value) == f"error parsing regexp: {text}"
+
+
+def test_long_patterns_are_refused() -> None:
+    assert Pattern("a" * MAX_LENGTH).is_in(b"a" * MAX_LENGTH)
+    with pytest.raises(IngressError, match="too large"):
+        Pattern("a" * (MAX_LENGTH + 1))
+    assert Pattern(r"\Q\C\E").is_in(rb"\C")
+
+
+def test_bytes_that_are_no_text_are_one_character_each() -> None:
+    assert readable(b"a\xff\xed\xa0\x80\xc3\xa9") == "a\ufffd\ufffd\ufffd\ufffd\xe9".encode()
+    table = Table([rule("", "^/.\\.jpg$"), rule()])
+    assert table.find(b"h", b"/%ff.jpg") == 0
+    assert table.find(b"h", b"/%c3%a9.jpg") == 0
+    assert table.find(b"h", b"/%zz.jpg") == 1
+
+
+def test_without_re2_only_rules_with_a_path_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "re2", None)
+    assert Table([rule("a"), rule()]).find(b"a", b"/") == 0
+    with pytest.raises(IngressError, match=r"pip install 'tunnel-supervisor\[rules\]'"):
+        Table([rule("a", "^/only-here-without-re2")])

@@ -107,7 +107,8 @@ def test_services_that_are_none(text: str, wrong: str) -> None:
         ),
         (
             '{"originRequest":{"access":{"audTag":[5]}}}',
-            "json: cannot unmarshal number into Go struct field AccessConfig.originRequest.access.audTag of type string",
+            "json: cannot unmarshal number into Go struct field AccessConfig.originRequest.access.audTag of type "
+            "string",
         ),
         (
             '{"originRequest":{"keepAliveConnections":1e3}}',

@@ -95,6 +95,10 @@ def test_every_flag_has_its_variable() -> None:
         "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
+        "token": "",
+        "token_file": "",
+        "credentials_file": "",
+        "region": "",
     }
     flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "_h",

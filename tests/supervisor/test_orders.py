@@ -8,7 +8,7 @@ from actors.bus.messages import (
     SpareOrders,
     Transport,
 )
-from actors.bus.routes import Origin
+from actors.bus.routes import Origin, all_to
 from actors.supervisor.children import Name
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.restart import SPARE
@@ -36,7 +36,7 @@ def book() -> OrderBook:
         edge_ca=None,
         local_edge_tls=False,
         as_cloudflare=False,
-        origin=Origin(host="localhost", port=1),
+        routes=all_to(Origin(host="localhost", port=1)),
         credentials=Credentials("id", "https://a.example", "tag", b"secret"),
     )
 
@@ -54,7 +54,6 @@ def test_worker_and_spare_run_the_engine_that_is_in_use() -> None:
 
 def test_children_that_are_up_change_what_others_are_told() -> None:
     orders = book()
-    orders.origin = None
     orders.learn(
         {
             "metrics": {"metrics": "ipc:///x", "http": "[::1]:9"},
@@ -62,5 +61,5 @@ def test_children_that_are_up_change_what_others_are_told() -> None:
             "local_edge": {"ca": "/ca.pem"},
         }
     )
-    assert (str(orders.origin), str(orders.metrics_http), orders.edge_ca) == ("127.0.0.1:8", "[::1]:9", "/ca.pem")
+    assert (str(orders.page), str(orders.metrics_http), orders.edge_ca) == ("127.0.0.1:8", "[::1]:9", "/ca.pem")
     assert (orders.metrics_endpoint, orders.guarded_metrics_endpoint) == ("ipc:///x", None)
