@@ -12,18 +12,16 @@ from actors import __version__, trust
 from actors.bus import events, run_folder
 from actors.bus.addresses import HostPort
 from actors.bus.messages import (
-    ConfigurationAnswered,
     ConfigurationPushed,
     Credentials,
     Drain,
     Heartbeat,
     Ready,
-    Reroute,
     Stopped,
     Unregistered,
     Up,
 )
-from actors.bus.routes import Origin, Routes
+from actors.bus.routes import Origin
 from actors.bus.tally import Totals
 from actors.errors import ExitCode, LocalSetupError, PermanentFailure, TunnelError
 from actors.processes import log, means
@@ -102,7 +100,14 @@ class Supervisor:
         self._history = History(self._policy)
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._children)
         self._rules = Rules(
-            settings, state_folder, page=self._page, in_force=self._in_force, tell=self._tell, log=logger
+            settings,
+            state_folder,
+            orders,
+            self._children,
+            page=self._page,
+            tell=self._tell,
+            handle=self._handle,
+            log=logger,
         )
         self._watcher = Watcher(self._policy, self._handle, self._tasks, logger)
         self._origin_watch: OriginWatch | None = None
@@ -186,7 +191,7 @@ class Supervisor:
         )
         if origin is not None:
             self._watch_origin(origin)
-        self._in_force(routes)
+        self._rules.enforce(routes)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -207,22 +212,6 @@ class Supervisor:
         name = self._helpers.get("hello_world") or self._start_helper("hello_world")
         address = HostPort.parse((await self._children.ready(name))["http"])
         return Origin(host=address.host, port=address.port)
-
-    def _in_force(self, routes: Routes) -> None:
-        """From now on these say where requests go."""
-        self._orders.routes, self._orders.ingress = routes, self._rules.told
-        self._children.tell_all("worker", Reroute(routes))
-        if self._settings.tunnel is None and self._settings.configuration is None:
-            return
-        self._statistics.configuration_version = routes.version
-        self._tell(
-            events.ConfigurationApplied(
-                version=routes.version,
-                rules=len(routes.routes),
-                hostnames=routes.hostnames[: events.MAX_TOLD_HOSTNAMES],
-            )
-        )
-        self._handle(vocabulary.RulesInForce(len(routes.routes)))  # whoever hears `state` knows the hostnames
 
     async def _obtain_tunnel(self) -> None:
         """Get a tunnel, and begin with it.
@@ -362,19 +351,14 @@ class Supervisor:
             case Stopped():
                 self._counts.note(*worker, message.tally)
             case Ready() if self._settings.takes_configuration:
-                # Rules may have come between its orders and its first word.
-                self._children.tell(Name("worker", *worker), Reroute(self._orders.routes))
+                self._rules.remind(Name("worker", *worker))
             case ConfigurationPushed():
-                self._tasks.start(self._pushed(Name("worker", *worker), message), name="push")
+                self._tasks.start(self._rules.pushed(Name("worker", *worker), message), name="push")
             case Unregistered():
                 slot, generation = worker
                 self._tell(events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged))
         if (event := vocabulary.said(worker, message)) is not None:
             self._handle(event)
-
-    async def _pushed(self, worker: Name, push: ConfigurationPushed) -> None:
-        answer = await self._rules.push(push.version, push.configuration)
-        self._children.tell(worker, ConfigurationAnswered(push.number, answer.version, answer.error))
 
     # --- time ---
 
