@@ -37,6 +37,7 @@ from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.ending import EndRequests
 from actors.supervisor.history import History
+from actors.supervisor.keeper import Keeper
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
@@ -72,6 +73,7 @@ class Supervisor:
         manager: ServiceManager,
         orders: OrderBook,
         state_folder: Path,
+        keeper: Keeper | None,
         head_start: dict[str, Forked],
         nursery: Nursery | None,
     ) -> None:
@@ -81,7 +83,7 @@ class Supervisor:
         self._announce = announce
         self._manager = manager
         self._orders = orders
-        self._source = TunnelSource(settings, state_folder, announce, logger)
+        self._source = TunnelSource(settings, state_folder, keeper, announce, logger)
         self._tasks = Tasks(self._fault)
         self._children = Children(
             bus.context,
@@ -217,11 +219,12 @@ class Supervisor:
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
+        kept = self._source.has_kept
         addresses = await self._source.obtain(self._assigned)
         credentials = self._orders.credentials
         assert credentials is not None
         seen = Visibility.UNSEEN if self._source.names_are_public else Visibility.NOT_ASKED
-        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen))
+        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen, kept))
         proxies = await self._source.proxy_addresses(addresses)
         direct = [address for address in addresses if not address.is_name]
         asks = self._source.service if self._source.asks_dns and direct else None
@@ -294,6 +297,7 @@ class Supervisor:
         if not self._counts.lifecycle.starts:
             self._counts.started()
             self._statistics.report()
+            self._watcher.keep("kept", lambda: self._source.keep_touching(lambda: self._policy.connections > 0))
         if event.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
             self._watcher.keep("visibility", self._watcher.look_for_name)
 
@@ -378,6 +382,7 @@ class Supervisor:
         if error is not None:
             self._failed(error)
         self._announce.clear_files()
+        self._source.ended(error)
         await self._children.end("worker")
         if (metrics := self._helpers.get("metrics")) is not None:
             self._children.tell(metrics, self._counts.knowledge())
