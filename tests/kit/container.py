@@ -1,5 +1,6 @@
 """A container without a container engine: the image's root, user and command lines, in namespaces of the test's own."""
 
+import os
 import re
 import shlex
 import sys
@@ -32,8 +33,8 @@ shift
 exec chroot "$root" setpriv --reuid "$user" --regid "$user" --groups "$user" --bounding-set=-all --inh-caps=-all \\
     --no-new-privs env -i "$@"
 """
-"""Makes the root: what the image has read-only, what Kubernetes gives for `emptyDir` with an fsGroup, and nothing else. It
-goes with the process, which becomes the command."""
+"""Makes the root: what the image has, read-only, and what Kubernetes gives for `emptyDir` with an fsGroup. It goes with
+the process, which becomes the command."""
 
 
 def user() -> int:
@@ -55,8 +56,8 @@ def in_the_image(
 ) -> list[str]:
     """The command line of a container with these arguments. Needs root.
 
-    `root`: where its root is put together. `given`: a folder that it sees at `GIVEN`. `port`: that of its metrics, since
-    the network is not its own.
+    `root`: where its root is put together. `given`: a folder that it sees at `GIVEN`. `port`: that of its metrics: its
+    network is this machine's.
     """
     python, *words = instruction("ENTRYPOINT")
     assert python == "python"
@@ -81,8 +82,6 @@ def in_the_image(
 
 def secret_volume(folder: Path, name: str, content: str, *, group: int) -> None:
     """A file as Kubernetes mounts a Secret with `defaultMode: 0440`: behind two links, root's and the fsGroup's."""
-    import os
-
     data = folder / "..2026_11_26"
     data.mkdir(parents=True)
     (data / name).write_text(content)
