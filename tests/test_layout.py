@@ -37,10 +37,12 @@ PURE = [
     "quic_worker/engines/h2_lenient.py",
     "quic_worker/engines/hybrid.py",
     "quic_worker/engines/path_mtu.py",
+    "exchange/access.py",
     "exchange/backend.py",
     "exchange/driver.py",
     "exchange/exchange.py",
     "exchange/flow.py",
+    "exchange/gate.py",
     "exchange/http1.py",
     "exchange/request.py",
     "exchange/ledger.py",
@@ -173,6 +175,7 @@ TESTED_WITH = {
     "quic_worker/ends.py": "supervisor/test_policy.py",
     "quic_worker/engine.py": "quic_worker/test_connection.py",
     "exchange/backend.py": "exchange/test_exchange.py",
+    "exchange/gate.py": "exchange/test_exchange.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
     "exchange/driver.py": "exchange/test_exchange.py",
     "exchange/request.py": "exchange/test_exchange.py",
@@ -249,6 +252,7 @@ READS_THE_CLOCK = {
     "supervisor/cli.py",  # the stamp of an event
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date
+    "exchange/access_keys.py",  # tokens expire
     "tools/checks.py",  # is it right?
     "hello_world/__main__.py",
     "local_edge/certificates.py",

@@ -196,6 +196,10 @@ class TunnelManager:
         """For a tunnel of one's own: the edge's region, as `us` (default: the one that its token names, or all)."""
         return self._with(region=name)
 
+    def with_remote_services(self, *words: str) -> Self:
+        """For a tunnel of one's own: what rules may reach that the service pushes (`--remote-services`)."""
+        return self._with(remote_services=",".join(words))
+
     def with_edge_ip_version(self, version: str) -> Self:
         """`auto` (default), `4` or `6`: towards the edge."""
         return self._with(edge_ip_version=version)

@@ -15,12 +15,6 @@ DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
 """Seconds for which a connection to the origin may be idle: from one request of a page to the next. More saves next to
 nothing on one machine, and costs small origins the thread or the socket that somebody else waits for."""
 
-DEFAULT_CONNECT_TIMEOUT: Final = 30.0
-"""Seconds to connect to a TCP service: `connectTimeout` of the Go client."""
-
-DEFAULT_KEEP_ALIVE_PERIOD: Final = 30.0
-"""Seconds between the kernel's probes of an idle TCP connection: its `tcpKeepAlive`."""
-
 DEFAULT_ORIGIN_CONNECT_TIMEOUT: Final = 10.0
 """Seconds to connect to the origin, and as many for TLS: a visitor is waiting."""
 
@@ -29,6 +23,12 @@ DEFAULT_ORIGIN_IDLE_CONNECTIONS: Final = 2
 
 DEFAULT_ORIGIN_KEEP_ALIVE_PERIOD: Final = 30.0
 """Seconds between the kernel's probes: a peer that vanished is noticed before a visitor is sent there."""
+
+DEFAULT_CONNECT_TIMEOUT: Final = 30.0
+"""Seconds to connect to a TCP service: `connectTimeout` of the Go client."""
+
+DEFAULT_KEEP_ALIVE_PERIOD: Final = 30.0
+"""Seconds between the kernel's probes of an idle TCP connection: its `tcpKeepAlive`."""
 
 
 class Origin(Message, frozen=True, tag="origin", omit_defaults=True):

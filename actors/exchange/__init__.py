@@ -5,7 +5,10 @@ exchange.py     one request and its response: the edge on one side, a connection
 exchanges.py    those that run, and what they need of the event loop
 driver.py       what that is (pure)
 observers.py    who is told of exchanges as they go (pure)
-router.py       which target a request goes to
+router.py       which target a request goes to, and past which gate
+gate.py         what a request passes before that (pure)
+access.py       the gate of Cloudflare Access: what its tokens prove (pure)
+access_keys.py  the keys for that, which are fetched
 backend.py      what a target is, and a connection to it, as far as an exchange is concerned (pure)
 flow.py         back-pressure between two sides (pure)
 upload.py       what a visitor sends, on its way to the origin (pure)

@@ -88,9 +88,9 @@ def verdict(token: str, key: RSAPublicKey, access: Access, now: float) -> Refusa
         return broken(str(error))
     if claims.get("iss") != access.issuer:
         return broken("it is of another issuer")
-    if not _is_time(expires := claims.get("exp")) or now >= expires:
+    if not (_is_time(expires := claims.get("exp")) and now < expires):
         return broken("it has expired")
-    if "nbf" in claims and (not _is_time(begins := claims["nbf"]) or now + NOT_BEFORE_LEEWAY < begins):
+    if "nbf" in claims and not (_is_time(begins := claims["nbf"]) and now + NOT_BEFORE_LEEWAY >= begins):
         return broken("it is not valid yet")
     audience = claims.get("aud")
     named = audience if isinstance(audience, list) else [audience]

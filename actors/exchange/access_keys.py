@@ -3,7 +3,8 @@
 import asyncio
 import importlib
 import ssl
-from time import monotonic, time
+import time
+from time import monotonic
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -124,4 +125,4 @@ class AccessGate:
             return Refusal(502, str(error), reasons.ACCESS_KEYS)
         if key is None:
             return access.broken("the key that it names is none of the issuer's")
-        return access.verdict(token, key, self._demanded, time())
+        return access.verdict(token, key, self._demanded, time.time())

@@ -52,11 +52,14 @@ def local_configuration(configuration: Configuration, flags: Mapping[str, str]) 
     Args:
         flags: by the names of the Go client's.
     """
-    rules = [_rule(rule, _differing(rule.request)) for rule in configuration.rules]
-    if not rules:  # told as the Go client does: a request of which nothing is set
-        rules = [_rule(Rule(NO_RULES), _UNSET)]
-    told = {"__configuration_flags": dict(sorted(flags.items())), "ingress": rules}
+    told = {"__configuration_flags": dict(sorted(flags.items())), "ingress": local_rules(configuration)}
     return msgspec.json.encode({**told, "warp-routing": _differing(configuration.warp_routing)})
+
+
+def local_rules(configuration: Configuration) -> list[dict[str, Any]]:
+    """Its part with the rules."""
+    rules = [_rule(rule, _differing(rule.request)) for rule in configuration.rules]
+    return rules or [_rule(Rule(NO_RULES), _UNSET)]  # none are told as the Go client does: nothing is set
 
 
 def _rule(rule: Rule, request: dict[str, Any]) -> dict[str, Any]:

@@ -43,8 +43,9 @@ start.py         from nothing to credentials and edge addresses
 provisioning.py  the tunnel API
 token.py         a tunnel of one's own: its token or credentials file, read and checked (pure)
 own_tunnel.py    which file or variable has it
-local_rules.py   the rules of a file of this machine
-go_flags.py      flags of the Go client in such a file, in our words (pure)
+rules.py         where requests go: what this machine says, or what the service pushed
+local_rules.py     rules of a file
+go_flags.py        flags of the Go client that stand in it
 rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout

@@ -153,6 +153,12 @@ class Children:
         if not sockets.try_send(self._socket, str(name).encode(), encode(message)):
             self._log.debug("order not sent: the child is gone", to=str(name))  # its exit is seen elsewhere
 
+    def tell_all(self, actor: str, message: Down) -> None:
+        """Give all children of an actor an order."""
+        for name in list(self._running):
+            if name.actor == actor:
+                self.tell(name, message)
+
     def kill(self, name: Name) -> None:
         """Kill a child, without a word."""
         if (running := self._running.get(name)) is not None:

@@ -128,6 +128,7 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
         edge_ca=_edge_ca(settings, folder),
         local_edge_tls=settings.local_edge_tls,
         as_cloudflare=settings.as_cloudflare,
+        takes_configuration=settings.takes_configuration,
         proxies=settings.proxies,
     )
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
 from actors.bus.routes import Origin
+from actors.ingress.allowed import Allowed
 from actors.supervisor.discovery import EDGE_PORT
 
 MAX_SECONDS: Final = 24 * 3600.0
@@ -184,6 +185,14 @@ def path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name of the file is empty")
     return Path(text)
+
+
+def remote_services(text: str) -> Allowed:
+    """What pushed rules may reach."""
+    try:
+        return Allowed.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def region(text: str) -> str:

@@ -120,6 +120,14 @@ def add_own_tunnel_flags(group: argparse._ActionsContainer) -> None:
         metavar="NAME",
         help="with run: the edge's region, as us (default: the one that the token names, else all)",
     )
+    group.add_argument(
+        "--remote-services",
+        type=value.remote_services,
+        metavar="WORDS",
+        help="with run: what rules may reach that the service pushes (default: http,https,status,hello_world, of which "
+        "the first two lead to this machine and private networks alone); also unix, tcp, bastion, socks, and public: "
+        "any host",
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from actors.bus.messages import (
     Transport,
     WorkerOrders,
 )
-from actors.bus.routes import Origin, Route, Routes, Status
+from actors.bus.routes import Origin, Routes
 from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
@@ -55,6 +55,8 @@ class OrderBook:
     """The hello-world page, once that is up."""
     routes: Routes = NO_ROUTES
     """Where requests go now."""
+    ingress: str = "[]"
+    """The same as the edge is told it: JSON."""
     takes_configuration: bool = False
     """Whether the edge may push rules."""
     credentials: Credentials | None = None
@@ -90,7 +92,7 @@ class OrderBook:
             previous_attempts=command.previous_attempts,
             replace_existing=command.replace_existing,
             routes=self.routes,
-            ingress=_told(self.routes),
+            ingress=self.ingress,
             takes_configuration=self.takes_configuration,
             max_streams=self.max_streams,
             deltas_endpoint=self.deltas_endpoint,
@@ -129,14 +131,3 @@ class OrderBook:
 
     def _basics(self, name: Name) -> tuple[str, str, str, bool]:
         return str(name), self.control_endpoint, self.log_level, self.log_json
-
-
-def _told(routes: Routes) -> str:
-    """The JSON by which the edge is told of them."""
-    rules = []
-    for route in routes.routes or (Route(Status(503)),):
-        where = route.destination
-        rule = {"hostname": route.hostname, "path": route.path}
-        service = where.url if isinstance(where, Origin) else str(where)
-        rules.append({name: text for name, text in rule.items() if text} | {"service": service, "originRequest": {}})
-    return msgspec.json.encode(rules).decode()

@@ -61,7 +61,7 @@ def check(given: argparse.Namespace) -> None:
         UsageError: it is.
     """
     if given.run is None:
-        for name in (*PROOFS, "region"):
+        for name in (*PROOFS, "region", "remote_services"):
             if getattr(given, name) is not None:
                 flag = in_words(name)
                 raise UsageError(f"{flag} is for a tunnel of your own: tunnel-supervisor run {flag} …")

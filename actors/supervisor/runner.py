@@ -12,15 +12,18 @@ from actors import __version__, trust
 from actors.bus import events, run_folder
 from actors.bus.addresses import HostPort
 from actors.bus.messages import (
+    ConfigurationAnswered,
+    ConfigurationPushed,
     Credentials,
     Drain,
     Heartbeat,
     Ready,
+    Reroute,
     Stopped,
     Unregistered,
     Up,
 )
-from actors.bus.routes import Origin, Routes, all_to
+from actors.bus.routes import Origin, Routes
 from actors.bus.tally import Totals
 from actors.errors import ExitCode, LocalSetupError, PermanentFailure, TunnelError
 from actors.processes import log, means
@@ -36,12 +39,13 @@ from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.ending import EndRequests
 from actors.supervisor.history import History
-from actors.supervisor.orders import NO_ROUTES, OrderBook
+from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
 from actors.supervisor.readiness import Visibility
 from actors.supervisor.recount import Worker
 from actors.supervisor.restart import SPARE
+from actors.supervisor.rules import Rules
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import TunnelSource
@@ -95,6 +99,9 @@ class Supervisor:
         self._policy = Policy(settings.limits, Dice(random.getrandbits(32)))
         self._history = History(self._policy)
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._children)
+        self._rules = Rules(
+            settings, state_folder, page=self._page, in_force=self._in_force, tell=self._tell, log=logger
+        )
         self._watcher = Watcher(self._policy, self._handle, self._tasks, logger)
         self._origin_watch: OriginWatch | None = None
         self._helpers: dict[str, Name] = {}
@@ -151,8 +158,8 @@ class Supervisor:
         endpoints = dict(zip(settings.helpers, ready, strict=True))
         orders = self._orders
         orders.learn(endpoints)
-        orders.routes = self._local_routes(orders.page)
-        origin = orders.routes.only_origin
+        routes = await self._rules.begin()
+        origin = routes.only_origin
         if orders.guarded_metrics_endpoint is not None:
             self._log.info("metrics for clients with a key", endpoint=orders.guarded_metrics_endpoint)
         if orders.metrics_http is not None:
@@ -177,8 +184,7 @@ class Supervisor:
         )
         if origin is not None:
             self._watch_origin(origin)
-        if settings.tunnel is not None or settings.configuration is not None:
-            self._rules_are(orders.routes)
+        self._in_force(routes)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -188,24 +194,24 @@ class Supervisor:
         if settings.probe:
             self._watcher.keep("probe", lambda: self._watcher.keep_probing(orders.edge_ca))
 
-    def _local_routes(self, page: Origin | None) -> Routes:
-        """Where requests go, as far as it is said on this machine. `page`: where the page of our own is."""
-        if self._settings.configuration is not None:
-            from actors.supervisor import local_rules  # here, since few have such rules
-
-            return local_rules.routes(self._settings.configuration, page)
-        origin = page if self._settings.hello_world else self._settings.origin
-        return all_to(origin) if origin is not None else NO_ROUTES
-
     def _watch_origin(self, origin: Origin) -> None:
         watch = self._origin_watch = OriginWatch(origin, self._tell, self._log)
         self._statistics.origin = str(origin)
         self._statistics.origin_reachable = lambda: watch.reachable
         self._watcher.keep("origin", watch.run)
 
-    def _rules_are(self, routes: Routes) -> None:
+    async def _page(self) -> Origin:
+        """Where the page of our own is. It is started, if it does not run."""
+        name = self._helpers.get("hello_world") or self._start_helper("hello_world")
+        address = HostPort.parse((await self._children.ready(name))["http"])
+        return Origin(host=address.host, port=address.port)
+
+    def _in_force(self, routes: Routes) -> None:
         """From now on these say where requests go."""
-        self._orders.routes = routes
+        self._orders.routes, self._orders.ingress = routes, self._rules.told
+        self._children.tell_all("worker", Reroute(routes))
+        if self._settings.tunnel is None and self._settings.configuration is None:
+            return
         self._statistics.configuration_version = routes.version
         self._tell(
             events.ConfigurationApplied(
@@ -351,11 +357,20 @@ class Supervisor:
                     self._origin_watch.failures(*worker, message.origin_failures)
             case Stopped():
                 self._counts.note(*worker, message.tally)
+            case Ready() if self._settings.takes_configuration:
+                # Rules may have come between its orders and its first word.
+                self._children.tell(Name("worker", *worker), Reroute(self._orders.routes))
+            case ConfigurationPushed():
+                self._tasks.start(self._pushed(Name("worker", *worker), message), name="push")
             case Unregistered():
                 slot, generation = worker
                 self._tell(events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged))
         if (event := vocabulary.said(worker, message)) is not None:
             self._handle(event)
+
+    async def _pushed(self, worker: Name, push: ConfigurationPushed) -> None:
+        answer = await self._rules.push(push.version, push.configuration)
+        self._children.tell(worker, ConfigurationAnswered(push.number, answer.version, answer.error))
 
     # --- time ---
 

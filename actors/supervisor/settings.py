@@ -8,6 +8,7 @@ from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNEC
 from actors.bus.addresses import HostPort
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
+from actors.ingress.allowed import USUAL, Allowed
 from actors.ingress.model import Configuration
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
@@ -19,6 +20,8 @@ from actors.supervisor.vocabulary import Limits
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
 
+
+USUAL_SERVICES: Final = Allowed.parse(USUAL)
 
 QUICK_CONNECTIONS: Final = 2
 """Connections of a quick tunnel, if nobody says how many."""
@@ -41,6 +44,8 @@ class Settings:
     """The tunnel of `run`; None: one is asked for. The secret shows in no repr."""
     region: str = ""
     """Of the edge; empty: all."""
+    remote_services: Allowed = USUAL_SERVICES
+    """What rules may reach that the service pushes."""
     warnings: tuple[str, ...] = ()
     """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False
@@ -113,6 +118,11 @@ class Settings:
     def has_rules(self) -> bool:
         """Whether it is said here where requests go; else the service is to say it."""
         return self.origin is not None or self.hello_world or self.configuration is not None
+
+    @property
+    def takes_configuration(self) -> bool:
+        """Whether the service may push rules."""
+        return self.tunnel is not None and not self.has_rules
 
     @property
     def helpers(self) -> tuple[str, ...]:

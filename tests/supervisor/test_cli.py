@@ -53,6 +53,7 @@ def test_every_flag_has_its_variable() -> None:
         "log_level": "debug",
         "hello_world": "0",
         "url": "",
+        "remote_services": "",
         "host_header": "rewrite",
         "forwarded_host": "1",
         "refuse_underscore_twins": "1",
