@@ -160,6 +160,14 @@ class TunnelManager:
         """Ask for another tunnel, with another URL, when the service drops this one."""
         return self._with(renew=on)
 
+    def with_keep(self, on: bool = True) -> Self:
+        """Keep the tunnel, with its secret, in the folder of `with_state_dir`: the next start there has its URL."""
+        return self._with(keep=on)
+
+    def with_keep_for(self, time: Seconds) -> Self:
+        """With `with_keep`: how long after its last use (default: a day)."""
+        return self._with(keep_for=_seconds(time))
+
     def with_probe(self, on: bool = True) -> Self:
         """Fetch the public URL once a minute, to know that it leads here."""
         return self._with(probe=on)
@@ -322,4 +330,4 @@ class TunnelManager:
 
 
 def _seconds(value: Seconds) -> str:
-    return f"{value.total_seconds() if isinstance(value, timedelta) else value:g}"
+    return f"{value.total_seconds() if isinstance(value, timedelta) else value:.9g}"

@@ -4,19 +4,23 @@ import asyncio
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 from structlog.testing import CapturingLogger
 
 from actors.bus import events
-from actors.bus.messages import Credentials
+from actors.bus.messages import Credentials, Reroute
 from actors.bus.routes import Origin, Routes, Status
 from actors.ingress import parse
+from actors.supervisor.children import Children
+from actors.supervisor.orders import OrderBook
 from actors.supervisor.rules import KEPT_FILE, Rules
 from actors.supervisor.settings import Settings
 from actors.supervisor.token import OwnTunnel
+from actors.supervisor.vocabulary import RulesInForce
 
 ID = str(uuid.UUID(int=1))
 PAGE = Origin(host="127.0.0.1", port=9)
@@ -25,6 +29,8 @@ PAGE = Origin(host="127.0.0.1", port=9)
 class World:
     def __init__(self, folder: Path, tunnel_id: str = ID, **settings: Any) -> None:
         self.in_force: list[Routes] = []
+        self.judged: list[RulesInForce] = []
+        self.orders = SimpleNamespace()
         self.told: list[events.Event] = []
         self.pages = 0
         self.log = CapturingLogger()
@@ -33,25 +39,34 @@ class World:
         self.rules = Rules(
             Settings(**given),
             folder,
+            cast(OrderBook, self.orders),
+            cast(Children, self),
             page=self._page,
-            in_force=self.in_force.append,
             tell=self.told.append,
+            handle=self.judged.append,
             log=self.log,
         )
+
+    def tell_all(self, actor: str, message: Reroute) -> None:
+        """In the place of `Children`."""
+        assert actor == "worker"
+        self.in_force.append(message.routes)
 
     async def _page(self) -> Origin:
         self.pages += 1
         return PAGE
 
     async def push(self, version: int, service: str = "http_status:201") -> tuple[int, str]:
-        answer = await self.rules.push(version, msgspec.json.encode({"ingress": [{"service": service}]}))
+        answer = await self.rules.judge(version, msgspec.json.encode({"ingress": [{"service": service}]}))
         return answer.version, answer.error
 
 
 async def test_one_place_is_one_route(tmp_path: Path) -> None:
     world = World(tmp_path, origin=PAGE, tunnel=None)
     assert (await world.rules.begin()).only_origin == PAGE
-    assert msgspec.json.decode(world.rules.told) == [{"service": "http://127.0.0.1:9", "originRequest": {}}]
+    world.rules.enforce(await world.rules.begin())
+    assert not world.told, "a quick tunnel has no rules to tell of"
+    assert msgspec.json.decode(world.orders.ingress) == [{"service": "http://127.0.0.1:9", "originRequest": {}}]
     assert not list(tmp_path.iterdir())
 
 
@@ -63,7 +78,8 @@ async def test_rules_of_a_file_are_in_force_and_get_a_page_if_they_name_one(tmp_
     routes = await world.rules.begin()
     assert [route.destination for route in routes.routes] == [PAGE, Status(404)]
     assert world.pages == 1
-    assert [rule["service"] for rule in msgspec.json.decode(world.rules.told)] == ["hello_world", "http_status:404"]
+    world.rules.enforce(routes)
+    assert [rule["service"] for rule in msgspec.json.decode(world.orders.ingress)] == ["hello_world", "http_status:404"]
 
 
 async def test_a_push_holds_for_all_and_an_older_one_is_not_looked_at(tmp_path: Path) -> None:
@@ -74,6 +90,8 @@ async def test_a_push_holds_for_all_and_an_older_one_is_not_looked_at(tmp_path: 
     ((route,),) = [routes.routes for routes in world.in_force]
     assert route.destination == Status(201)
     assert world.in_force[0].version == 3
+    assert world.told == [events.ConfigurationApplied(version=3, rules=1, hostnames=[])]
+    assert world.judged == [RulesInForce(1)]
 
 
 async def test_a_bad_push_changes_nothing_and_the_same_number_may_come_again(tmp_path: Path) -> None:
@@ -83,14 +101,14 @@ async def test_a_bad_push_changes_nothing_and_the_same_number_may_come_again(tmp
     assert version == 1
     assert "--remote-services" in error
     assert len(world.in_force) == 1
-    assert world.told == [events.ConfigurationRefused(version=2, error=error)]
+    assert world.told[-1] == events.ConfigurationRefused(version=2, error=error)
     assert await world.push(2) == (2, "")
 
 
 async def test_pushes_are_judged_one_after_the_other(tmp_path: Path) -> None:
     world = World(tmp_path)
     answers = await asyncio.gather(world.push(1, "hello_world"), world.push(3), world.push(2))
-    assert answers == [(1, ""), (3, ""), (3, "")]
+    assert list(answers) == [(1, ""), (3, ""), (3, "")]
     assert [routes.version for routes in world.in_force] == [1, 3]
 
 
@@ -136,5 +154,5 @@ async def test_a_folder_that_cannot_be_written_costs_the_next_start_its_rules_an
 async def test_roots_that_are_no_file_refuse_a_push(tmp_path: Path, path: str, why: str) -> None:
     world = World(tmp_path)
     rule = {"service": "https://127.0.0.1:1", "originRequest": {"caPool": path}}
-    answer = await world.rules.push(1, msgspec.json.encode({"ingress": [rule]}))
+    answer = await world.rules.judge(1, msgspec.json.encode({"ingress": [rule]}))
     assert why in answer.error
