@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import getpass
+import hashlib
 import os
 import shlex
 import shutil
@@ -54,14 +55,17 @@ async def received(socket: ClientConnection, size: int) -> bytes:
 
 @TRANSPORTS
 async def test_bytes_both_ways(tmp_path: Path, protocol: str) -> None:
-    async with scripted(echo) as port, ruled(tmp_path, protocol, f"{{service: tcp://127.0.0.1:{port}}}") as made:
-        async with made.socket("/", compression=None, max_size=None) as socket:
-            block = os.urandom(1 << 20)
-            for data in (b"hello", block):
-                sending = asyncio.create_task(socket.send(data))  # noqa: TID251 - awaited below
-                assert await received(socket, len(data)) == data
-                await sending
-            await (await socket.ping())
+    async with (
+        scripted(echo) as port,
+        ruled(tmp_path, protocol, f"{{service: tcp://127.0.0.1:{port}}}") as made,
+        made.socket("/", compression=None, max_size=None) as socket,
+    ):
+        block = os.urandom(1 << 20)
+        for data in (b"hello", block):
+            sending = asyncio.create_task(socket.send(data))  # noqa: TID251 - awaited below
+            assert await received(socket, len(data)) == data
+            await sending
+        await (await socket.ping())
 
 
 @pytest.fixture
@@ -112,8 +116,6 @@ async def test_ssh(tmp_path: Path, sshd: tuple[int, Path], protocol: str, way: s
         async with asyncio.timeout(PATIENCE):
             out, errors = await process.communicate(upload)
         assert process.returncode == 7, errors
-        import hashlib
-
         assert out.decode().split() == [
             *(hashlib.sha256(upload).hexdigest(), "-", "done"),
             *(hashlib.sha256(bytes(3_000_000)).hexdigest(), "-"),

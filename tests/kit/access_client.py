@@ -1,4 +1,4 @@
-"""`python -m tests.kit.access_client ws://HOST/ FRONT_HOST FRONT_PORT [NAME:VALUE …]`: what `cloudflared access` is to SSH.
+"""What `cloudflared access` is to SSH: `python -m tests.kit.access_client ws://HOST/ FRONT FRONT_PORT [NAME:VALUE …]`.
 
 Standard input goes into binary messages of a WebSocket, and what comes back to standard output. As a ProxyCommand it is
 all that a client of SSH needs.
@@ -38,7 +38,7 @@ async def main(url: str, host: str, port: str, *fields: str) -> None:
     async with connect(
         url, host=host, port=int(port), proxy=None, compression=None, additional_headers=headers, max_size=None
     ) as socket:
-        upload = asyncio.ensure_future(_upload(socket))
+        upload = asyncio.create_task(_upload(socket))  # noqa: TID251 - held, and cancelled below
         try:
             await _download(socket)
         except ConnectionClosed:

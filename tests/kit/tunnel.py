@@ -76,7 +76,8 @@ async def tunnel(
     env: Mapping[str, str] | None = None,
     link: UdpProxy | None = None,
 ) -> AsyncIterator[Tunnel]:
-    """A tunnel to `port` or `url` (neither: hello-world, unless `arguments` name a file of rules), with `--json` and all its connections registered.
+    """A tunnel to `port` or `url`, with `--json` and all its connections registered. Neither: hello-world, or what a
+    file of rules among `arguments` says.
 
     `link` is what lies between the workers and the edge. It takes UDP only, so that QUIC is all there is then.
     """
