@@ -82,8 +82,10 @@ PURE = [
     "supervisor/edges.py",
     "supervisor/engines.py",
     "supervisor/failures.py",
+    "supervisor/go_flags.py",
     "supervisor/habits.py",
     "supervisor/history.py",
+    "supervisor/kept.py",
     "supervisor/outside.py",
     "supervisor/policy.py",
     "supervisor/protocols.py",
@@ -180,7 +182,6 @@ TESTED_WITH = {
     "exchange/request.py": "exchange/test_exchange.py",
     "ingress/defaults.py": "ingress/test_parse.py",
     "ingress/errors.py": "ingress/test_parse.py",
-    "ingress/hostnames.py": "ingress/test_parse.py",
     "ingress/json_text.py": "ingress/test_parse.py",
     "ingress/model.py": "ingress/test_parse.py",
     "ingress/rules.py": "ingress/test_parse.py",
@@ -249,6 +250,7 @@ READS_THE_CLOCK = {
     "supervisor/runner.py",  # started_at
     "supervisor/compose.py",  # the same, in tunnel.json
     "supervisor/cli.py",  # the stamp of an event
+    "supervisor/keeper.py",  # how long ago a kept tunnel was used
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date
     "exchange/access_keys.py",  # tokens expire

@@ -1,6 +1,6 @@
 """Ingress rules: what people, files and dashboards say about where requests go, and what becomes of it. All pure.
 
-errors.py      IngressError, whose text goes back to whoever made the rules
+errors.py      IngressError, whose text goes back to whoever made the rules, and RuleError, which knows which rule it is
 model.py       what a configuration says, with all defaults filled in
 shapes.py      the fields that files and JSON have
 json_text.py   JSON, as Go reads it

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from actors.bus.tally import Message
-from actors.ingress.errors import IngressError
+from actors.ingress.errors import RuleError
 from actors.ingress.model import Bastion, HelloWorld, Http, Service, Socks, Status, Tcp, Unix
 
 FLAG: Final = "--remote-services"
@@ -62,15 +62,16 @@ class Allowed(Message, frozen=True):
             number: of the rule, from 1.
 
         Raises:
-            IngressError: with the rule, the service and the flag.
+            RuleError: with the service and the flag.
         """
         word = _word(service)
         if word not in self.words:
-            raise IngressError(f"Rule #{number}: {service} is not allowed here: {FLAG} has no {word!r}")
+            raise RuleError(f"Rule #{number}: {service} is not allowed here: {FLAG} has no {word!r}", number)
         if isinstance(service, Http | Tcp) and PUBLIC not in self.words and not is_near(service.host):
-            raise IngressError(
+            raise RuleError(
                 f"Rule #{number}: {service} is not allowed here: {service.host} is not on this machine or in a private "
-                f"network, as far as its name tells, and {FLAG} has no {PUBLIC!r}"
+                f"network, as far as its name tells, and {FLAG} has no {PUBLIC!r}",
+                number,
             )
 
 

@@ -11,7 +11,10 @@ from actors.ingress.model import EVERY_HOST
 _KEPT: Final = "ßς"
 """Letters that have names of their own in DNS today: they are not made others."""
 
-_NOT_IN_NAMES: Final = frozenset(("Zs", "Zl", "Zp", "Cc", "Cs", "Co", "Cn"))
+_JOINERS: Final = "\u200c\u200d"
+"""Of what cannot be seen, what changes the letters around it: it is not passed over."""
+
+_NOT_IN_NAMES: Final = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn"))
 """Categories of Unicode that no name has: spaces, controls, what is not assigned."""
 
 _LABEL: Final = re.compile(r"(?!-)(?!..--)[a-z0-9-]*(?<!-)|xn--[a-z0-9-]*[a-z0-9]|", re.ASCII)
@@ -63,7 +66,7 @@ def punycode(hostname: str) -> str:
 
 
 def _lowered(char: str) -> str:
-    if unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f":
+    if (unicodedata.category(char) == "Cf" and char not in _JOINERS) or "\ufe00" <= char <= "\ufe0f":
         return ""  # what cannot be seen is not there
     return char if char in _KEPT else char.casefold()
 

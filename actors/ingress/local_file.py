@@ -6,7 +6,7 @@ anything, and aliases are followed up to a bound.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from actors.bus.tally import Message
 from actors.ingress import rules
-from actors.ingress.errors import IngressError
+from actors.ingress.errors import IngressError, RuleError
 from actors.ingress.model import Configuration
 from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, TEXT, Field, Many, Scalar, Shape
 
@@ -79,6 +79,10 @@ class LocalFile(Message, frozen=True):
     lines: tuple[int, ...] = ()
     """Where each rule begins."""
 
+    def located(self, error: RuleError) -> LocalFileError:
+        """What is wrong with one of its rules, with the line: for what comes to light when routes are made of it."""
+        return _located(error, self.lines)
+
 
 def read(text: str) -> LocalFile:
     """Read a file.
@@ -98,8 +102,8 @@ def read(text: str) -> LocalFile:
     lines = tuple(reader.rule_lines)
     try:
         configuration = rules.configuration(given)
-    except rules.RuleError as error:
-        raise LocalFileError(f"rule #{error.number}: {error}", lines[error.number - 1]) from None
+    except RuleError as error:
+        raise _located(error, lines) from None
     return LocalFile(
         configuration,
         given.get("tunnel", ""),
@@ -108,6 +112,12 @@ def read(text: str) -> LocalFile:
         tuple(reader.ignored),
         lines,
     )
+
+
+def _located(error: RuleError, lines: Sequence[int]) -> LocalFileError:
+    text = str(error)
+    named = text if text.startswith("Rule #") else f"rule #{error.number}: {text}"
+    return LocalFileError(named, lines[error.number - 1])
 
 
 def _compose(text: str) -> Node | None:

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from actors.ingress import json_text, rules
-from actors.ingress.errors import IngressError
+from actors.ingress.errors import IngressError, well_formed
 from actors.ingress.json_text import Number, Object
 from actors.ingress.model import Configuration
 from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, TEXT, Many, Scalar, Shape
@@ -57,7 +57,7 @@ class _Reader:
             case Scalar(), bool() if kind is FLAG:
                 return value
             case Scalar(), str() if kind is TEXT and not isinstance(value, Number):
-                return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half a pair is no text
+                return well_formed(value)
             case Scalar(), Number() if kind.highest and _is_whole(value, kind):
                 return int(value)
         self._refuse(kind, value, parent, path)

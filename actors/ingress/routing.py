@@ -10,7 +10,7 @@ from typing import Final, Literal
 from actors.bus import routes as bus
 from actors.bus.routes import Origin
 from actors.ingress.allowed import EVERYTHING, Allowed
-from actors.ingress.errors import IngressError
+from actors.ingress.errors import RuleError
 from actors.ingress.model import (
     AccessRequest,
     Bastion,
@@ -60,7 +60,7 @@ def routes(
         read_file: tells whether the files of `caPool` can be read; None: they are not looked at.
 
     Raises:
-        IngressError: a rule asks for what is not allowed, not there, or cannot be done here.
+        RuleError: a rule asks for what is not allowed, not there, or cannot be done here.
     """
     made = []
     for number, rule in enumerate(configuration.rules, 1):
@@ -69,7 +69,7 @@ def routes(
             destination = _destination(rule, hello_world)
             access = _access(rule.request.access)
         except _Unfit as error:
-            raise IngressError(f"Rule #{number}: {error}") from None
+            raise RuleError(f"Rule #{number}: {error}", number) from None
         made.append(bus.Route(destination, rule.hostname, rule.punycode, rule.path, access))
     if read_file is not None:
         _check_files(configuration, read_file)
@@ -175,16 +175,17 @@ def _access(access: AccessRequest) -> bus.Access | None:
 
 def _check_files(configuration: Configuration, read_file: ReadFile) -> None:
     """All files of roots are there."""
-    asked: dict[str, Service] = {}
-    for rule in configuration.rules:
+    asked: dict[str, tuple[int, Service]] = {}
+    for number, rule in enumerate(configuration.rules, 1):
         if rule.request.ca_pool and isinstance(rule.service, Http | Unix):
-            asked.setdefault(rule.request.ca_pool, rule.service)
-    for path, service in asked.items():
+            asked.setdefault(rule.request.ca_pool, (number, rule.service))
+    for path, (number, service) in asked.items():
         try:
             read_file(path)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise IngressError(
+            raise RuleError(
                 f"failed to start origin: Error starting local service {service}: Error loading cert pool: unable to "
-                f"read the file {path} for --origin-ca-pool: open {path}: {why}"
+                f"read the file {path} for --origin-ca-pool: open {path}: {why}",
+                number,
             ) from None

@@ -5,22 +5,13 @@ from typing import Final
 
 from actors.ingress import defaults, hostnames
 from actors.ingress.defaults import Given
-from actors.ingress.errors import IngressError
+from actors.ingress.errors import IngressError, RuleError
 from actors.ingress.model import EVERY_HOST, AccessRequest, Configuration, OriginRequest, Rule, WarpRouting
 from actors.ingress.patterns import compiled
 from actors.ingress.services import service
 
 MAX_RULES: Final = 5000
 """Of a configuration: a pattern takes some KiB in every worker, and a request may have to be tried on all of them."""
-
-
-class RuleError(IngressError):
-    """What is wrong with one rule."""
-
-    def __init__(self, text: str, number: int) -> None:
-        super().__init__(text)
-        self.number = number
-        """Of the rule, from 1."""
 
 
 def configuration(given: Given) -> Configuration:

@@ -107,7 +107,7 @@ def _address(text: str) -> Http | Tcp:
             f"{text} is an invalid address, ingress rules don't support proxying to a different path on the origin "
             "service. The path will be the same as the eyeball request's path"
         )
-    given = int(url.port) if url.port else None
+    given = int(url.port[:6]) if url.port else None
     if given is not None and given > 65535:
         raise IngressError(f"parse {json.dumps(text)}: invalid port {json.dumps(f':{url.port}')} after host")
     usual = _HTTP_PORTS.get(url.scheme)

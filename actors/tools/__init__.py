@@ -6,6 +6,7 @@ events.py      bin/tunnel-events: what happens, line by line
 metrics.py     bin/tunnel-metrics: its counters
 doctor.py      bin/tunnel-doctor: what stands in the way of a tunnel
 checks.py      what that looks at
+ingress.py     bin/tunnel-ingress: ingress rules in a file, and which of them a URL meets
 keys.py        bin/tunnel-keys: for a bus that is offered to the network
 completion.py  bin/tunnel-completion: flags in shells
 running.py     what they share: which tunnel, and its sockets

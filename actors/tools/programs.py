@@ -6,7 +6,7 @@ from typing import Final
 
 from actors.local_edge import cli as local_edge
 from actors.supervisor import flags
-from actors.tools import doctor, events, keys, metrics, status, stop
+from actors.tools import doctor, events, ingress, keys, metrics, status, stop
 
 PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (
     flags.make_parser,
@@ -15,6 +15,7 @@ PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (
     events.parser,
     metrics.parser,
     doctor.parser,
+    ingress.parser,
     keys.parser,
     local_edge.make_parser,
 )
