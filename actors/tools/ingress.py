@@ -6,8 +6,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Final
 
-from actors.bus.messages import Origin
-from actors.bus.routes import Routes
+from actors.bus.routes import Origin, Routes
 from actors.ingress import local_file, routing
 from actors.ingress.allowed import EVERYTHING
 from actors.ingress.errors import IngressError, RuleError

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors.bus import routes as bus
-from actors.bus.messages import Origin
+from actors.bus.routes import Origin
 from actors.ingress import parse
 from actors.ingress.allowed import EVERYTHING, USUAL, WORDS, Allowed, is_near
 from actors.ingress.errors import IngressError
