@@ -267,3 +267,22 @@ def test_python_takes_rules_and_says_what_is_wrong_with_them(own: Edge) -> None:
     refused = TunnelManager.from_token(stranger).with_edge(own.endpoints["edge"]).with_edge_ca(own.endpoints["ca"])
     with pytest.raises(RefusedByEdge, match="Unauthorized"):
         Tunnel(refused).start()
+
+
+@pytest.mark.parametrize("protocol", ["quic", "http2"])
+async def test_python_hears_of_rules_that_the_service_pushes(own: Edge, protocol: str) -> None:
+    """It is up before there are any; then it has their hostnames and version, and serves."""
+    manager = TunnelManager.from_token(own.token).with_edge(own.endpoints["edge"]).with_edge_ca(own.endpoints["ca"])
+    async with manager.with_connections(2).with_protocol(protocol) as handle:
+        assert (handle.state, handle.serves, handle.configuration_version) == ("registered", False, -1)
+        assert (await own.get(APP)).status_code == 503
+        rules = [{"hostname": APP, "service": "http_status:204"}, {"service": "http_status:404"}]
+        push = {"version": 7, "config": {"ingress": rules}}
+        answers = (await own.admin.post(f"/tunnels/{own.id}/push", json=push)).json()
+        assert [(answer["latestAppliedVersion"], answer["err"]) for answer in answers] == [(7, "")] * len(answers)
+        async with asyncio.timeout(PATIENCE):
+            while not handle.serves:
+                async for _ in handle.events():
+                    break
+        assert (handle.hostnames, handle.configuration_version) == ([APP], 7)
+        assert (await own.get(APP)).status_code == 204

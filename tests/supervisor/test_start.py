@@ -198,6 +198,10 @@ async def test_first_request_that_nobody_waits_for_any_more_is_no_fault(tmp_path
     assert faults == []
 
 
+def unexpected(what: object) -> None:
+    pytest.fail(f"nothing was to be told: {what!r}")
+
+
 async def test_tunnel_of_one_s_own_asks_no_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And it asks DNS for the edge of its region."""
     asked = []
@@ -213,8 +217,8 @@ async def test_tunnel_of_one_s_own_asks_no_api(tmp_path: Path, monkeypatch: pyte
         ("us", "_us-v2-origintunneld._tcp.argotunnel.com"),
     ):
         settings = Settings(None, tunnel=OwnTunnel(OF_IT), region=region, service_url="http://127.0.0.1:9")
-        source = TunnelSource(settings, tmp_path, None, pytest.fail, logger)
-        source.ask_ahead(Tasks(pytest.fail))
+        source = TunnelSource(settings, tmp_path, None, unexpected, logger)
+        source.ask_ahead(Tasks(unexpected))
         assigned: list[Credentials] = []
         assert [edge.host for edge in await source.obtain(assigned.append)] == ["192.0.2.1"]
         assert assigned == [OF_IT]
