@@ -318,6 +318,7 @@ NO_METHODS = {
 VALUES: dict[str, tuple[object, ...]] = {
     "timeout": (timedelta(seconds=5),),
     "grace_period": (5,),
+    "keep_for": (timedelta(hours=12),),
     "origin_response_timeout": (5.5,),
     "origin_keep_alive": (1.5,),
     "keep_for": (timedelta(hours=1),),
