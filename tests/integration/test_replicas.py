@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.kit import foreign_edge
@@ -120,9 +120,10 @@ async def test_killed_replica_costs_what_was_in_flight_there(replicas: Replicas)
     await replicas.start(1)
     async with under_load(replicas) as counted:
         await spread(counted)
-        for each in [first.process, *first.descendants()]:  # a machine without power ends them all at once
-            with contextlib.suppress(ProcessLookupError):
-                each.send_signal(signal.SIGKILL)
+        # A machine without power ends them all at once.
+        for each in [psutil.Process(first.process.pid), *first.descendants()]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
         await first.wait()
         async with asyncio.timeout(PATIENCE):
             while lost & {each["id"] for each in await replicas.own.connections()}:

@@ -47,9 +47,10 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def load(front: tuple[str, int], host: str, *, at_once: int = 16, rate: float = 0.0) -> AsyncIterator[Load]:
-    """Visitors of `host`, `at_once` of them, until the block is left. `rate`: requests a second of all; 0: what they can.
+    """Visitors of `host`, `at_once` of them, until the block is left.
 
-    A request that has begun is finished before the block is left.
+    `rate`: requests a second of all together; 0: as many as they can. A request that has begun is finished before the
+    block is left.
     """
     counted, over = Load(), asyncio.Event()
 
