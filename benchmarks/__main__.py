@@ -9,20 +9,22 @@ Any other client takes part by its command line:
 
 import argparse
 import asyncio
+import contextlib
 import json
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import clients, fairness, foreign, report, tables
+from benchmarks import clients, fairness, foreign, namespaces, report, tables
 from benchmarks.clients import Client
 from benchmarks.tables import Row
 
 CLIENTS: Final = {
     "loopback": (clients.AIOQUIC, clients.PICOQUIC, clients.HTTP2),
-    "links": (clients.AIOQUIC, clients.PICOQUIC),
-    "mixed": (clients.AIOQUIC, clients.PICOQUIC),
+    "links": (clients.AIOQUIC, clients.PICOQUIC, clients.HTTP2),
+    "mixed": (clients.AIOQUIC, clients.PICOQUIC, clients.HTTP2),
     "start": (clients.AIOQUIC, clients.SPARE, clients.PICOQUIC, clients.SPARE_PICOQUIC),
     "scaling": (clients.AIOQUIC, clients.PICOQUIC),
     "sockets": (clients.AIOQUIC, clients.PICOQUIC),
@@ -42,7 +44,8 @@ def _client(text: str) -> Client:
     return Client(name, template)
 
 
-def _arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What is asked for, by default on the command line; it ends the program if that cannot be had here."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="of each table (default: 5)")
     every = tuple(CLIENTS)
@@ -58,13 +61,17 @@ def _arguments() -> argparse.Namespace:
         "--python", default=sys.executable, help="what runs our clients (default: this one, with all that tests need)"
     )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/last"), help="folder (default: %(default)s)")
-    return parser.parse_args()
+    given = parser.parse_args(words)
+    if (linked := sorted(set(given.tables) & set(tables.LINKED))) and (why := namespaces.missing()) is not None:
+        others = " ".join(table for table in CLIENTS if table not in tables.LINKED)
+        parser.error(f"{', '.join(linked)}: {why}; without links there are --tables {others}")
+    return given
 
 
 async def _rows(table: str, number: int, port: int, who: list[Client], python: str) -> AsyncIterator[Row]:
     """One round of one table."""
     if table == FAIRNESS:
-        async for row in fairness.fairness(port, python, number):
+        async for row in fairness.fairness(python, number):
             yield row
     if table == "loopback":
         async for row in tables.direct(port):
@@ -74,9 +81,9 @@ async def _rows(table: str, number: int, port: int, who: list[Client], python: s
             case "loopback":
                 rows = tables.loopback(client, port)
             case "links":
-                rows = tables.links(client, port, number)
+                rows = tables.links(client, number)
             case "mixed":
-                rows = tables.mixed(client, port, number)
+                rows = tables.mixed(client, number)
             case "start":
                 rows = tables.start(client, port)
             case "scaling":
@@ -87,19 +94,24 @@ async def _rows(table: str, number: int, port: int, who: list[Client], python: s
             yield row
 
 
-async def _main(arguments: argparse.Namespace) -> None:
-    rows = _kept(arguments.output / RESULTS, arguments.tables)
+async def _main(given: argparse.Namespace) -> None:
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, this.cancel
+    )  # all that was started ends, as by Ctrl-C
+    rows = _kept(given.output / RESULTS, given.tables)
     async with foreign.running("origin") as origin:
-        port = int(origin["http"].rpartition(":")[2])
-        for table in arguments.tables:
-            others = [] if table in ("scaling", "sockets", FAIRNESS) else arguments.others
-            who = [*(client.run_by(arguments.python) for client in CLIENTS.get(table, ())), *others]
-            for number in range(arguments.rounds):
-                print(f"{table}, round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-                async for row in _rows(table, number, port, who, arguments.python):
+        port = foreign.port_of(origin)
+        for table in given.tables:
+            others = [] if table in ("scaling", "sockets", FAIRNESS) else given.others
+            who = [*(client.run_by(given.python) for client in CLIENTS.get(table, ())), *others]
+            for number in range(given.rounds):
+                print(f"{table}, round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
+                async for row in _rows(table, number, port, who, given.python):
                     rows.append(row)
                     print(f"  {row.client}: {row.what}: {row.value:.4g} {row.unit}", file=sys.stderr, flush=True)
-            _write(rows, arguments.output)
+            _write(rows, given.output)
     print(report.markdown(rows))
 
 
@@ -118,4 +130,7 @@ def _write(rows: list[Row], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(_arguments()))
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(_main(arguments()))
+        sys.exit()
+    sys.exit("ended by a signal: what was measured of the tables that were through is kept")

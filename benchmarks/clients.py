@@ -2,21 +2,23 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import shlex
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import psutil
 
-from benchmarks import foreign
-from benchmarks.foreign import Failed, ForeignEdge
+from benchmarks import foreign, namespaces
+from benchmarks.foreign import ForeignEdge
+from benchmarks.link import FAR
+
+T = TypeVar("T")
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -45,19 +47,25 @@ class Client(NamedTuple):
         return self._replace(template=self.template.replace("{python}", shlex.quote(python)))
 
 
-AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare --quic-engine aioquic")
-AIOQUIC_CUBIC: Final = Client("CUBIC", f"{PLAIN} --no-spare --quic-engine aioquic --congestion-control cubic")
-PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --quic-engine picoquic")
+AIOQUIC: Final = Client("aioquic", f"{PLAIN} --no-spare --protocol quic --quic-engine aioquic")
+AIOQUIC_CUBIC: Final = Client(
+    "CUBIC", f"{PLAIN} --no-spare --protocol quic --quic-engine aioquic --congestion-control cubic"
+)
+PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --protocol quic --quic-engine picoquic")
 HTTP2: Final = Client("HTTP/2", f"{FAST} --no-spare --protocol http2")
 SPARE: Final = Client("aioquic, with a spare", f"{PLAIN} --quic-engine aioquic")
 SPARE_PICOQUIC: Final = Client("picoquic, with a spare", f"{FAST} --quic-engine picoquic")
 
 
 class Child:
-    """A process that answers a line with a line."""
+    """A process that prints lines, and ends when its stdin is closed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        return sum(psutil.Process(self._process.pid).cpu_times()[:2])
 
     async def line(self) -> str:
         """The next line that it prints."""
@@ -67,25 +75,6 @@ class Child:
         if not line:
             raise RuntimeError("a process of the benchmark ended early; what it said is above")
         return line.decode().rstrip("\n")
-
-    async def ask(self, what: str, **details: Any) -> dict[str, Any]:
-        """Ask for something; a failure is raised."""
-        answer = dict(json.loads(await self.tell(json.dumps({"do": what, **details}))))
-        if "failed" in answer:
-            raise Failed(f"{what}: {answer['failed']}")
-        return answer
-
-    async def tell(self, line: str) -> str:
-        """Print a line to it; the line that it answers with."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        return await self.line()
-
-    async def finish(self) -> str:
-        """Close its stdin; what it prints last."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        return await self.line()
 
 
 @contextlib.asynccontextmanager
@@ -108,6 +97,42 @@ async def child(module: str, *arguments: object) -> AsyncIterator[Child]:
         assert process.stdin is not None
         process.stdin.close()
         await _ended(process)
+
+
+class Line(NamedTuple):
+    """A link that is up: edges are in the network that we are in, clients in another one."""
+
+    network: str
+    """That one: /proc/PID/ns/net."""
+    origin: int
+    """The port there, of an origin like the one that was started for other tables."""
+    process: Child
+
+    def near(self, words: Sequence[str] = ()) -> list[str]:
+        """A command line that runs where clients are."""
+        return ["nsenter", f"--net={self.network}", "--", *words]
+
+    async def watched(self, what: Awaitable[T]) -> tuple[T, float]:
+        """What comes out of it, and the share of a core that the link took meanwhile."""
+        cpu, wall = self.process.cpu(), time.perf_counter()
+        came = await what
+        return came, (self.process.cpu() - cpu) / (time.perf_counter() - wall)
+
+
+@contextlib.asynccontextmanager
+async def line(*arguments: object) -> AsyncIterator[Line]:
+    """Such a link (the arguments of `benchmarks.link`). In the block we are at the edges' end, in a network of our own.
+
+    Raises:
+        OSError: networks cannot be made (`namespaces.missing`).
+    """
+    with namespaces.away():
+        namespaces.unshare()
+        async with child("benchmarks.link", *arguments) as process:
+            network = await process.line()
+            through = Line(network, 0, process).near()
+            async with foreign.running("origin", through=through) as origin:
+                yield Line(network, foreign.port_of(origin), process)
 
 
 class Running:
@@ -139,29 +164,27 @@ async def running(
     *,
     connections: int = 1,
     api_delay: float = 0.0,
-    way: Callable[[str], Awaitable[str]] | None = None,
+    over: Line | None = None,
 ) -> AsyncIterator[Running]:
-    """Start an edge, and `client` for the origin on `port`. `way`: from the edge's address to the one to be dialled."""
+    """Start an edge, and `client` for the origin on `port`. `over`: the link between both; the origin is at its end."""
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-client-"))
-        edge = await stack.enter_async_context(foreign.edge(api_delay))
+        edge = await stack.enter_async_context(foreign.edge(api_delay, "127.0.0.1" if over is None else FAR))
         endpoints = edge.endpoints
-        address = endpoints["edge"]
-        if way is not None:
-            address = await way(address)
         command = client.template.format(
             python=shlex.quote(sys.executable),
             origin=f"http://127.0.0.1:{port}",
             port=port,
             api=endpoints["api"],
-            edge=address,
+            edge=endpoints["edge"],
             ca=shlex.quote(endpoints["ca"]),
             folder=shlex.quote(folder),
             connections=connections,
         )
+        words = shlex.split(command)
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            *shlex.split(command),
+            *(words if over is None else over.near(words)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -169,12 +192,20 @@ async def running(
             env=_environment() | {"NEXO_HOME": folder},
         )
         try:
-            answer = await edge.ask("registered", connections=connections, after=began)
+            async with asyncio.TaskGroup() as tasks:
+                ends = tasks.create_task(_ends_early(process, client))
+                answer = await edge.ask("registered", connections=connections, after=began)
+                ends.cancel()
             yield Running(client, edge, psutil.Process(process.pid), answer["at"])
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
             await _ended(process)
+
+
+async def _ends_early(process: asyncio.subprocess.Process, client: Client) -> None:
+    status = await process.wait()
+    raise RuntimeError(f"{client.name} ended before it was registered, with {status}: {client.template}")
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from benchmarks import clients
 from benchmarks.clients import running
-from benchmarks.tables import Link, Row, relayed
+from benchmarks.tables import Link, Row, lined
 
 LINE: Final = Link(20, 40, 0)
 
@@ -41,18 +41,18 @@ def rows(names: Sequence[str], queue: float, shares: Sequence[float], busy: floa
     yield Row("fairness", f"{what}: Jain's index", "share", jain(shares), "", busy)
 
 
-async def fairness(port: int, python: str, seed: int) -> AsyncIterator[Row]:
+async def fairness(python: str, seed: int) -> AsyncIterator[Row]:
     """All pairs, with both queues."""
     for queue in QUEUES:
         for pair in PAIRS:
             first, second = (client.run_by(python) for client in pair)
             async with (
-                relayed(LINE, seed, queue) as relay,
-                running(first, port, way=relay.tell) as one,
-                running(second, port, way=relay.tell) as other,
+                lined(LINE, seed, queue) as line,
+                running(first, line.origin, over=line) as one,
+                running(second, line.origin, over=line) as other,
             ):
-                answers = await asyncio.gather(*(each.edge.ask("endless", seconds=SECONDS) for each in (one, other)))
-                busy = float(await relay.finish())
+                both = asyncio.gather(*(each.edge.ask("endless", seconds=SECONDS) for each in (one, other)))
+                answers, busy = await line.watched(both)
             shares = [answer["count"] * 8 / SECONDS / (LINE.megabits * 1e6) for answer in answers]
             for row in rows((first.name, second.name), queue, shares, busy):
                 yield row

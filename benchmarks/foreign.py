@@ -12,7 +12,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,8 +48,13 @@ async def load(url: str, **options: float) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         program(), "load", "--url", url, *words, stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(PATIENCE):
-        output, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise Failed(f"{url} was not through after {PATIENCE:g} s") from None
+    finally:
+        await _ended(process)
     told = dict(json.loads(output))
     if told["failures"]:
         raise Failed(f"{told['failures']} requests failed, the first: {told['failure']}")
@@ -57,17 +62,27 @@ async def load(url: str, **options: float) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def running(*arguments: str) -> AsyncIterator[dict[str, Any]]:
-    """The program as an edge or an origin; what it says about itself."""
-    process = await asyncio.create_subprocess_exec(program(), *arguments, stdout=asyncio.subprocess.PIPE)
+async def running(*arguments: str, through: Sequence[str] = ()) -> AsyncIterator[dict[str, Any]]:
+    """The program as an edge or an origin, by a command that runs commands; what it says about itself."""
+    process = await asyncio.create_subprocess_exec(*through, program(), *arguments, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             line = await process.stdout.readline()
         yield dict(json.loads(line))
     finally:
+        await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has, by Ctrl-C as we
         process.terminate()
-        await process.wait()
+    await process.wait()
+
+
+def port_of(origin: dict[str, Any]) -> int:
+    """Where it serves, by what it says about itself."""
+    return int(origin["http"].rpartition(":")[2])
 
 
 class ForeignEdge:
@@ -91,12 +106,14 @@ class ForeignEdge:
     async def registered(self, connections: int, after: float) -> dict[str, Any]:
         """Wait for so many registrations; when the last one came, in seconds since `after` (monotonic)."""
         began = time.time() - (time.monotonic() - after)
-        while True:
+        stamps: list[float] = []
+        while time.monotonic() - after < PATIENCE:
             log = (await self._admin.get("/log")).json()
             stamps = [entry["at"] for entry in log if entry["event"] == "registered"]
             if len(stamps) >= connections:
                 return {"at": stamps[connections - 1] - began}
             await asyncio.sleep(0.05)
+        raise Failed(f"{len(stamps)} of {connections} connections were registered within {PATIENCE:g} s")
 
     async def requests(self, at_once: int, seconds: float) -> dict[str, Any]:
         return await load(f"{self.endpoints['http']}/small", at_once=at_once, seconds=seconds)
@@ -185,9 +202,10 @@ class ForeignEdge:
 
 
 @contextlib.asynccontextmanager
-async def edge(api_delay: float) -> AsyncIterator[ForeignEdge]:
-    """An edge whose API thinks for so many seconds."""
-    async with running("--api-delay", f"{api_delay}s") as endpoints:
+async def edge(api_delay: float, host: str) -> AsyncIterator[ForeignEdge]:
+    """An edge whose API thinks for so many seconds. `host`: where clients reach both."""
+    places = ("--api", f"{host}:0", "--quic", f"{host}:0")
+    async with running("--api-delay", f"{api_delay}s", *places) as endpoints:
         made = ForeignEdge(endpoints)
         try:
             yield made

@@ -5,14 +5,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.tables import BUSY, LINKS, RELAYED, Row
+from benchmarks.tables import BUSY, LINKED, LINKS, Row
 
 Cells = dict[str, dict[str, list[Row]]]
 """By what is measured, and by client."""
 
 
 def markdown(rows: list[Row]) -> str:
-    """A table for each kind: medians, and in brackets the least and the most; void where the relay was the brake."""
+    """A table for each kind: medians, and in brackets the least and the most; void where the link was the brake."""
     parts = []
     for table in dict.fromkeys(row.table for row in rows):
         cells: Cells = defaultdict(lambda: defaultdict(list))
@@ -22,7 +22,7 @@ def markdown(rows: list[Row]) -> str:
         names = list(dict.fromkeys(name for by_client in cells.values() for name in by_client))
         rounds = max(len(found) for by_client in cells.values() for found in by_client.values())
         lines = [f"{table}, {rounds} {'round' if rounds == 1 else 'rounds'}:", ""]
-        lines += [f"| | unit | {' | '.join(names)} | edge or relay, share of a core |", "|---" * (len(names) + 3) + "|"]
+        lines += [f"| | unit | {' | '.join(names)} | edge or link, share of a core |", "|---" * (len(names) + 3) + "|"]
         for what, by_client in cells.items():
             found = [row for name in names for row in by_client.get(name, [])]
             busiest = max(row.edge_share for row in found)
@@ -37,7 +37,7 @@ def _cell(found: list[Row]) -> str:
     if not found:
         return "–"
     values = [row.value for row in found]
-    busy = found[0].table in RELAYED and statistics.median(row.edge_share for row in found) > BUSY
+    busy = found[0].table in LINKED and statistics.median(row.edge_share for row in found) > BUSY
     void = ", void" if busy else ""
     spread = f" ({_short(min(values))}–{_short(max(values))}{void})" if len(values) > 1 else void
     return _short(statistics.median(values)) + spread

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from benchmarks import clients, foreign
-from benchmarks.clients import Client, Running, child, running
-from benchmarks.relay import QUEUE_SECONDS, Loses
+from benchmarks.clients import Client, Line, Running, running
+from benchmarks.link import QUEUE_SECONDS, Loses
 
 BUSY: Final = 0.8
-"""Share of a core above which the relay is the brake, and the row void. It has one core; the edge may use several."""
+"""Share of a core above which the link is the brake, and the row void. It has one core; the edge may use several."""
 
-RELAYED: Final = ("links", "mixed", "fairness")
-"""Tables whose share of a core is the relay's."""
+LINKED: Final = ("links", "mixed", "fairness")
+"""Tables whose clients reach their edge over a link: the share of a core is the link's."""
 
 SECONDS: Final = 2.0
 """How long requests go on for one figure."""
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     value: float
     unit: str
     edge_share: float = 0.0
-    """Of a core, by the process that stands for the edge, or by the relay before it."""
+    """Of a core, by the process that stands for the edge, or by the link to it."""
 
 
 class Link(NamedTuple):
@@ -112,42 +112,48 @@ async def direct(port: int) -> AsyncIterator[Row]:
         yield Row("loopback", f"{what}: p99", "direct", answer["p99"] * 1e3, "ms")
 
 
-async def links(client: Client, port: int, seed: int) -> AsyncIterator[Row]:
+async def links(client: Client, seed: int) -> AsyncIterator[Row]:
     """One large response, and one large request, over each link: MB a second of its body."""
     for link in LINKS:
         for kind, what in (("download", str(link)), ("upload", f"{link}, upload")):
-            async with _over(client, port, link, seed) as (one, relay):
-                answer = await one.edge.ask(kind, streams=1, size=LARGE)
-                busy = float(await relay.finish())
+            async with _over(client, link, seed) as (one, line):
+                try:
+                    answer, busy = await line.watched(one.edge.ask(kind, streams=1, size=LARGE))
+                except foreign.Failed:
+                    yield Row("links", what, client.name, 0.0, "MB/s")
+                    continue
             yield Row("links", what, client.name, LARGE / answer["seconds"] / 1e6, "MB/s", busy)
 
 
-async def mixed(client: Client, port: int, seed: int) -> AsyncIterator[Row]:
+async def mixed(client: Client, seed: int) -> AsyncIterator[Row]:
     """200 small requests at once in the middle of such a response: their p99.
 
     Losses on the way up only: what a lost request costs is the edge's affair, whose window is small at that moment.
     """
     for link in (Link(20, 40, 0), Link(20, 40, 1, "up")):
-        async with _over(client, port, link, seed) as (one, relay):
-            answer = await one.edge.ask("mixed", size=LARGE, at_once=200)
-            busy = float(await relay.finish())
+        async with _over(client, link, seed) as (one, line):
+            answer, busy = await line.watched(one.edge.ask("mixed", size=LARGE, at_once=200))
         what = f"200 small requests during a download, {link}"
         yield Row("mixed", f"{what}: p50", client.name, answer["p50"] * 1e3, "ms", busy)
         yield Row("mixed", f"{what}: p99", client.name, answer["p99"] * 1e3, "ms", busy)
 
 
 @contextlib.asynccontextmanager
-async def relayed(link: Link, seed: int, queue: float = QUEUE_SECONDS) -> AsyncIterator[clients.Child]:
-    """A relay that is such a link, with a queue of so many seconds."""
-    arguments = (link.megabits, link.round_trip_ms / 1e3, link.loss_percent / 100, link.loses, seed, queue)
-    async with child("benchmarks.relay", *arguments) as relay:
-        yield relay
+async def lined(link: Link, seed: int, queue: float = QUEUE_SECONDS) -> AsyncIterator[Line]:
+    """Such a link, with a queue of so many seconds."""
+    async with clients.line(*words(link, seed, queue)) as line:
+        yield line
+
+
+def words(link: Link, seed: int, queue: float) -> tuple[object, ...]:
+    """The arguments of `benchmarks.link`."""
+    return link.megabits, link.round_trip_ms / 1e3, link.loss_percent / 100, link.loses, seed, queue
 
 
 @contextlib.asynccontextmanager
-async def _over(client: Client, port: int, link: Link, seed: int) -> AsyncIterator[tuple[Running, clients.Child]]:
-    async with relayed(link, seed) as relay, running(client, port, way=relay.tell) as one:
-        yield one, relay
+async def _over(client: Client, link: Link, seed: int) -> AsyncIterator[tuple[Running, Line]]:
+    async with lined(link, seed) as line, running(client, line.origin, over=line) as one:
+        yield one, line
 
 
 async def start(client: Client, port: int) -> AsyncIterator[Row]:

@@ -102,6 +102,17 @@ def edge(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(params=["local", "foreign"])
+def each_edge(request: pytest.FixtureRequest, foreign_program: Path) -> Iterator[str]:
+    """Both edges in turn, whatever the tests around were told."""
+    with pytest.MonkeyPatch.context() as environment:
+        if request.param == "foreign":
+            environment.setenv(foreign_edge.VARIABLE, str(foreign_program))
+        else:
+            environment.delenv(foreign_edge.VARIABLE, raising=False)
+        yield str(request.param)
+
+
 @pytest.fixture(autouse=True)
 def local_edge_only(request: pytest.FixtureRequest) -> None:
     """Skip what is marked `local_edge_only(why)` when another edge was chosen."""

@@ -2,18 +2,27 @@
 
 import asyncio
 import contextlib
+import os
+import re
+import shutil
 import socket
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.ingress.match import Table
 from actors.ingress.versions import Applied
-from benchmarks import fairness, report, request_path, rules
-from benchmarks.clients import child
-from benchmarks.tables import LINKS, Row
+from benchmarks import __main__ as program
+from benchmarks import clients, fairness, foreign, link, namespaces, report, request_path, rules, tables
+from benchmarks.clients import Line
+from benchmarks.link import FAR, MTU, NEAR
+from benchmarks.tables import LINKS, Link, Row
+from tests.kit import udp_proxy
 from tests.kit.processes import PATIENCE
-from tests.kit.udp_proxy import address_of, joined
+from tests.kit.udp_proxy import IP_AND_UDP_HEADERS, Direction
 
 
 def test_table_has_medians_with_their_spread_and_says_which_are_void() -> None:
@@ -62,23 +71,153 @@ def test_index_of_fairness_and_shares_are_told_of_each_pair() -> None:
     assert len(set(twice)) == 3
 
 
-@pytest.mark.slow
-async def test_edges_of_one_relay_share_its_queue() -> None:
-    """0.2 Mbit/s, 50 ms each: what comes to the other address waits until all before it have left."""
+# --- the link ---
+
+
+def test_what_a_link_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if (always := namespaces.missing()) is not None:
+        assert re.search("Linux|installed|root", always)
+    monkeypatch.setattr(namespaces, "TUN", str(tmp_path / "tun"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    assert str(tmp_path / "tun") in (namespaces.missing() or "")
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "nsenter" else f"/bin/{name}")
+    assert "nsenter" in (namespaces.missing() or "")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "Linux" in (namespaces.missing() or "")
+
+
+def test_tables_over_a_link_are_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(namespaces, "missing", lambda: "there is no root")
+    with pytest.raises(SystemExit):
+        program.arguments(["--tables", "links", "loopback"])
+    assert "links: there is no root; without links there are --tables loopback start" in capsys.readouterr().err
+    assert program.arguments(["--tables", "loopback", "start"]).tables == ["loopback", "start"]
+
+
+class Ends:
+    """UDP sockets at both ends of a line."""
+
+    def __init__(self, line: Line, stack: contextlib.ExitStack) -> None:
+        self._line, self._stack = line, stack
+
+    def far(self) -> socket.socket:
+        """At the edges' end, where we are."""
+        return self._bound(FAR)
+
+    def near(self) -> socket.socket:
+        """At the clients'."""
+        with namespaces.away():
+            namespaces.enter(self._line.network)
+            return self._bound(NEAR)
+
+    def _bound(self, host: str) -> socket.socket:
+        made = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        made.setblocking(False)
+        made.bind((host, 0))
+        return made
+
+
+@contextlib.asynccontextmanager
+async def line(link: Link, *, packets: int = 10_000, seed: int = 1) -> AsyncIterator[Ends]:
+    """A link whose queue holds so many packets."""
+    seconds = packets * MTU * 8 / (link.megabits * 1e6)
     with contextlib.ExitStack() as stack:
-        first, second, client = (
-            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(3)
-        )
-        for edge in (first, second):
-            edge.bind(("127.0.0.1", 0))
-            edge.settimeout(PATIENCE)
-        async with child("benchmarks.relay", 0.2, 0.0, 0.0, "both", 1, 0.0) as relay:
-            ways = [address_of(await relay.tell(joined(edge.getsockname()))) for edge in (first, second)]
-            for _ in range(8):
-                client.sendto(bytes(1250), ways[0])
-            await asyncio.to_thread(first.recv, 2000)
-            client.sendto(bytes(1250), ways[1])
-            await asyncio.to_thread(second.recv, 2000)
-            first.setblocking(False)
-            assert [len(first.recv(2000)) for _ in range(7)] == [1250] * 7
-            assert float(await relay.finish()) >= 0.0
+        async with tables.lined(link, seed, seconds) as made:
+            yield Ends(made, stack)
+
+
+async def received(at: socket.socket) -> bytes:
+    async with asyncio.timeout(PATIENCE):
+        return await asyncio.get_running_loop().sock_recv(at, MTU)
+
+
+def waiting(at: socket.socket) -> list[bytes]:
+    """All that is there now."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(at.recv(MTU))
+    return found
+
+
+DATAGRAM = bytes(1250 - IP_AND_UDP_HEADERS)
+"""Of 1250 bytes on the line: 50 ms of 0.2 Mbit/s."""
+
+needs_a_link = pytest.mark.skipif((_missing := namespaces.missing()) is not None, reason=str(_missing))
+
+
+@needs_a_link
+@pytest.mark.slow
+async def test_edges_of_one_link_share_its_queue() -> None:
+    """0.2 Mbit/s, 50 ms each: what comes to the other address waits until all before it have left."""
+    async with line(Link(0.2, 0, 0), packets=link.LEAST_QUEUE) as ends:
+        first, second, client = ends.far(), ends.far(), ends.near()
+        for _ in range(8):
+            client.sendto(DATAGRAM, first.getsockname())
+        await received(first)
+        client.sendto(DATAGRAM, second.getsockname())
+        await received(second)
+        assert waiting(first) == [DATAGRAM] * 7
+
+
+@needs_a_link
+@pytest.mark.slow
+async def test_link_has_its_rate_and_delay_both_ways() -> None:
+    """While the answer to the first is on its way back, half a second, as many arrive as the line sends meanwhile: 20.
+
+    With half of the delay, or twice the rate, they would be 10 or 40.
+    """
+    async with line(Link(0.4, 1000, 0)) as ends:
+        for here, there in ((ends.near(), ends.far()), (ends.far(), ends.near())):
+            for _ in range(60):
+                here.sendto(DATAGRAM, there.getsockname())
+            await received(there)
+            there.sendto(b"answer", here.getsockname())
+            assert await received(here) == b"answer"
+            assert 13 <= len(waiting(there)) <= 33
+
+
+@needs_a_link
+@pytest.mark.slow
+async def test_link_loses_what_chance_takes_and_what_its_queue_does_not_hold() -> None:
+    async with line(Link(1000, 0, 20, "up"), seed=7) as ends:
+        client, edge = ends.near(), ends.far()
+        for here, there in ((client, edge), (edge, client)):
+            for number in range(220):  # the last ones are there to show that all before them are through
+                here.sendto(number.to_bytes(2), there.getsockname())
+            came: list[int] = []
+            while not came or came[-1] < 200:
+                came.append(int.from_bytes(await received(there)))
+            rule = udp_proxy.loss(0.2 if there is edge else 0.0, 7)
+            spared = [number for number in range(200) if rule(Direction.UP, number, b"")]
+            assert [number for number in came if number < 200] == spared
+    async with line(Link(0.2, 0, 0), packets=20) as ends:
+        client, edge = ends.near(), ends.far()
+        for _ in range(200):
+            client.sendto(DATAGRAM, edge.getsockname())
+        client.sendto(b"last, and lost", edge.getsockname())
+        for _ in range(20):
+            assert await received(edge) == DATAGRAM
+        client.sendto(b"after it", edge.getsockname())
+        while (came_then := await received(edge)) == DATAGRAM:  # as many as left while the others were sent
+            pass
+        assert came_then == b"after it"
+
+
+@needs_a_link
+@pytest.mark.slow
+async def test_nothing_is_left_of_a_link() -> None:
+    """It is another network with every link, and we are back in ours, even if what was done there failed."""
+    ours = os.readlink("/proc/thread-self/ns/net")
+    with pytest.raises(foreign.Failed, match="at the far end"):
+        async with clients.line(*tables.words(Link(1, 0, 0), 1, 0.1)) as made:
+            processes = psutil.Process().children(recursive=True)
+            networks = {os.readlink(f"/proc/{process.pid}/ns/net") for process in processes}
+            assert os.readlink(made.network) in networks
+            assert ours not in networks | {os.readlink("/proc/thread-self/ns/net")}
+            raise foreign.Failed("at the far end")
+    assert os.readlink("/proc/thread-self/ns/net") == ours
+    assert not [process for process in processes if process.is_running()]

@@ -82,8 +82,10 @@ PURE = [
     "supervisor/edges.py",
     "supervisor/engines.py",
     "supervisor/failures.py",
+    "supervisor/go_flags.py",
     "supervisor/habits.py",
     "supervisor/history.py",
+    "supervisor/kept.py",
     "supervisor/outside.py",
     "supervisor/policy.py",
     "supervisor/protocols.py",
@@ -248,6 +250,7 @@ READS_THE_CLOCK = {
     "supervisor/runner.py",  # started_at
     "supervisor/compose.py",  # the same, in tunnel.json
     "supervisor/cli.py",  # the stamp of an event
+    "supervisor/keeper.py",  # how long ago a kept tunnel was used
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date
     "exchange/access_keys.py",  # tokens expire

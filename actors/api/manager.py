@@ -160,6 +160,14 @@ class TunnelManager:
         """Ask for another tunnel, with another URL, when the service drops this one."""
         return self._with(renew=on)
 
+    def with_keep(self, on: bool = True) -> Self:
+        """Keep the tunnel, with its secret, in the folder of `with_state_dir`: the next start there has its URL."""
+        return self._with(keep=on)
+
+    def with_keep_for(self, time: Seconds) -> Self:
+        """With `with_keep`: how long after its last use (default: a day)."""
+        return self._with(keep_for=_seconds(time))
+
     def with_probe(self, on: bool = True) -> Self:
         """Fetch the public URL once a minute, to know that it leads here."""
         return self._with(probe=on)
@@ -195,6 +203,10 @@ class TunnelManager:
     def with_region(self, name: str) -> Self:
         """For a tunnel of one's own: the edge's region, as `us` (default: the one that its token names, or all)."""
         return self._with(region=name)
+
+    def with_remote_services(self, *words: str) -> Self:
+        """For a tunnel of one's own: what rules may reach that the service pushes (`--remote-services`)."""
+        return self._with(remote_services=",".join(words))
 
     def with_edge_ip_version(self, version: str) -> Self:
         """`auto` (default), `4` or `6`: towards the edge."""
@@ -318,4 +330,4 @@ class TunnelManager:
 
 
 def _seconds(value: Seconds) -> str:
-    return f"{value.total_seconds() if isinstance(value, timedelta) else value:g}"
+    return f"{value.total_seconds() if isinstance(value, timedelta) else value:.9g}"

@@ -56,7 +56,7 @@ class OriginReachable(Event, frozen=True, kw_only=True, tag="origin_reachable"):
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
-    """The API gave a tunnel, or its token was read. Its address works once a connection is registered."""
+    """The API gave a tunnel, one was kept (`--keep`), or a token was read. It serves once a connection is up."""
 
     url: str
     """Empty for a tunnel of one's own (`run`), here and in all events: only the service knows its hostnames."""
@@ -128,7 +128,10 @@ class Unreachable(Event, frozen=True, kw_only=True, tag="unreachable"):
 
 
 class UrlChanged(Event, frozen=True, kw_only=True, tag="url_changed"):
-    """The service dropped the tunnel and gave another (`--renew`). It serves once the event `state` says so."""
+    """The service dropped the tunnel (`--renew`), or refuses the one that was kept (`--keep`), and gave another.
+
+    It serves once the event `state` says so.
+    """
 
     url: str
     tunnel_id: str

@@ -199,6 +199,12 @@ class LifecycleCounts(Message, frozen=True):
     origin_reachable: bool = True
     quic_engine: Label = ""
     """What connections that are made from now on use."""
+    rules: Count = 1
+    """In force."""
+    configuration_version: int = -1
+    """Of the rules that the service pushed; -1: none was."""
+    configurations_refused: Count = 0
+    """Pushed ones that could not be kept to."""
     started_at: Seconds = 0.0
     """When the supervisor started: Unix time."""
 

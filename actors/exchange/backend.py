@@ -18,9 +18,11 @@ from actors.exchange.response import Head
 class OriginError(Exception):
     """The origin did not answer as HTTP demands: `status` is what the visitor gets for it."""
 
-    def __init__(self, message: str, *, status: int = 502) -> None:
+    def __init__(self, message: str, *, status: int = 502, reason: Reason | None = None) -> None:
+        """`reason`: None if what caused it says enough (`reasons.failure`)."""
         super().__init__(message)
         self.status = status
+        self.reason = reason
 
 
 class ResponseHandler(Protocol):
@@ -107,7 +109,7 @@ class Target(Protocol):
     def reuse(self, request: Request, head: RequestHead) -> Backend | None:
         """An idle connection, if there is one and the request may go on it."""
 
-    async def connect(self, request: Request) -> Backend:
+    async def connect(self, request: Request, head: RequestHead) -> Backend:
         """Open a connection.
 
         Raises:
@@ -133,7 +135,7 @@ class Answering:
     def reuse(self, request: Request, head: RequestHead) -> Backend | None:
         return None
 
-    async def connect(self, request: Request) -> Backend:
+    async def connect(self, request: Request, head: RequestHead) -> Backend:
         raise OriginError(f"what came is answered with status {self.answer.status}, and goes nowhere")
 
     def release(self, backend: Backend) -> None: ...

@@ -21,7 +21,7 @@ from actors.exchange import reasons
 from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.driver import Driver, Timer
 from actors.exchange.gate import Refusal
-from actors.exchange.http1 import BadRequest, Body, RequestHead, error_answer, method_of, response_fields
+from actors.exchange.http1 import NO_HEAD, BadRequest, Body, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
 from actors.exchange.rewrite import Rewrite, prepared
@@ -34,9 +34,6 @@ BODY_TIMEOUT: Final = 1.0
 """Seconds to wait for the first bytes of a body that nothing announced, or for FIN. An edge sends FIN with the head or
 right after it; a visitor who says more later gets it through in chunks, and an origin that would answer before it reads
 need not wait for that."""
-
-_NO_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
-"""What is sent ahead on a raw TCP tunnel: nothing."""
 
 
 _P = ParamSpec("_P")
@@ -73,7 +70,7 @@ class Exchange:
     _target: Target | None = None
     _backend: Backend | None = None
     _rewrite: Rewrite | None = None
-    _head = _NO_HEAD
+    head = NO_HEAD
     _response_begun = False
     _response_ended = False
     _repeated = False
@@ -103,18 +100,18 @@ class Exchange:
         if self.request.kind is not Kind.TCP:
             try:
                 trailers = self._responder.takes_trailers
-                self._head, self._rewrite = prepared(self.request, way.target.origin, trailers=trailers)
+                self.head, self._rewrite = prepared(self.request, way.target.origin, trailers=trailers)
             except BadRequest as error:
                 self.method = method_of(self.request)  # enough to log it, and to answer a HEAD without a body
                 message = f"the request was refused: {error}"
                 self._answer(http.HTTPStatus(error.status), message, reasons.refusal(error.status))
                 return
-            self.method = self._head.method
+            self.method = self.head.method
             self.is_renamed = self._rewrite is not None
         if body:
             self._upload.add(body)
-            if self._head.announces_no_body:
-                self._head = self._head.framed(has_body=True)
+            if self.head.announces_no_body:
+                self.head = self.head.framed(has_body=True)
         if way.gate is None:
             self._admit(way.target)
         else:
@@ -124,7 +121,7 @@ class Exchange:
         """Nobody is against it."""
         if target.answer is not None and self.request.kind is not Kind.TCP:
             self._answer_barely(target.answer)
-        elif self._head.body is Body.UNKNOWN:
+        elif self.head.body is Body.UNKNOWN:
             self._timer = self._driver.call_later(BODY_TIMEOUT, self._waited_for_body)
         else:
             self._go(target)
@@ -137,7 +134,7 @@ class Exchange:
     def _body_known(self, *, has_body: bool) -> None:
         """It has turned out whether there is a body."""
         waited = self._timer is not None
-        self._head = self._head.framed(has_body=has_body)
+        self.head = self.head.framed(has_body=has_body)
         if waited:
             self._stop_timer()
             assert self._target is not None
@@ -145,7 +142,7 @@ class Exchange:
 
     def _go(self, target: Target) -> None:
         """The request is known as far as the origin needs to know it."""
-        backend = target.reuse(self.request, self._head)
+        backend = target.reuse(self.request, self.head)
         if backend is not None:
             self._begin(backend)
         else:
@@ -180,18 +177,19 @@ class Exchange:
     def connect_failed(self, error: OriginError) -> None:
         """There is none."""
         if not self._ended:
-            self._fail(error.status, str(error), reasons.failure(error, error.status))
+            self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
     def _begin(self, backend: Backend) -> None:
         self._backend = backend
         is_raw = self._response_begun = self.request.kind is Kind.TCP
-        backend.begin(self, self._head, raw=is_raw)
         if is_raw:
             self._upload.become_raw()
-            self._responder.accept()
         else:
-            self._upload.announce(self._head)
-        if not self._head.upgrade:
+            self._upload.announce(self.head)
+        backend.begin(self, self.head, raw=is_raw)
+        if is_raw:
+            self._responder.accept()
+        if not self.head.upgrade:
             self._upload.connect(backend)
         self._wait_for_answer()
 
@@ -217,13 +215,13 @@ class Exchange:
         self._upload.add(data)
         if self._backend is not None:
             self._wait_for_answer()
-        elif self._head.announces_no_body:
+        elif self.head.announces_no_body:
             self._body_known(has_body=True)
 
     @_contained
     def eof_received(self) -> None:
         self._upload.end()
-        if self._head.body is Body.UNKNOWN:
+        if self.head.body is Body.UNKNOWN:
             self._body_known(has_body=False)
         elif self._response_ended:
             self._end()  # of a raw tunnel, whose halves end one by one
@@ -319,7 +317,7 @@ class Exchange:
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:
-            self._fail(error.status, str(error), reasons.failure(error, error.status))
+            self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
     @_contained
     def pause_upload(self) -> None:

@@ -56,7 +56,7 @@ class Exchanges:
 
     async def _connect(self, exchange: Exchange, target: Target) -> None:
         try:
-            backend = await target.connect(exchange.request)
+            backend = await target.connect(exchange.request, exchange.head)
         except OriginError as error:
             exchange.connect_failed(error)
         except Exception as error:

@@ -81,6 +81,9 @@ class RequestHead(NamedTuple):
         return self._replace(data=self.data[:-2] + b"Content-Length: 0\r\n\r\n", body=Body.LENGTH)
 
 
+NO_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
+"""What is sent ahead where no HTTP is spoken: nothing."""
+
 _MEANT_FOR_BODIES: Final = frozenset(("POST", "PUT", "PATCH"))
 """Methods of which an origin expects to be told that there is no body (RFC 9110 section 8.6); some answer 411 else."""
 

@@ -44,8 +44,10 @@ _read_buffer: Final = memoryview(bytearray(READ_BYTES))
 class OriginConnection(asyncio.BufferedProtocol):
     """One connection. `begin` starts an exchange on it."""
 
-    def __init__(self, pool: Keeper) -> None:
+    def __init__(self, pool: Keeper, name: str | None = None) -> None:
+        """`name`: that of the other side in TLS."""
         self._pool = pool
+        self.name = name
         self._transport: asyncio.Transport | None = None
         self._handler: ResponseHandler | None = None
         self._exchanges = 0

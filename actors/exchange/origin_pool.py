@@ -10,27 +10,20 @@ and short-lived, and none are left where a fresh one is not served.
 
 import asyncio
 import contextlib
-import socket
+import functools
 import ssl
 from collections import deque
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from actors.bus.routes import Origin
 from actors.exchange import reuse
-from actors.exchange.backend import Backend, OriginError
+from actors.exchange.backend import Backend
+from actors.exchange.dial import Dialler
 from actors.exchange.http1 import RequestHead
-from actors.exchange.origin import OriginConnection, plain
-from actors.exchange.origin_tls import explain, make_context
-from actors.exchange.reach import Reach, Unreachable
+from actors.exchange.origin import OriginConnection
+from actors.exchange.origin_tls import TLS, UNIX, make_context
 from actors.exchange.request import Request
-from actors.processes.means import EXHAUSTED
-
-CONNECT_TIMEOUT: Final = 10.0
-"""Seconds to reach the origin, its TLS handshake included: it is on this machine or next to it."""
-
-MAX_IDLE: Final = 2
-"""Idle connections that are kept for the whole of --origin-keep-alive. A tunnel has two pools as it comes, and there
-are devices that take seven connections in all."""
+from actors.ingress.match import without_port
 
 BRIEFLY: Final = 0.25
 """Seconds for which any number may be idle: of as many as were busy a moment ago, as many may be wanted at once again.
@@ -47,9 +40,6 @@ AT_ONCE: Final = 0.05
 ONE_BY_ONE: Final = 60.0
 """Seconds for which none are kept then: the origin serves one connection after the other."""
 
-KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds and counts after which the kernel notices an origin that vanished: a minute."""
-
 
 class OriginPool:
     """The connections to one origin."""
@@ -61,7 +51,15 @@ class OriginPool:
         self._origin = origin
         self._tls: ssl.SSLContext | None = None
         """Made for the first connection: it takes long, and of many rules few may ever be asked for."""
-        self._reach: Reach[OriginConnection] = Reach(origin.hosts, origin.port)
+        self._dial = Dialler(
+            str(origin),
+            origin.hosts,
+            origin.port,
+            connect_timeout=origin.connect_timeout,
+            tls_timeout=origin.tls_timeout,
+            keep_alive_period=origin.keep_alive_period,
+            beside=origin.happy_eyeballs,
+        )
         self._idle: deque[OriginConnection] = deque()
         self._trimming: asyncio.TimerHandle | None = None
         self._waiting: dict[OriginConnection, asyncio.TimerHandle] = {}
@@ -70,81 +68,65 @@ class OriginPool:
         """Those for which it stayed so."""
         self._made_room_at = float("-inf")
         self._keeps_none_until = float("-inf")
-        self.failures = 0
-        """Times so far that the origin could not be reached."""
 
     @property
     def origin(self) -> Origin:
         return self._origin
 
+    @property
+    def failures(self) -> int:
+        return self._dial.failures
+
     def reuse(self, request: Request, head: RequestHead) -> OriginConnection | None:
         """An idle connection, if there is one and the request may go on it. The latest used comes first."""
         if not reuse.may_go_on_used(head):
             return None
-        while self._idle:
+        name, others = self._name(request), []
+        found = None
+        while self._idle and found is None:
             connection = self._idle.pop()
-            if connection.is_usable:
-                return connection
-            connection.close()
-        return None
+            if not connection.is_usable:
+                connection.close()
+            elif connection.name == name:
+                found = connection
+            else:
+                others.append(connection)
+        self._idle.extend(reversed(others))
+        return found
 
-    async def connect(self, request: Request) -> OriginConnection:
+    async def connect(self, request: Request, head: RequestHead) -> OriginConnection:
         """Open a connection.
 
         Raises:
             OriginError: nothing answers there (502), not in time (504), or this machine is out of means (503).
         """
+        origin = self._origin
         impatience = self._loop.call_later(STARVED, self._make_room)
         try:
-            return await self._open()
-        except OSError as error:
-            raise self._failed(error) from _telling(error)
+            if self._tls is None and origin.scheme in TLS:
+                self._tls = await self._context()
+            name = self._name(request)
+            make = functools.partial(OriginConnection, self, name=name)
+            if origin.scheme in UNIX:
+                return await self._dial.unix(make, origin.path, self._tls, name)
+            return await self._dial.tcp(make, self._tls, name)
         finally:
             impatience.cancel()
 
-    async def _open(self) -> OriginConnection:
+    async def _context(self) -> ssl.SSLContext:
+        try:
+            return await asyncio.to_thread(make_context, self._origin)  # to read all the roots takes long
+        except OSError as error:
+            raise self._dial.failed(error) from error
+
+    def _name(self, request: Request) -> str | None:
+        """By which name a request's connection goes in TLS."""
         origin = self._origin
-        self._tls = self._tls or make_context(origin)
-        if origin.scheme == "unix":
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, connection = await self._loop.create_unix_connection(lambda: OriginConnection(self), origin.path)
-            return connection
-        return await self._reach(self._try, OriginConnection.abort, timeout=CONNECT_TIMEOUT)
-
-    async def _try(self, address: str) -> OriginConnection:
-        name = (self._origin.server_name or self._origin.host) if self._tls is not None else None
-        transport, connection = await self._loop.create_connection(
-            lambda: OriginConnection(self), address, self._origin.port, ssl=self._tls, server_hostname=name
-        )
-        _keep_alive(transport.get_extra_info("socket"))
-        return connection
-
-    def _failed(self, error: OSError) -> OriginError:
-        """What is said of it. This counts as a failure of the origin, unless it was this machine's."""
-        origin = self._origin
-        errors = error.errors if isinstance(error, Unreachable) else {str(origin): error}
-        if lacking := next((each for each in errors.values() if each.errno in EXHAUSTED), None):
-            # The visitor may come again; the origin is not to blame.
-            return OriginError(f"cannot connect to {origin}: {plain(lacking)}", status=503)
-        self.failures += 1
-        whys = {address: self._why(each) for address, each in errors.items()}
-        if len(set(whys.values())) == 1:
-            tried = f" ({' and '.join(whys)})" if len(whys) > 1 else ""
-            why = next(iter(whys.values()))
-        else:
-            tried = ""
-            why = "; ".join(f"{address}: {each}" for address, each in whys.items())
-        if any(isinstance(each, ConnectionRefusedError) for each in errors.values()):
-            why += "; does anything listen there?"
-        status = 504 if all(isinstance(each, TimeoutError) for each in errors.values()) else 502
-        return OriginError(f"cannot connect to {origin}{tried}: {why}", status=status)
-
-    def _why(self, error: OSError) -> str:
-        if isinstance(error, TimeoutError):
-            return f"no answer within {CONNECT_TIMEOUT:.0f} s"
-        if isinstance(error, ssl.SSLError) or (isinstance(error, ConnectionError) and not error.errno):
-            return f"TLS failed: {explain(error)}"  # only asyncio's own errors, of a handshake, have no number
-        return plain(error)
+        if origin.scheme not in TLS:
+            return None
+        if origin.match_sni_to_host or (origin.scheme in UNIX and origin.server_name is None):
+            return without_port(request.host).decode("latin-1").lower()
+        return origin.server_name or origin.host
 
     # --- between exchanges ---
 
@@ -164,7 +146,7 @@ class OriginPool:
     def _trim(self) -> None:
         """Close what has been idle for too long."""
         now = self._loop.time()
-        few = 0 if self._starved else MAX_IDLE
+        few = 0 if self._starved else self._origin.keep_alive_connections
         while self._idle:
             seconds = now - self._idle[0].idle_since
             if seconds < self._origin.keep_alive and (len(self._idle) <= few or seconds < BRIEFLY):
@@ -213,22 +195,3 @@ class OriginPool:
         self._starved.discard(connection)
         if (timer := self._waiting.pop(connection, None)) is not None:
             timer.cancel()
-
-
-def _telling(error: OSError) -> OSError:
-    """Of the errors of several addresses the one that says most of the origin."""
-    if not isinstance(error, Unreachable):
-        return error
-    errors = list(error.errors.values())
-    for kind in (ssl.SSLError, ConnectionRefusedError, TimeoutError):
-        if found := [each for each in errors if isinstance(each, kind)]:
-            return found[0]
-    return errors[0]
-
-
-def _keep_alive(transport_socket: Any) -> None:
-    with contextlib.suppress(OSError):
-        transport_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in KEEPALIVE.items():
-            if hasattr(socket, name):
-                transport_socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -27,10 +27,12 @@ class Unreachable(OSError):
 class Reach(Generic[T]):
     """Reaches one of the addresses of `hosts`; the one that was reached last is tried first."""
 
-    def __init__(self, hosts: Sequence[str], port: int) -> None:
-        """`hosts` are names or IP addresses."""
+    def __init__(self, hosts: Sequence[str], port: int, *, beside: bool = True) -> None:
+        """`hosts` are names or IP addresses. `beside`: an address that is deaf gets another one tried beside it; else
+        each has its share of the time, and the next one comes after it."""
         self._hosts = hosts
         self._port = port
+        self._beside = beside
         self._best: str | None = None
 
     async def __call__(
@@ -43,20 +45,32 @@ class Reach(Generic[T]):
         """
         end = asyncio.get_running_loop().time() + timeout
         async with asyncio.timeout_at(end):
-            addresses = await self._addresses()
+            hosts = self._hosts
+            addresses = list(hosts) if len(hosts) > 1 else await resolved(hosts[0], self._port)
         if self._best in addresses:
             addresses.remove(self._best)
             addresses.insert(0, self._best)
-        address, made = await _first(addresses, attempt, close, end)
+        if self._beside:
+            address, made = await _first(addresses, attempt, close, end)
+        else:
+            address, made = await _in_order(addresses, attempt, end)
         self._best = address
         return made
 
-    async def _addresses(self) -> list[str]:
-        if len(self._hosts) > 1 or _is_address(self._hosts[0]):
-            return list(self._hosts)
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._hosts[0], self._port, type=socket.SOCK_STREAM)
-        return in_turn([_text(address) for _, _, _, _, address in found])
+
+async def resolved(host: str, port: int) -> list[str]:
+    """The addresses of a name, those of the two families in turn; of an address itself.
+
+    Raises:
+        OSError: it has none.
+    """
+    if _is_address(host):
+        return [host]
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty or too long
+        raise socket.gaierror(socket.EAI_NONAME, "no name that there could be") from error
+    return in_turn([_text(address) for _, _, _, _, address in found])
 
 
 def in_turn(addresses: Sequence[str]) -> list[str]:
@@ -104,6 +118,20 @@ async def _first(
         for future in running:
             future.add_done_callback(lambda late: _discard(late, close))
             future.cancel()
+
+
+async def _in_order(addresses: Sequence[str], attempt: Callable[[str], Awaitable[T]], end: float) -> tuple[str, T]:
+    """Try one after the other, each for its share of the time that is left."""
+    loop = asyncio.get_running_loop()
+    errors: dict[str, OSError] = {}
+    for index, address in enumerate(addresses):
+        share = max(0.0, end - loop.time()) / (len(addresses) - index)
+        try:
+            async with asyncio.timeout(share):
+                return address, await attempt(address)
+        except OSError as error:
+            errors[address] = error
+    raise Unreachable(errors)
 
 
 def _discard(late: asyncio.Future[T], close: Callable[[T], None]) -> None:

@@ -55,6 +55,9 @@ ACCESS_ABSENT: Final = Reason(
 ACCESS_REFUSED: Final = Reason("access_refused", "the tag (AUD) of the application must be among the rule's audTag")
 ACCESS_BROKEN: Final = Reason("access_broken", "is the rule's teamName right, and this machine's clock?")
 ACCESS_KEYS: Final = Reason("access_keys", "this machine must reach the team's address by HTTPS")
+NO_WEB_PAGE: Final = Reason("no_web_page", "the rule is for a TCP service: a browser can make nothing of it")
+NO_DESTINATION: Final = Reason("no_destination", "a bastion goes where the client says, as HOST:PORT")
+NO_ANSWER: Final = Reason("no_answer", "give the rule's http_status one of 200 to 999")
 EVENT_STREAM: Final = Reason(
     "event_stream", "send events in the answer to a POST, or over a WebSocket; or use a tunnel of your own account"
 )

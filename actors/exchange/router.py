@@ -91,7 +91,10 @@ def _target(destination: Destination) -> Target:
     match destination:
         case Origin():
             return OriginPool(destination)
-        case Status():
-            return Answering(Answer(destination.status))
-        case _:
-            raise NotImplementedError
+        case Status(status):
+            if status < 200:  # after which another answer would have to come
+                return Answering(Answer(502, reasons.NO_ANSWER, f"{status} of a rule is no answer"))
+            return Answering(Answer(status))
+    from actors.exchange.services import Service  # here, since few use it
+
+    return Service(destination)

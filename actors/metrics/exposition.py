@@ -110,6 +110,18 @@ def _of_the_connections(registry: CounterRegistry) -> list[Family]:
             [Sample({}, int(lifecycle.origin_reachable))],
             "gauge",
         ),
+        Family("tunnel_rules", "Rules in force; 0: every request gets 503.", [Sample({}, lifecycle.rules)], "gauge"),
+        Family(
+            "tunnel_configuration_version",
+            "Of the rules that the service pushed; -1 while there are none of it.",
+            [Sample({}, lifecycle.configuration_version)],
+            "gauge",
+        ),
+        Family(
+            "tunnel_configurations_refused_total",
+            "Configurations that the service pushed, and that could not be kept to.",
+            [Sample({}, lifecycle.configurations_refused)],
+        ),
         Family("tunnel_connections", "Connections that are registered now.", [Sample({}, len(now))], "gauge"),
         Family(
             "tunnel_connections_wanted", "Connections that there should be.", [Sample({}, lifecycle.slots)], "gauge"

@@ -41,13 +41,18 @@ origin_watch.py  whether anything listens where requests go
 service_manager.py  sd_notify
 start.py         from nothing to credentials and edge addresses
 provisioning.py  the tunnel API
+keeper.py        a tunnel that outlives its supervisor: put into the state folder, and taken out of it
+kept.py            what is kept, and when it is of use (pure)
 token.py         a tunnel of one's own: its token or credentials file, read and checked (pure)
 own_tunnel.py    which file or variable has it
+rules.py         where requests go: what this machine says, or what the service pushed
+local_rules.py     rules of a file
+go_flags.py        flags of the Go client that stand in it
 rate_limit.py    when the next try at the API may be
 discovery.py     the edge's addresses, by DNS
 publisher.py     events to the PUB socket and to stdout
 terminal.py      what a person at a terminal sees
 owner.py         the end of the process that the tunnel belongs to
 output.py        text to stdout and to a terminal, without waiting for its reader
-state_folder.py  the lock, the URL file, tunnel.json
+state_folder.py  the lock, the URL file, tunnel.json, the file of a kept tunnel
 """

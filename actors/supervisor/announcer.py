@@ -186,6 +186,8 @@ class Announcer:
                 log.info("tunnel assigned", url=event.url)
             case events.Assigned():
                 log.info("tunnel of your own", tunnel_id=event.tunnel_id)
+            case events.ConfigurationApplied(rules=0):
+                log.info("no rules: every request gets 503 until the service sends some", version=event.version)
             case events.ConfigurationApplied():
                 log.info("rules in force", rules=event.rules, version=event.version, hostnames=event.hostnames[:5])
             case events.ConfigurationRefused():

@@ -29,7 +29,7 @@ from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
-from actors.supervisor.settings import OWN_CONNECTIONS, Settings
+from actors.supervisor.settings import DEFAULT_KEEP_FOR, OWN_CONNECTIONS, Settings
 from actors.supervisor.sources import TOKEN_VARIABLES, WHAT, fill
 from actors.supervisor.token import OwnTunnel
 from actors.url_file import default_state_folder
@@ -77,6 +77,7 @@ def _with_tunnel(settings: Settings, given: argparse.Namespace, tunnel: OwnTunne
         settings,
         tunnel=tunnel,
         region=given.region or tunnel.region,
+        remote_services=given.remote_services or settings.remote_services,
         connections=given.connections or OWN_CONNECTIONS,
         one_per_address=given.connections is None,
         warnings=(*warnings, *settings.warnings),
@@ -126,9 +127,11 @@ def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: Pro
         "max_reconnect_attempts": given.max_reconnect_attempts,
         "spare": given.spare,
         "renew": given.renew,
+        "keep_for": _keep_for(given, is_a_programs=is_a_programs),
         "probe": given.probe,
         "state_folder": _state_folder(given) if given.state_dir or not is_a_programs else None,
-        "state_folder_is_usual": not (given.state_dir or is_a_programs),
+        # A tunnel that is kept is looked for in one place: beside it there may be another's.
+        "state_folder_is_usual": not (given.state_dir or is_a_programs or given.keep),
         "owner": given.owner,
         "events_endpoint": given.events,
         "metrics_endpoint": given.metrics,
@@ -181,6 +184,21 @@ def _state_folder(given: argparse.Namespace) -> Path | None:
         return Path(given.state_dir or default_state_folder()).absolute()
     except LocalSetupError:  # a user without a home, as in containers: `main` says so
         return None
+
+
+def _keep_for(given: argparse.Namespace, *, is_a_programs: bool) -> float | None:
+    """For how long the tunnel is kept; None: it is not."""
+    if not given.keep:
+        if given.keep_for is not None:
+            raise UsageError("--keep-for needs --keep")
+        return None
+    if given.local_edge:
+        raise UsageError("--keep and --local-edge exclude each other: that edge ends with the supervisor")
+    if is_a_programs and not given.state_dir:
+        raise UsageError("--keep needs --state-dir: a program's tunnel has no folder that outlives it")
+    if _state_folder(given) is None:
+        raise UsageError("--keep needs a folder: this user has no home, so set NEXO_HOME or give --state-dir")
+    return DEFAULT_KEEP_FOR if given.keep_for is None else float(given.keep_for)
 
 
 def _curve_files(given: argparse.Namespace) -> tuple[Path, Path] | None:

@@ -16,6 +16,8 @@ from actors.processes.log import Logger
 from actors.processes.nursery import Nursery
 from actors.supervisor.announcer import Announcer
 from actors.supervisor.bus_sockets import BusSockets
+from actors.supervisor.keeper import Keeper
+from actors.supervisor.kept import CLIENT_ID_BYTES
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.output import OutputWriter
 from actors.supervisor.publisher import Publisher
@@ -60,8 +62,12 @@ async def _supervise(
             terminal,
             _about(settings, bus),
         )
-        orders = _order_book(settings, bus, folder)
-        return await Supervisor(settings, logger, bus, announce, manager, orders, state.path, head_start, nursery).run()
+        keeper = None if settings.keep_for is None else Keeper(state, settings.service_url, settings.keep_for, logger)
+        client_id = keeper.client_id if keeper is not None else secrets.token_bytes(CLIENT_ID_BYTES)
+        orders = _order_book(settings, bus, folder, client_id)
+        return await Supervisor(
+            settings, logger, bus, announce, manager, orders, state.path, keeper, head_start, nursery
+        ).run()
 
 
 @contextlib.contextmanager
@@ -109,7 +115,7 @@ def _about(settings: Settings, bus: BusSockets) -> TunnelState:
     )
 
 
-def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
+def _order_book(settings: Settings, bus: BusSockets, folder: Path, client_id: bytes) -> OrderBook:
     return OrderBook(
         control_endpoint=bus.control_endpoint,
         deltas_endpoint=bus.deltas_endpoint,
@@ -119,7 +125,7 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
         curve=bus.curve,
         metrics_http=settings.metrics_http,
         run_folder=folder,
-        client_id=secrets.token_bytes(16),
+        client_id=client_id,
         max_streams=settings.max_streams,
         log_requests=settings.log_requests,
         transport=settings.transport,
@@ -130,6 +136,7 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path) -> OrderBook:
         as_cloudflare=settings.as_cloudflare,
         takes_configuration=settings.takes_configuration,
         proxies=settings.proxies,
+        own=settings.tunnel.credentials if settings.tunnel is not None else None,
     )
 
 

@@ -9,6 +9,8 @@ import msgspec
 
 from actors.bus.events import (
     ActorRestarted,
+    ConfigurationApplied,
+    ConfigurationRefused,
     Connecting,
     ConnectionEnded,
     ConnectionRefused,
@@ -131,6 +133,10 @@ class Counts:
                 self._change(slots=slots, serves=serves)
             case OriginUnreachable() | OriginReachable():
                 self._change(origin_reachable=isinstance(event, OriginReachable))
+            case ConfigurationApplied(rules=rules, version=version):
+                self._change(rules=rules, configuration_version=version)
+            case ConfigurationRefused():
+                self._change(configurations_refused=before.configurations_refused + 1)
             case EngineChanged(engine=engine):
                 self._change(quic_engine=engine)
             case ActorRestarted(actor=actor):

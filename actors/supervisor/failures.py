@@ -35,6 +35,9 @@ NOT_REGISTERED: Final = frozenset(
 )
 """Ends for which the edge, and not the way to it, is the cause."""
 
+REFUSED: Final = NOT_REGISTERED - {WorkerEnd.REGISTRATION_FAILED}
+"""Ends for which the edge gave a reason."""
+
 UNREACHED: Final = frozenset((WorkerEnd.DIAL_FAILED, WorkerEnd.NO_ROUTE))
 """Ends for which the way to the address is the cause."""
 

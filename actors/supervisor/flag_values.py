@@ -11,10 +11,16 @@ from typing import Final, Literal
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
 from actors.bus.routes import Origin
+from actors.ingress.allowed import Allowed
 from actors.supervisor.discovery import EDGE_PORT
 
 MAX_SECONDS: Final = 24 * 3600.0
 """No timeout or grace period is longer than a day."""
+
+MAX_DURATION: Final = 366 * 86400.0
+"""Nothing here is meant to last longer than a year: what says so is a mistake."""
+
+_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 MAX_CONNECTIONS: Final = 4
 """What the edge takes for one tunnel."""
@@ -61,6 +67,15 @@ def positive_seconds(text: str) -> float:
     value = seconds(text)
     if value == 0.0:
         raise argparse.ArgumentTypeError("must be more than 0 seconds")
+    return value
+
+
+def duration(text: str) -> float:
+    """A long time, in seconds or with a unit: 90m, 24h, 7d."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", text, re.ASCII)
+    value = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0.0 < value <= MAX_DURATION:
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no time, as in 3600, 90m, 24h or 7d (a year at most)")
     return value
 
 
@@ -184,6 +199,14 @@ def path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name of the file is empty")
     return Path(text)
+
+
+def remote_services(text: str) -> Allowed:
+    """What pushed rules may reach."""
+    try:
+        return Allowed.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def region(text: str) -> str:

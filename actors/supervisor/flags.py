@@ -11,7 +11,7 @@ from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor import flag_values as value
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
-from actors.supervisor.settings import DEFAULT_MAX_STREAMS
+from actors.supervisor.settings import DEFAULT_KEEP_FOR, DEFAULT_MAX_STREAMS
 
 ENVIRONMENT_PREFIX: Final = "TUNNEL_SUPERVISOR_"
 """Not TUNNEL_, which the Go client reads; of that one's, `run` alone reads those with its token (`sources.py`)."""
@@ -120,6 +120,14 @@ def add_own_tunnel_flags(group: argparse._ActionsContainer) -> None:
         metavar="NAME",
         help="with run: the edge's region, as us (default: the one that the token names, else all)",
     )
+    group.add_argument(
+        "--remote-services",
+        type=value.remote_services,
+        metavar="WORDS",
+        help="with run: what rules may reach that the service pushes (default: http,https,status,hello_world, of which "
+        "the first two lead to this machine and private networks alone); also unix, tcp, bastion, socks, and public: "
+        "any host",
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -224,6 +232,18 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         default=None,
         help="ask for another tunnel, with another URL, when the service drops this one",
+    )
+    edge.add_argument(
+        "--keep",
+        action="store_true",
+        default=None,
+        help="keep the tunnel, with its secret, in the state folder: the next start there has the same URL",
+    )
+    edge.add_argument(
+        "--keep-for",
+        type=value.duration,
+        metavar="TIME",
+        help=f"with --keep: how long after its last use, as in 90m, 24h or 7d (default: {DEFAULT_KEEP_FOR / 3600:g}h)",
     )
     edge.add_argument(
         "--probe",

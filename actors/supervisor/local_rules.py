@@ -1,5 +1,4 @@
-"""The rules of a file of this machine (`--config FILE.yml`): what the supervisor makes of them. Pure, but for a look at
-the files that they name."""
+"""The rules of a file of this machine (`--config FILE.yml`): what the supervisor makes of them."""
 
 import argparse
 from pathlib import Path

@@ -59,6 +59,8 @@ class OrderBook:
     """The same as the edge is told it: JSON."""
     takes_configuration: bool = False
     """Whether the edge may push rules."""
+    own: Credentials | None = None
+    """Of a tunnel of one's own: a local edge has to be told of it."""
     credentials: Credentials | None = None
     proxies: ProxyRules = DIRECTLY
 
@@ -123,6 +125,7 @@ class OrderBook:
                     run_folder=str(self.run_folder),
                     tls=self.local_edge_tls,
                     as_cloudflare=self.as_cloudflare,
+                    tunnel=self.own,
                 )
             case _ if name.actor == SPARE:
                 return SpareOrders(*basics, engine=self.transport.engine)

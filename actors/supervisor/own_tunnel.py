@@ -33,7 +33,7 @@ GO_FOLDERS: Final = (
 
 NOT_OF_A_RUN: Final = {
     **dict.fromkeys(("service_url", "user_agent"), "no API is asked for a tunnel of your own"),
-    **dict.fromkeys(("local_edge", "local_edge_tls", "as_cloudflare"), "its edge gives tunnels of its own"),
+    "keep": "a tunnel of your own and its hostnames stay as they are",
     "renew": "a tunnel of your own is not replaced by another",
     "probe": "no URL is known of a tunnel of your own",
     "qr": "no URL is known of a tunnel of your own",
@@ -61,7 +61,7 @@ def check(given: argparse.Namespace) -> None:
         UsageError: it is.
     """
     if given.run is None:
-        for name in (*PROOFS, "region"):
+        for name in (*PROOFS, "region", "remote_services"):
             if getattr(given, name) is not None:
                 flag = in_words(name)
                 raise UsageError(f"{flag} is for a tunnel of your own: tunnel-supervisor run {flag} …")

@@ -186,7 +186,7 @@ class Policy(msgspec.Struct):
                 return self._url_seen(event) if event.url == self.url else []
             case RenewFailed():
                 may_pass = self._renewal.failed(event.error, self.limits.max_attempts, now, self.dice)
-                return [] if may_pass else [Finish(event.error)]
+                return [] if may_pass and self.started else [Finish(event.error)]
             case WorkerReady() | WorkerRegistered() | WorkerLeaving() | WorkerBeat() | WorkerStopped() | WorkerExited():
                 slot = self.slots[event.slot]
                 worker = slot.worker(event.generation)
@@ -195,12 +195,10 @@ class Policy(msgspec.Struct):
     def _begin(self, event: Begin, now: float) -> Sequence[Command]:
         commands: list[Command] = []
         if self._renewal.active:
-            cause = self._last_failure.message if self._last_failure is not None else ""
-            told = events.UrlChanged(url=event.url, tunnel_id=event.tunnel_id, previous_url=self.url, cause=cause)
-            commands.append(Announce(told))
-        elif self.stop_deadline is None:
+            commands.append(telling.url_changed(event, self.url, self._last_failure))
+        if not self.started and self.stop_deadline is None:
             self._start_deadline = now + self.limits.start_timeout
-        self._renewal.begun(now)
+        self._renewal.begun(now, kept=event.kept)
         self.url, self.tunnel_id, self.reconnects = event.url, event.tunnel_id, 0
         self._edges = EdgeAddresses.of(event.edges, self.dice)
         self._protocols.by_name = event.edges[0].is_name
@@ -257,7 +255,7 @@ class Policy(msgspec.Struct):
         edge = self._edges.for_slot(slot.index, now)
         spawn = SpawnWorker(
             *(slot.index, worker.generation, edge, slot.failures),
-            *(slot.held_before, from_spare, protocol),
+            *(slot.held_before or self._renewal.is_kept, from_spare, protocol),
         )
         return [telling.connecting(slot, worker, edge), spawn]
 
@@ -312,6 +310,8 @@ class Policy(msgspec.Struct):
     def _refused(self, slot: Slot, word: WorkerStopped, now: float) -> list[Command]:
         slot.state = SlotState.REFUSED
         refused = telling.refused(slot, word, self.connections)
+        if self._renewal.is_kept and not self.started:
+            return [refused, *self._drop(now)]
         # An edge that refuses what it had taken has dropped the tunnel: it would refuse the others too.
         dropped = any(other.held_before for other in self.slots)
         if not self.connections and (slot.held_before or all(s.state is SlotState.REFUSED for s in self.slots)):
@@ -325,10 +325,9 @@ class Policy(msgspec.Struct):
     def _drop(self, now: float) -> list[Command]:
         """Have done with this tunnel; another one is asked for."""
         live = [KillWorker(slot.index, worker.generation) for slot in self.slots for worker in slot.workers]
-        self.slots = [
-            Slot(index=slot.index, generation=slot.newest, newest=slot.newest, spoke=slot.spoke) for slot in self.slots
-        ]
+        self.slots = [slot.for_another_tunnel() for slot in self.slots]
         self._renewal.dropped(now)
+        self._start_deadline = None
         return [*live, *self._renew_if_due(now)]
 
     def _renew_if_due(self, now: float) -> list[Command]:
@@ -379,8 +378,14 @@ class Policy(msgspec.Struct):
         if self.stop_deadline is None:
             commands += [*self._helpers.tick(now), *self._renew_if_due(now)]
             if not self.started and self._start_deadline is not None and now >= self._start_deadline:
-                commands.append(Finish(failures.failed_start(self.limits.start_timeout, self._last_failure)))
+                commands += self._failed_start(now)
         return commands
+
+    def _failed_start(self, now: float) -> list[Command]:
+        word = self._last_failure
+        if self._renewal.is_kept and word is not None and word.end in failures.REFUSED:
+            return self._drop(now)  # else every start would end like this one, for as long as the tunnel is kept
+        return [Finish(failures.failed_start(self.limits.start_timeout, word))]
 
     def _is_silent(self, worker: Worker, now: float) -> bool:
         return worker.is_silent(now) or (self.stop_deadline is not None and now >= self.stop_deadline)

@@ -1,4 +1,4 @@
-"""With `--renew`: when to ask for another tunnel, after the service has dropped one. Pure."""
+"""When to ask for another tunnel: after the service has dropped one (`--renew`), or refuses one that was kept. Pure."""
 
 from typing import Final
 
@@ -20,6 +20,8 @@ class Renewal(msgspec.Struct):
 
     active: bool = False
     """The old tunnel is gone, and there is no new one yet."""
+    is_kept: bool = False
+    """An earlier supervisor had the tunnel: the edge may hold that one's connections, or have forgotten the tunnel."""
     _due_at: float | None = None
     """When it is to be asked for; None while it is, or none is wanted."""
     _failures: int = 0
@@ -28,9 +30,9 @@ class Renewal(msgspec.Struct):
     """Renewals of tunnels that did not last."""
     _begun_at: float = 0.0
 
-    def begun(self, now: float) -> None:
-        """There is a tunnel."""
-        self.active, self._due_at, self._failures, self._begun_at = False, None, 0, now
+    def begun(self, now: float, *, kept: bool) -> None:
+        """There is a tunnel. `kept`: an earlier supervisor had it."""
+        self.active, self.is_kept, self._due_at, self._failures, self._begun_at = False, kept, None, 0, now
 
     def dropped(self, now: float) -> None:
         """There is none any more."""

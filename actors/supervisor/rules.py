@@ -16,12 +16,15 @@ from typing import Final
 import msgspec
 
 from actors.bus import events
-from actors.bus.messages import DECODE_ERRORS
+from actors.bus.messages import DECODE_ERRORS, ConfigurationAnswered, ConfigurationPushed, Reroute
 from actors.bus.routes import Origin, Routes, all_to
 from actors.ingress import defaults, parse, routing, versions
 from actors.ingress.versions import NEVER, Answer, Applied
 from actors.processes.log import Logger
+from actors.supervisor.children import Children, Name
+from actors.supervisor.orders import OrderBook
 from actors.supervisor.settings import Settings
+from actors.supervisor.vocabulary import RulesInForce
 from actors.url_file import write_atomically
 
 KEPT_FILE: Final = "configuration.json"
@@ -53,20 +56,24 @@ class Rules:
         self,
         settings: Settings,
         folder: Path,
+        orders: OrderBook,
+        children: Children,
         *,
         page: Callable[[], Awaitable[Origin]],
-        in_force: Callable[[Routes], None],
         tell: Callable[[events.Event], None],
+        handle: Callable[[RulesInForce], None],
         log: Logger,
     ) -> None:
-        """`page` starts the page of our own, if it does not run, and says where it is; `in_force` gets the routes of a
-        push.
+        """`page` starts the page of our own, if it does not run, and says where it is; `tell` is for events, and
+        `handle` for the policy.
         """
         self._settings = settings
         self._file = folder / KEPT_FILE
+        self._orders = orders
+        self._children = children
         self._page = page
-        self._in_force = in_force
         self._tell = tell
+        self._handle = handle
         self._log = log
         self._applied = Applied()
         self._only: Origin | None = None
@@ -94,12 +101,31 @@ class Rules:
         await self._take_kept()
         return self._applied.routes
 
-    @property
-    def told(self) -> str:
+    def enforce(self, routes: Routes) -> None:
+        """From now on these say where requests go."""
+        self._orders.routes, self._orders.ingress = routes, self._told()
+        self._children.tell_all("worker", Reroute(routes))
+        if self._settings.tunnel is None and self._settings.configuration is None:
+            return
+        hostnames = routes.hostnames[: events.MAX_TOLD_HOSTNAMES]
+        count = len(routes.routes)
+        self._tell(events.ConfigurationApplied(version=routes.version, rules=count, hostnames=hostnames))
+        self._handle(RulesInForce(count))  # whoever hears `state` knows the hostnames
+
+    def _told(self) -> str:
         """The rules in force, as the edge is told them: a list, in JSON."""
         if self._only is not None:
             return msgspec.json.encode([{"service": self._only.url, "originRequest": {}}]).decode()
         return msgspec.json.encode(defaults.local_rules(self._applied.configuration)).decode()
+
+    def remind(self, worker: Name) -> None:
+        """Tell a worker that is up what holds now: rules may have come between its orders and its first word."""
+        self._children.tell(worker, Reroute(self._orders.routes))
+
+    async def pushed(self, worker: Name, push: ConfigurationPushed) -> None:
+        """A worker told of a push: see to it that it gets the answer."""
+        answer = await self.judge(push.version, push.configuration)
+        self._children.tell(worker, ConfigurationAnswered(push.number, answer.version, answer.error))
 
     async def _take_kept(self) -> None:
         assert self._settings.tunnel is not None
@@ -121,7 +147,7 @@ class Rules:
             self._applied = Applied(NEVER, configuration, routes)
             self._log.info("rules as they were kept, until the service pushes others", version=kept.version)
 
-    async def push(self, version: int, data: bytes) -> Answer:
+    async def judge(self, version: int, data: bytes) -> Answer:
         """Judge what the service pushed; return what it is to be told."""
         async with self._turn:
             present = self._applied
@@ -135,7 +161,7 @@ class Rules:
                 read_file=_check_file,
             )
             if self._applied is not present:
-                self._in_force(self._applied.routes)
+                self.enforce(self._applied.routes)
                 self._keep(version, data)
             elif answer.error:
                 self._tell(events.ConfigurationRefused(version=version, error=answer.error))

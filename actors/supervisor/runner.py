@@ -12,18 +12,16 @@ from actors import __version__, trust
 from actors.bus import events, run_folder
 from actors.bus.addresses import HostPort
 from actors.bus.messages import (
-    ConfigurationAnswered,
     ConfigurationPushed,
     Credentials,
     Drain,
     Heartbeat,
     Ready,
-    Reroute,
     Stopped,
     Unregistered,
     Up,
 )
-from actors.bus.routes import Origin, Routes
+from actors.bus.routes import Origin
 from actors.bus.tally import Totals
 from actors.errors import ExitCode, LocalSetupError, PermanentFailure, TunnelError
 from actors.processes import log, means
@@ -39,6 +37,7 @@ from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.ending import EndRequests
 from actors.supervisor.history import History
+from actors.supervisor.keeper import Keeper
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.origin_watch import OriginWatch
 from actors.supervisor.policy import Policy
@@ -74,6 +73,7 @@ class Supervisor:
         manager: ServiceManager,
         orders: OrderBook,
         state_folder: Path,
+        keeper: Keeper | None,
         head_start: dict[str, Forked],
         nursery: Nursery | None,
     ) -> None:
@@ -83,7 +83,7 @@ class Supervisor:
         self._announce = announce
         self._manager = manager
         self._orders = orders
-        self._source = TunnelSource(settings, state_folder, announce, logger)
+        self._source = TunnelSource(settings, state_folder, keeper, announce, logger)
         self._tasks = Tasks(self._fault)
         self._children = Children(
             bus.context,
@@ -100,7 +100,14 @@ class Supervisor:
         self._history = History(self._policy)
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._children)
         self._rules = Rules(
-            settings, state_folder, page=self._page, in_force=self._in_force, tell=self._tell, log=logger
+            settings,
+            state_folder,
+            orders,
+            self._children,
+            page=self._page,
+            tell=self._tell,
+            handle=self._handle,
+            log=logger,
         )
         self._watcher = Watcher(self._policy, self._handle, self._tasks, logger)
         self._origin_watch: OriginWatch | None = None
@@ -184,7 +191,7 @@ class Supervisor:
         )
         if origin is not None:
             self._watch_origin(origin)
-        self._in_force(routes)
+        self._rules.enforce(routes)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -206,33 +213,18 @@ class Supervisor:
         address = HostPort.parse((await self._children.ready(name))["http"])
         return Origin(host=address.host, port=address.port)
 
-    def _in_force(self, routes: Routes) -> None:
-        """From now on these say where requests go."""
-        self._orders.routes, self._orders.ingress = routes, self._rules.told
-        self._children.tell_all("worker", Reroute(routes))
-        if self._settings.tunnel is None and self._settings.configuration is None:
-            return
-        self._statistics.configuration_version = routes.version
-        self._tell(
-            events.ConfigurationApplied(
-                version=routes.version,
-                rules=len(routes.routes),
-                hostnames=routes.hostnames[: events.MAX_TOLD_HOSTNAMES],
-            )
-        )
-        self._handle(vocabulary.RulesInForce(len(routes.routes)))  # whoever hears `state` knows the hostnames
-
     async def _obtain_tunnel(self) -> None:
         """Get a tunnel, and begin with it.
 
         Raises:
             TunnelError: there is no tunnel to be had, or no edge.
         """
+        kept = self._source.has_kept
         addresses = await self._source.obtain(self._assigned)
         credentials = self._orders.credentials
         assert credentials is not None
         seen = Visibility.UNSEEN if self._source.names_are_public else Visibility.NOT_ASKED
-        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen))
+        self._handle(vocabulary.Begin(credentials.url, credentials.tunnel_id, tuple(addresses), seen, kept))
         proxies = await self._source.proxy_addresses(addresses)
         direct = [address for address in addresses if not address.is_name]
         asks = self._source.service if self._source.asks_dns and direct else None
@@ -305,6 +297,7 @@ class Supervisor:
         if not self._counts.lifecycle.starts:
             self._counts.started()
             self._statistics.report()
+            self._watcher.keep("kept", lambda: self._source.keep_touching(lambda: self._policy.connections > 0))
         if event.connections == 1 and self._policy.visibility is Visibility.UNSEEN:
             self._watcher.keep("visibility", self._watcher.look_for_name)
 
@@ -358,19 +351,14 @@ class Supervisor:
             case Stopped():
                 self._counts.note(*worker, message.tally)
             case Ready() if self._settings.takes_configuration:
-                # Rules may have come between its orders and its first word.
-                self._children.tell(Name("worker", *worker), Reroute(self._orders.routes))
+                self._rules.remind(Name("worker", *worker))
             case ConfigurationPushed():
-                self._tasks.start(self._pushed(Name("worker", *worker), message), name="push")
+                self._tasks.start(self._rules.pushed(Name("worker", *worker), message), name="push")
             case Unregistered():
                 slot, generation = worker
                 self._tell(events.Unregistered(slot=slot, generation=generation, acknowledged=message.acknowledged))
         if (event := vocabulary.said(worker, message)) is not None:
             self._handle(event)
-
-    async def _pushed(self, worker: Name, push: ConfigurationPushed) -> None:
-        answer = await self._rules.push(push.version, push.configuration)
-        self._children.tell(worker, ConfigurationAnswered(push.number, answer.version, answer.error))
 
     # --- time ---
 
@@ -394,6 +382,7 @@ class Supervisor:
         if error is not None:
             self._failed(error)
         self._announce.clear_files()
+        self._source.ended(error)
         await self._children.end("worker")
         if (metrics := self._helpers.get("metrics")) is not None:
             self._children.tell(metrics, self._counts.knowledge())

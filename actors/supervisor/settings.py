@@ -20,6 +20,10 @@ from actors.supervisor.vocabulary import Limits
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
 
+DEFAULT_KEEP_FOR: Final = 24 * 3600.0
+"""Seconds after its last use for which a tunnel is kept. How long the service keeps one without connections is unknown,
+and a try costs a registration."""
+
 
 USUAL_SERVICES: Final = Allowed.parse(USUAL)
 
@@ -70,6 +74,9 @@ class Settings:
     max_reconnect_attempts: int = MAX_RECONNECT_ATTEMPTS
     renew: bool = False
     """Ask for another tunnel when the service drops this one."""
+    keep_for: float | None = None
+    """Keep the tunnel in the state folder, and take it from there within so many seconds after its last use; None: it
+    ends with this supervisor."""
     probe: bool = False
     """Fetch the public URL now and then."""
     spare: bool = True

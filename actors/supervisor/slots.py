@@ -131,6 +131,10 @@ class Slot(Worker):
         if worker is not self:
             self.beside.append(worker)
 
+    def for_another_tunnel(self) -> "Slot":
+        """The place of the same number in the tunnel that comes after this one."""
+        return Slot(index=self.index, generation=self.newest, newest=self.newest, spoke=self.spoke)
+
     def change_places(self, other: Worker) -> None:
         """A worker beside the slot becomes its own, and its own becomes the one beside it."""
         for name in Worker.__struct_fields__:

@@ -16,6 +16,7 @@ from actors.processes.log import Logger
 from actors.processes.tasks import Tasks, beside
 from actors.supervisor import discovery
 from actors.supervisor.discovery import IpVersion
+from actors.supervisor.keeper import Keeper
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, request_tunnel
 from actors.supervisor.rate_limit import RateLimitMemory, wait_for
 from actors.supervisor.settings import Settings
@@ -33,11 +34,15 @@ Announce = Callable[[events.Event], None]
 
 
 class TunnelSource:
-    """Where tunnels come from, the first one and with `--renew` others, by API or token; and the edge's addresses."""
+    """Where tunnels come from, and the edge's addresses. The first tunnel is a token's, or an earlier supervisor's
+    (`--keep`); else it is asked for, as others are with `--renew`."""
 
-    def __init__(self, settings: Settings, state_folder: Path, announce: Announce, log: Logger) -> None:
+    def __init__(
+        self, settings: Settings, state_folder: Path, keeper: Keeper | None, announce: Announce, log: Logger
+    ) -> None:
         self._settings = settings
         self._state_folder = state_folder
+        self._keeper = keeper
         self._announce = announce
         self._log = log
         self._service_url = settings.service_url
@@ -64,11 +69,15 @@ class TunnelSource:
         """The name that DNS knows the edge by."""
         return discovery.edge_service(self._settings.region)
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether the next tunnel is one that an earlier supervisor had."""
+        return self._keeper is not None and self._keeper.has_one
+
     def ask_ahead(self, tasks: Tasks) -> None:
-        """Begin the first request to the API."""
-        if self._settings.tunnel is not None:
-            return
-        self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
+        """Begin the first request to the API, if there is to be one."""
+        if self._settings.tunnel is None and not self.has_kept:
+            self._asked = ask_ahead(self._service_url, self._settings.user_agent, self._memory(), tasks)
 
     async def obtain(self, assigned: Callable[[Credentials], None]) -> list[EdgeAddress]:
         """Get a tunnel, which `assigned` is told of at once; return the edge's addresses.
@@ -78,7 +87,7 @@ class TunnelSource:
         """
         settings = self._settings
         async with beside(find_edges(self._edges, settings.edge_ip_version, settings.region)) as found:
-            assigned(await self._ask() if settings.tunnel is None else settings.tunnel.credentials)
+            assigned(self._at_hand() or await self._ask())
             try:
                 return await found
             except DiscoveryError as error:
@@ -87,10 +96,16 @@ class TunnelSource:
                 self._log.warning("the proxy is asked for the edge by name", cause=str(error))
                 return discovery.by_name(self._settings.region)
 
+    def _at_hand(self) -> Credentials | None:
+        """A tunnel that need not be asked for."""
+        if self._settings.tunnel is not None:
+            return self._settings.tunnel.credentials
+        return self._keeper.take() if self._keeper is not None else None
+
     async def _ask(self) -> Credentials:
         self._log.info("asking for a tunnel", service=self._service_url)
         asked, self._asked = self._asked, None
-        return await obtain_credentials(
+        credentials = await obtain_credentials(
             self._service_url,
             self._settings.user_agent,
             self._memory(),
@@ -99,6 +114,19 @@ class TunnelSource:
             rng=random.Random(),
             asked=asked,
         )
+        if self._keeper is not None:
+            self._keeper.keep(credentials, self._announce)
+        return credentials
+
+    async def keep_touching(self, serves: Callable[[], bool]) -> None:
+        """With `--keep`: note now and then that the tunnel serves."""
+        if self._keeper is not None:
+            await self._keeper.keep_touching(serves)
+
+    def ended(self, error: TunnelError | None) -> None:
+        """The supervisor ends, as asked or because of `error`."""
+        if self._keeper is not None:
+            self._keeper.ended(error)
 
     async def proxy_addresses(self, edges: Sequence[EdgeAddress]) -> list[EdgeAddress]:
         """Where the proxy is through which these are reached; none: they are reached directly."""

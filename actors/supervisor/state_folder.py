@@ -1,9 +1,12 @@
-"""The state folder: its lock, the URL file, and `tunnel.json`, in which other programs find the running tunnel."""
+"""The state folder: its lock, the URL file, `tunnel.json`, in which other programs find the running tunnel, and with
+`--keep` the tunnel that outlives its supervisor."""
 
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Final
@@ -16,7 +19,15 @@ from actors.url_file import URL_FILE_NAME, clear_url_file, write_atomically, wri
 STATE_FILE_NAME: Final = "tunnel.json"
 STATE_FILE_MODE: Final = 0o600
 LOCK_FILE_NAME: Final = "tunnel.lock"
+KEPT_FILE_NAME: Final = "kept.json"
+"""The tunnel of `--keep` with its secret. When it was last touched is when it was last known to serve."""
 FOLDER_MODE: Final = 0o700
+
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+"""What everybody but the owner may do with a file."""
+
+MAX_KEPT_BYTES: Final = 64 * 1024
+"""A kept tunnel has 500 bytes, and the longest that there can be a few thousand."""
 
 MAX_USUAL_FOLDERS: Final = 20
 """Tunnels of one user that find a folder by themselves: more are a script that forgot to stop them."""
@@ -120,6 +131,25 @@ def _take(lock: int) -> bool:
             return True
 
 
+def forget_kept(folder: Path) -> bool:
+    """Remove the kept tunnel, and what a killed instance left of one; return whether there was one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    found = False
+    for path in (folder / KEPT_FILE_NAME, *_half_written(folder, KEPT_FILE_NAME)):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            found = True
+    return found
+
+
+def _half_written(folder: Path, name: str) -> list[Path]:
+    """What `write_atomically` leaves where it is killed between writing and renaming."""
+    return list(folder.glob(f".{name}.*"))
+
+
 def usual_folders(first: Path) -> list[Path]:
     """Where tunnels that were given no folder keep their files: the usual one, `state`, then `state-2`, `state-3`, …"""
     return [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, MAX_USUAL_FOLDERS + 1))]
@@ -195,10 +225,11 @@ class StateFolder:
 
     def _remove_stale(self) -> None:
         """What an instance that was killed left behind: it says that a tunnel is there, and none is."""
-        for name in (URL_FILE_NAME, STATE_FILE_NAME):
-            for path in (self.path / name, *self.path.glob(f".{name}.*")):
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+        whole = [self.path / name for name in (URL_FILE_NAME, STATE_FILE_NAME)]
+        halves = [_half_written(self.path, name) for name in (URL_FILE_NAME, STATE_FILE_NAME, KEPT_FILE_NAME)]
+        for path in itertools.chain(whole, *halves):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def write(self, state: TunnelState) -> None:
         """Write `tunnel.json`.
@@ -244,6 +275,74 @@ class StateFolder:
             if self._written is not None and path.read_bytes() == self._written:
                 path.unlink()
         self._written = None
+
+    # --- the tunnel that outlives its supervisor ---
+
+    def check_private(self) -> None:
+        """See that nobody else can look into the folder, or put anything there: a secret is going to be in it.
+
+        Raises:
+            LocalSetupError: somebody can. OSError: there is no folder to be had, or no lock.
+        """
+        self._check_ours()
+        found = self.path.stat()
+        if found.st_uid != os.geteuid():
+            raise LocalSetupError(
+                f"--keep: the state folder {self.path} belongs to user {found.st_uid}, not to this one "
+                f"({os.geteuid()}), and the tunnel's secret would be in it: name a folder of your own with --state-dir."
+            )
+        if found.st_mode & OTHERS:
+            raise LocalSetupError(
+                f"--keep: the state folder {self.path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}), and "
+                f"the tunnel's secret would be in it: chmod 700 {self.path}, or name another with --state-dir."
+            )
+
+    def read_kept(self) -> tuple[bytes, float] | None:
+        """The file of the kept tunnel, and when it was last touched, in Unix seconds; None: there is none.
+
+        Raises:
+            OSError: it cannot be read, or is not one that only we can have written.
+        """
+        self._check_ours()
+        path = self.path / KEPT_FILE_NAME
+        try:  # nobody waits for the writer of a pipe
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise OSError(error.errno, "it is a symbolic link", str(path)) from None
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is no file", str(path))
+            if found.st_uid != os.geteuid():
+                raise OSError(errno.EPERM, f"it belongs to user {found.st_uid}", str(path))
+            if found.st_mode & OTHERS:
+                raise OSError(errno.EPERM, f"others may read it (mode {stat.S_IMODE(found.st_mode):04o})", str(path))
+            return os.read(descriptor, MAX_KEPT_BYTES), found.st_mtime
+        finally:
+            os.close(descriptor)
+
+    def write_kept(self, content: bytes) -> None:
+        """Keep a tunnel, in the place of one that was kept before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._check_ours()
+        write_atomically(self.path / KEPT_FILE_NAME, content, mode=STATE_FILE_MODE)
+
+    def touch_kept(self) -> None:
+        """The kept tunnel serves. One that was forgotten meanwhile (`forget_kept`) does not come back.
+
+        Raises:
+            OSError: it cannot be said.
+        """
+        self._check_ours()
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path / KEPT_FILE_NAME, follow_symlinks=False)
 
     def release(self) -> None:
         """Let the lock go."""

@@ -42,7 +42,6 @@ class Statistics:
         self.origin = ""
         """Where requests go."""
         self.origin_reachable: Callable[[], bool] = lambda: True
-        self.configuration_version = -1
 
     # --- what workers say ---
 
@@ -95,7 +94,7 @@ class Statistics:
                 state=policy.state,
                 serves=policy.serves,
                 rules=policy.rules,
-                configuration_version=self.configuration_version,
+                configuration_version=self._counts.lifecycle.configuration_version,
                 origin_reachable=self.origin_reachable(),
                 origin=self.origin,
                 pid=os.getpid(),

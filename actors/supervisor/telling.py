@@ -1,9 +1,9 @@
-"""The events that tell of one connection. Pure."""
+"""The events that tell of one connection, and of another tunnel. Pure."""
 
 from actors.bus import events
 from actors.bus.messages import EdgeAddress
 from actors.supervisor.slots import Slot, SlotState, Worker
-from actors.supervisor.vocabulary import Announce, WorkerRegistered, WorkerStopped
+from actors.supervisor.vocabulary import Announce, Begin, WorkerRegistered, WorkerStopped
 
 
 def connecting(slot: Slot, worker: Worker, edge: EdgeAddress) -> Announce:
@@ -57,5 +57,17 @@ def refused(slot: Slot, word: WorkerStopped, connections: int) -> Announce:
     return Announce(
         events.ConnectionRefused(
             slot=slot.index, generation=word.generation, cause=word.message, connections=connections
+        )
+    )
+
+
+def url_changed(begun: Begin, previous_url: str, word: WorkerStopped | None) -> Announce:
+    """Another tunnel takes the place of one that was lost. `word`: how its last connection ended."""
+    return Announce(
+        events.UrlChanged(
+            url=begun.url,
+            tunnel_id=begun.tunnel_id,
+            previous_url=previous_url,
+            cause=word.message if word is not None else "",
         )
     )

@@ -59,6 +59,8 @@ class Begin(_PolicyEvent, frozen=True):
     """Its addresses; there is one at least."""
     visibility: Visibility
     """NOT_ASKED, or UNSEEN if the name's own servers are going to be asked."""
+    kept: bool = False
+    """An earlier supervisor had it (`--keep`)."""
 
 
 class RulesInForce(_PolicyEvent, frozen=True):

@@ -1,4 +1,4 @@
-"""`bin/tunnel-stop`: stop the tunnel of a state folder in order, and wait for its end."""
+"""`bin/tunnel-stop`: stop the tunnel of a state folder in order, and wait for its end; with `--forget` for good."""
 
 import argparse
 import asyncio
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors import DEFAULT_GRACE_PERIOD
+from actors.supervisor.state_folder import forget_kept
 from actors.tools.running import Endpoint, Failed, Status, find, holds, make_parser, next_event, run, state_folder
 
 NAME = "tunnel-stop"
@@ -86,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     made = make_parser(NAME, "Stop the tunnel that runs on this machine: requests in flight may finish.")
     made.add_argument("--now", action="store_true", help="end it at once")
     made.add_argument(
+        "--forget",
+        action="store_true",
+        help="and remove the tunnel that --keep keeps there, so that the next start has another URL",
+    )
+    made.add_argument(
         "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help=f"to wait for its end ({PATIENCE:g})"
     )
     made.add_argument("--endpoint", metavar="ENDPOINT", help="its events endpoint, not its state folder: ipc:///PATH")
@@ -94,12 +100,28 @@ def parser() -> argparse.ArgumentParser:
 
 def _work() -> int:
     given = parser().parse_args()
-    running = _at(given.endpoint) if given.endpoint else _in_folder(state_folder(given))
+    if given.forget and given.endpoint:
+        raise Failed(Status.USAGE, "--forget is about a state folder: give --state-dir in the place of --endpoint")
+    folder = state_folder(given) if not given.endpoint else None
+    if given.forget and folder is not None and _forget(folder) and not holds(folder):
+        print(f"no tunnel ran in {folder}; the one that was kept there is forgotten")
+        return 0
+    running = _in_folder(folder) if folder is not None else _at(given.endpoint)
     _signal(running.pid)
     if not _ends(running, given.timeout, at_once=given.now):
         raise Failed(Status.SILENT, f"process {running.pid} was told to stop and still runs after {given.timeout:g} s")
     print(f"stopped {running.name}")
     return 0
+
+
+def _forget(folder: Path) -> bool:
+    """Remove the kept tunnel, which what runs there does not bring back; return whether there was one."""
+    try:
+        return forget_kept(folder)
+    except OSError as error:
+        raise Failed(
+            Status.USAGE, f"cannot forget the tunnel of {folder}: {error.filename}: {error.strerror}"
+        ) from None
 
 
 def _signal(pid: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from actors.bus.routes import Access, Origin, Route, Routes, Status
-from actors.exchange import access_keys
+from actors.exchange import access, access_keys
 from actors.exchange.access_keys import MAX_KEYS_BYTES, RETRY_INTERVAL, UNKNOWN_KEY_INTERVAL
 from actors.exchange.request import Field, Kind, Request
 from actors.local_edge.certificates import make_certificates, server_context
@@ -257,7 +257,7 @@ async def test_fault_in_the_gate_lets_nobody_in(protected: Protected, monkeypatc
 
     faults: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
-    monkeypatch.setattr(access_keys.access, "verdict", raises)
+    monkeypatch.setattr(access, "verdict", raises)
     assert await protected.status(protected.issuer.token()) == 502
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
     assert protected.origin.made == 0

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.bus.routes import Origin
+from actors.bus.routes import DEFAULT_ORIGIN_IDLE_CONNECTIONS, Origin
 from actors.exchange.backend import OriginError
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.origin import OriginConnection
-from actors.exchange.origin_pool import MAX_IDLE, OriginPool
+from actors.exchange.origin_pool import OriginPool
 from actors.exchange.request import Field, Kind, Request
 from actors.exchange.response import Head
 from tests.kit.origins import answer, read_head, scripted
@@ -85,7 +85,7 @@ def request(method: str = "GET", target: str = "/", *fields: str, body: int = 0)
 async def exchange(pool: OriginPool, head: RequestHead, body: bytes = b"") -> Answer:
     """One exchange, as `proxy.py` has it."""
     heard = Answer()
-    connection = pool.reuse(ASKED, head) or await pool.connect(ASKED)
+    connection = pool.reuse(ASKED, head) or await pool.connect(ASKED, head)
     connection.begin(heard, head)
     if body:
         connection.write(body)
@@ -302,9 +302,9 @@ async def test_few_stay_idle_and_those_not_for_long() -> None:
             for _ in range(20):
                 tasks.create_task(exchange(pool, request()))
         async with asyncio.timeout(PATIENCE):
-            while served.open > MAX_IDLE:
+            while served.open > DEFAULT_ORIGIN_IDLE_CONNECTIONS:
                 await asyncio.sleep(0.01)
-        assert served.open == MAX_IDLE
+        assert served.open == DEFAULT_ORIGIN_IDLE_CONNECTIONS
     async with origin(served) as port, pool_to(port, keep_alive=0.3) as pool:
         await exchange(pool, request())
         async with asyncio.timeout(PATIENCE):
@@ -326,7 +326,7 @@ async def test_none_are_kept_if_none_shall_be() -> None:
 async def failure(origin: Origin) -> OriginError:
     pool = OriginPool(origin)
     with pytest.raises(OriginError) as failed:
-        await pool.connect(ASKED)
+        await pool.connect(ASKED, request())
     pool.close()
     return failed.value
 
@@ -382,7 +382,7 @@ async def test_origin_that_starts_anew_costs_what_was_in_flight() -> None:
             for _ in range(2):
                 tasks.create_task(exchange(pool, request()))
         in_flight = Answer()
-        connection = await pool.connect(ASKED)
+        connection = await pool.connect(ASKED, request())
         connection.begin(in_flight, request("GET", "/hang"))
         while len(writers) < 3:
             await asyncio.sleep(0)

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from actors.bus.routes import Origin
+from actors.exchange import origin_tls
 from actors.exchange.backend import OriginError
-from actors.exchange.http1 import Body, RequestHead
+from actors.exchange.http1 import NO_HEAD
 from actors.exchange.origin_pool import OriginPool
 from actors.exchange.origin_tls import explain, make_context
 from actors.exchange.request import Kind, Request
@@ -81,16 +82,13 @@ async def connect(port: int, **details: Any) -> str:
     """Connect; return why it failed, or nothing."""
     pool = OriginPool(Origin(scheme="https", host="127.0.0.1", port=port, **{"server_name": NAME, **details}))
     try:
-        connection = await pool.connect(Request(Kind.HTTP, b"GET", b"/", b"x", ()))
+        connection = await pool.connect(Request(Kind.HTTP, b"GET", b"/", b"x", ()), NO_HEAD)
     except OriginError as error:
         return str(error)
-    connection.begin(_Nobody(), _NOTHING, raw=True)
+    connection.begin(_Nobody(), NO_HEAD, raw=True)
     connection.abort()
     await asyncio.sleep(0)
     return ""
-
-
-_NOTHING = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
 
 
 class _Nobody:
@@ -109,6 +107,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
         return context
 
     monkeypatch.setattr(ssl, "create_default_context", create)
+    monkeypatch.setattr(origin_tls, "_with_system_s_roots", origin_tls._with_system_s_roots.__wrapped__)
 
 
 @pytest.mark.usefixtures("strict")
@@ -124,7 +123,6 @@ async def test_root_that_was_made_at_home(home_made: Path) -> None:
 
 def test_the_system_s_roots_stay_under_python_s_own_rules() -> None:
     context = make_context(Origin(scheme="https", host="x"))
-    assert context is not None
     assert context.verify_flags == ssl.create_default_context().verify_flags
     assert context.verify_mode is ssl.CERT_REQUIRED
 
@@ -146,7 +144,6 @@ async def test_server_of_ten_years_ago_is_reached_without_verification(
 def test_legacy_renegotiation_is_for_the_unverified_only() -> None:
     for verify in (True, False):
         context = make_context(Origin(scheme="https", host="x", verify=verify))
-        assert context is not None
         assert bool(context.options & 0x4) is not verify
         assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 

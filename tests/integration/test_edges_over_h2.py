@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,13 @@ from tests.kit import foreign_edge
 from tests.kit.processes import PATIENCE, Process, local_edge, running
 from tests.kit.visitors import echoed_after_upgrade
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(foreign_edge.BUILD_TIMEOUT)]  # a first build takes its time
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(foreign_edge.BUILD_TIMEOUT),  # a first build takes its time
+    pytest.mark.usefixtures("each_edge"),
+]
 
 LARGE = 5_000_000
-
-
-@pytest.fixture(autouse=True, params=["local", "foreign"])
-def edges(request: pytest.FixtureRequest, foreign_program: Path) -> Iterator[None]:
-    """Whatever the tests around were told, each of them in turn."""
-    with pytest.MonkeyPatch.context() as environment:
-        if request.param == "foreign":
-            environment.setenv(foreign_edge.VARIABLE, str(foreign_program))
-        else:
-            environment.delenv(foreign_edge.VARIABLE, raising=False)
-        yield
 
 
 class World:

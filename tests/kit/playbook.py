@@ -55,8 +55,8 @@ class Playbook:
     def __call__(self, event: PolicyEvent) -> Sequence[Command]:
         return self.history.handle(event, self.now)
 
-    def begin(self, url: str = URL) -> Sequence[Command]:
-        return self(Begin(url, f"id of {url}", tuple(EDGES), self.visibility))
+    def begin(self, url: str = URL, *, kept: bool = False) -> Sequence[Command]:
+        return self(Begin(url, f"id of {url}", tuple(EDGES), self.visibility, kept))
 
     def edge(self, slot: int = 0) -> EdgeAddress:
         """The address that a slot has."""

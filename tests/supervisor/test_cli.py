@@ -11,7 +11,7 @@ from actors.bus.routes import Origin
 from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
-from actors.supervisor.settings import Settings
+from actors.supervisor.settings import DEFAULT_KEEP_FOR, Settings
 
 CA = str(Path(__file__).parents[2] / "actors" / "data" / "edge-roots.pem")
 
@@ -30,6 +30,23 @@ def test_defaults() -> None:
     assert made.service_url == "https://api.trycloudflare.com"
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90.0), ("1.5s", 1.5), ("90m", 5400.0), ("24h", 86400.0), ("366d", 31_622_400.0)]
+)
+def test_times_with_units(text: str, seconds: float) -> None:
+    assert settings("--port", "1", "--keep", "--keep-for", text).keep_for == seconds
+
+
+def test_kept_tunnel_is_looked_for_in_one_folder() -> None:
+    """In one beside it there may be another's, and its address would lead to another origin after the next start."""
+    assert settings("--port", "1").state_folder_is_usual
+    made = settings("--port", "1", "--keep")
+    assert made.state_folder == settings("--port", "1").state_folder
+    assert not made.state_folder_is_usual
+    assert made.keep_for == DEFAULT_KEEP_FOR
+    assert settings("--port", "1", "--keep", "--lifeline", "--state-dir", "/tmp/x").keep_for == DEFAULT_KEEP_FOR
+
+
 def test_every_flag_has_its_variable() -> None:
     variables = {
         "port": "81",
@@ -37,6 +54,8 @@ def test_every_flag_has_its_variable() -> None:
         "local_edge_tls": "0",
         "as_cloudflare": "0",
         "connections": "3",
+        "keep": "1",
+        "keep_for": "90m",
         "timeout": "5.5",
         "grace_period": "1",
         "max_reconnect_attempts": "0",
@@ -53,6 +72,7 @@ def test_every_flag_has_its_variable() -> None:
         "log_level": "debug",
         "hello_world": "0",
         "url": "",
+        "remote_services": "",
         "host_header": "rewrite",
         "forwarded_host": "1",
         "refuse_underscore_twins": "1",
@@ -104,6 +124,7 @@ def test_every_flag_has_its_variable() -> None:
         max_reconnect_attempts=0,
         spare=False,
         renew=True,
+        keep_for=5400.0,
         user_agent="somebody/1.0",
         lifeline=True,
         owner=12345,
@@ -233,6 +254,11 @@ def test_edges(text: str, edge: tuple[str, int]) -> None:
         (["--hello-world", "--refuse-underscore-twins"], "needs --port"),
         (["--port", "1", "--max-streams", "0"], "at least 1"),
         (["--por", "1"], "unrecognized"),
+        (["--port", "1", "--keep-for", "1h"], "--keep-for needs --keep"),
+        (["--port", "1", "--keep", "--local-edge"], "ends with the supervisor"),
+        (["--port", "1", "--keep", "--lifeline"], "needs --state-dir"),
+        (["--port", "1", "--keep", "--owner", "1"], "needs --state-dir"),
+        *((["--port", "1", "--keep", "--keep-for", text], "no time") for text in ("0", "1w", "1e3", "367d", "٣h")),
     ],
 )
 def test_mistakes(arguments: list[str], message: str) -> None:

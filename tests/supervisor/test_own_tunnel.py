@@ -7,8 +7,8 @@ import pytest
 
 from actors.errors import UsageError
 from actors.supervisor.cli import read_settings
-from actors.supervisor.own_tunnel import MAX_BYTES
 from actors.supervisor.settings import OWN_CONNECTIONS, Settings
+from actors.supervisor.token import MAX_BYTES
 from tests.supervisor.test_token import GOLDEN, OF_IT, OTHER_ID, token
 
 TOKEN: str = GOLDEN["token"]

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from actors.bus import events
-from actors.bus.messages import OTHER_VERSION_STATUS
+from actors.bus.messages import OTHER_VERSION_STATUS, EdgeAddress
 from actors.errors import (
     ApiRefused,
     ApiServerError,
@@ -36,9 +37,11 @@ from actors.supervisor.restart import (
     READY_TIMEOUT,
     SPARE,
 )
-from actors.supervisor.slots import HEALTHY_AFTER, SlotState
+from actors.supervisor.slots import HEALTHY_AFTER, LIVE, SlotState
 from actors.supervisor.succession import MAX_BESIDE
 from actors.supervisor.vocabulary import (
+    Announce,
+    Begin,
     Command,
     DrainWorker,
     Finish,
@@ -54,6 +57,7 @@ from actors.supervisor.vocabulary import (
     ProbeSeen,
     Renew,
     RenewFailed,
+    RulesInForce,
     SpawnHelper,
     SpawnWorker,
     StopAsked,
@@ -66,7 +70,7 @@ from actors.supervisor.vocabulary import (
     WorkerRegistered,
     WorkerStopped,
 )
-from tests.kit.playbook import OTHER_URL, URL, Playbook, acts, begun, facts, finish, states, up
+from tests.kit.playbook import EDGES, OTHER_URL, URL, Playbook, acts, begun, facts, finish, states, up
 
 
 def test_others_start_once_the_first_is_registered() -> None:
@@ -736,6 +740,95 @@ def test_renewal_that_fails_and_one_that_is_stopped() -> None:
         assert finish(play(event)).error is error
 
 
+# --- a tunnel that an earlier supervisor had (--keep) ---
+
+
+def test_connections_of_a_kept_tunnel_take_the_places_of_dead_ones() -> None:
+    play = Playbook(2)
+    assert [spawn.replace_existing for spawn in play.spawned(play.begin(kept=True))] == [True]
+    assert [spawn.replace_existing for spawn in play.spawned(play.register(0))] == [True]
+    play.register(1)
+    assert play.policy.reconnects == 0, "it is their first life here"
+    assert play.policy.state is State.REGISTERED
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_kept_tunnel_that_is_refused_for_good_is_replaced_at_once_also_without_renew(connections: int) -> None:
+    play = Playbook(connections)
+    play.begin(kept=True)
+    assert acts(play.end(WorkerEnd.REFUSED_FOR_GOOD, message="no such tunnel")) == [Renew()]
+    assert acts(play.wait(1000)) == [], "the API takes its time, and a start that waits for it has not failed"
+    commands = play.begin(OTHER_URL)
+    (changed,) = facts(commands)
+    assert changed == events.UrlChanged(
+        url=OTHER_URL, tunnel_id=f"id of {OTHER_URL}", previous_url=URL, cause="no such tunnel"
+    )
+    (spawn,) = play.spawned(commands)
+    assert (spawn.slot, spawn.generation, spawn.replace_existing) == (0, 2, False)
+    play.register()
+    assert play.policy.state is State.REGISTERED
+
+
+def test_new_tunnel_in_place_of_a_kept_one_has_as_long_for_its_start_as_any() -> None:
+    play = Playbook(1, start_timeout=30.0)
+    play.begin(kept=True)
+    play.wait(29)
+    play.end(WorkerEnd.REFUSED_FOR_GOOD)
+    play.begin(OTHER_URL)
+    assert acts(play.wait(20)) == []
+    assert isinstance(finish(play.end(WorkerEnd.REFUSED_FOR_GOOD)).error, RefusedByEdge)
+    play = Playbook(1, start_timeout=30.0)
+    play.begin(kept=True)
+    play.end(WorkerEnd.REFUSED_FOR_GOOD)
+    play.begin(OTHER_URL)
+    assert isinstance(finish(play.wait(31)).error, NoConnection)
+
+
+@pytest.mark.parametrize("end", [WorkerEnd.REGISTRATION_REFUSED, WorkerEnd.DUPLICATE_CONNECTION])
+def test_kept_tunnel_that_is_refused_until_the_timeout_is_replaced(end: WorkerEnd) -> None:
+    """Else every start would fail like this one: with the same tunnel."""
+    play = Playbook(1, start_timeout=30.0)
+    play.begin(kept=True)
+    said: list[Command] = []
+    while Renew() not in said:
+        said = acts(play.end(end, message="not now")) if play.policy.slots[0].state in LIVE else acts(play.wait(TICK))
+        assert not any(isinstance(command, Finish) for command in said)
+    (changed,) = facts(play.begin(OTHER_URL))
+    assert isinstance(changed, events.UrlChanged)
+
+
+@pytest.mark.parametrize("end", [WorkerEnd.DIAL_FAILED, WorkerEnd.NO_ROUTE, WorkerEnd.REGISTRATION_FAILED])
+def test_kept_tunnel_is_not_given_up_for_an_edge_that_says_nothing(end: WorkerEnd) -> None:
+    play = Playbook(1, start_timeout=30.0)
+    play.begin(kept=True)
+    said: list[Command] = []
+    while not any(isinstance(command, Finish) for command in said):
+        said = acts(play.end(end)) if play.policy.slots[0].state in LIVE else acts(play.wait(TICK))
+        assert Renew() not in said
+
+
+@pytest.mark.parametrize("renew", [False, True])
+def test_kept_tunnel_that_was_registered_here_is_like_any_other(renew: bool) -> None:
+    play = Playbook(1, renew=renew)
+    play.begin(kept=True)
+    play.register()
+    play.wait(HEALTHY_AFTER + 1)
+    play.end(WorkerEnd.CONNECTION_LOST)
+    commands = play.end(WorkerEnd.REFUSED_FOR_GOOD)
+    if renew:
+        assert acts(commands) == [Renew()]
+    else:
+        assert isinstance(finish(commands).error, RefusedByEdge)
+
+
+def test_no_other_tunnel_in_place_of_a_kept_one_is_a_start_that_failed() -> None:
+    play = Playbook(1, max_attempts=0)
+    play.begin(kept=True)
+    play.end(WorkerEnd.REFUSED_FOR_GOOD)
+    error = ApiUnreachable("down")
+    assert finish(play(RenewFailed(error))).error is error
+
+
 # --- states ---
 
 
@@ -867,7 +960,7 @@ def walk(seed: int) -> None:
         check(play.policy)
 
     ended = False
-    carry_out(play.begin())
+    carry_out(play.begin(kept=rng.random() < 0.3))
     for _ in range(60):
         slot = rng.randrange(len(play.policy.slots))
         generation = max(0, play.policy.slots[slot].newest - rng.choice((0, 0, 0, 1, 2)))
@@ -924,3 +1017,60 @@ def check(policy: Policy) -> None:
         numbers = [worker.generation for worker in slot.workers]
         assert len(set(numbers)) == len(numbers)
     assert 0 <= policy.connections <= len(policy.slots)
+
+
+# --- a tunnel of one's own ---
+
+
+def own(connections: int = 4, **limits: Any) -> Playbook:
+    play = Playbook(connections, is_own=True, **limits)
+    play(RulesInForce(0))
+    return play
+
+
+def test_own_tunnel_serves_once_rules_are_in_force() -> None:
+    play = own(1)
+    play.begin(url="")
+    play.register(0)
+    assert (play.policy.state, play.policy.serves) == (State.REGISTERED, False)
+    for rules, serves in ((2, True), (3, True), (0, False)):
+        (told,) = play(RulesInForce(rules))
+        expected = events.StateChanged(
+            state=State.REGISTERED, serves=serves, url="", connections=1, slots=1, rules=rules
+        )
+        assert told == Announce(expected)
+        assert play(RulesInForce(rules)) == []
+
+
+def test_own_tunnel_has_no_more_connections_than_the_edge_has_addresses() -> None:
+    play = own(4, one_per_address=True)
+    play(Begin("", "id", tuple(EDGES[:2]), Visibility.NOT_ASKED))
+    assert len(play.policy.slots) == 2
+    assert [spawn.slot for spawn in play.spawned(play.register(0))] == [1]
+    assert len(own(4).policy.slots) == 4
+    names = (EdgeAddress(host="edge.example", port=7844),)
+    through_proxy = own(4, one_per_address=True, has_proxy=True, protocol="auto")
+    through_proxy(Begin("", "id", names, Visibility.NOT_ASKED))
+    assert len(through_proxy.policy.slots) == 4
+
+
+def test_own_tunnel_s_connections_are_spread_over_both_regions() -> None:
+    play = own(4)
+    play.begin(url="")
+    play.register(0)
+    edges = [play.edge(slot) for slot in range(4)]
+    assert len(set(edges)) == 4
+    assert [edge.region for edge in edges[:2]] != [edges[0].region] * 2
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_own_tunnel_that_is_refused_for_good_ends_and_is_not_replaced(registered: bool) -> None:
+    play = own(1)
+    play.begin(url="")
+    if registered:
+        play.register(0)
+    error = finish(play.end(WorkerEnd.REFUSED_FOR_GOOD, message="Unauthorized")).error
+    assert isinstance(error, RefusedByEdge)
+    assert "Unauthorized" in str(error)
+    assert "Was the tunnel deleted, or its token replaced?" in str(error)
+    assert "--renew" not in str(error)

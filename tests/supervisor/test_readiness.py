@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.supervisor.readiness import State, Visibility, serves
+from actors.supervisor.readiness import State, Visibility, in_words, serves
 
 
 @pytest.mark.parametrize("state", State)
@@ -11,3 +11,8 @@ def test_serving(state: State) -> None:
     assert serves(state, Visibility.SEEN) is expected
     assert serves(state, Visibility.NOT_ASKED) is expected
     assert not serves(state, Visibility.UNSEEN)
+
+
+def test_tunnel_without_a_url_is_told_by_its_rules() -> None:
+    words = ("registered, no rules yet", "registered, 1 rule in force", "registered, 2 rules in force")
+    assert tuple(map(in_words, range(3))) == words

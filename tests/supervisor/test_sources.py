@@ -79,7 +79,7 @@ def test_nonsense_is_named(path: Path, content: str, complaint: str) -> None:
 
 def test_file_that_cannot_be_read(path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="is no TOML"):
+    with pytest.raises(UsageError, match="is no text"):
         read_settings(["--config", str(path)], {})
     with pytest.raises(UsageError, match="cannot be read"):
         read_settings(["--config", str(path.parent / "none")], {})

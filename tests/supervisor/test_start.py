@@ -159,7 +159,7 @@ async def test_where_no_resolver_knows_the_edge_a_proxy_may(
     told: list[Credentials] = []
     async with scripted(Api().serve) as port:
         asked = Settings(Origin(host="localhost", port=1), service_url=f"http://127.0.0.1:{port}", **settings)
-        source = TunnelSource(asked, tmp_path, lambda event: None, log.configure(level="error", as_json=True))
+        source = TunnelSource(asked, tmp_path, None, lambda event: None, log.configure(level="error", as_json=True))
         if not found:
             with pytest.raises(DiscoveryError):
                 await source.obtain(told.append)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zxingcpp
 from PIL import Image
@@ -77,6 +78,14 @@ def test_line_says_it_all_where_there_is_room() -> None:
     line = live_line(STATS, 200)
     for text in ("random-words-here", "2/2 connections", "1234 requests", "3 in flight", "1.5 MB", "1 MB", "12 ms"):
         assert text in line
+
+
+def test_line_of_a_tunnel_without_a_url_tells_its_rules() -> None:
+    own = msgspec.structs.replace(STATS, url="", rules=3)
+    assert live_line(own, 200).startswith("registered, 3 rules in force, 2/2 connections")
+    waiting = msgspec.structs.replace(own, rules=0, serves=False)
+    assert live_line(waiting, 200).startswith("registered, no rules yet, 2/2")
+    assert live_line(msgspec.structs.replace(waiting, state="down"), 200).startswith("tunnel (down), ")
 
 
 @pytest.mark.parametrize(
