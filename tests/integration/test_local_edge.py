@@ -1,6 +1,9 @@
 """The local edge alone, and to a client that shares no code with it (qh3)."""
 
 import asyncio
+import base64
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,7 +11,7 @@ import pytest
 from qh3.asyncio.client import connect
 from qh3.quic.configuration import QuicConfiguration
 
-from tests.kit.processes import PATIENCE, local_edge, python, running
+from tests.kit.processes import PATIENCE, local_edge, python, running, supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.local_edge_only("it is the local edge that is tested")]
 
@@ -80,9 +83,29 @@ async def test_garbage_harms_nobody() -> None:
         await handshake(edge, "quic.cftunnel.com", "argotunnel")
 
 
+async def test_token_is_tried_without_cloudflare(tmp_path: Path, state: Path) -> None:
+    """`run --local-edge`: the edge is told of the tunnel, whose own edge is far away."""
+    token = tmp_path / "token"
+    token.touch(0o600)
+    said = {"a": "a" * 32, "t": "11111111-2222-4333-8444-555555555555", "s": base64.b64encode(bytes(32)).decode()}
+    token.write_bytes(base64.b64encode(json.dumps(said).encode()))
+    arguments = ("run", "--token-file", token, "--local-edge", "--hello-world", "--json")
+    async with supervisor(*arguments, state=state) as process:
+        local_url = (await process.event("starting"))["local_url"]
+        await process.event("registered")
+        async with httpx.AsyncClient(base_url=local_url) as visitor:
+            for host in (httpx.URL(local_url).netloc.decode(), f"{said['t']}.localhost", "app.example.com"):
+                assert (await visitor.get("/", headers={"Host": host})).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
+        ("POST", "/tunnels", {"token": "x"}),
+        ("POST", "/tunnels", {"token": base64.b64encode(b"{}").decode()}),
+        ("POST", "/tunnels", {"secret": "x"}),
+        ("PATCH", "/tunnels/none", {}),
+        ("POST", "/tunnels/none/push", {"version": 1, "config": {}}),
         ("POST", "/rules", {"answer": "perhaps"}),
         ("POST", "/rules", [1]),
         ("POST", "/connections/none/drop", {}),
