@@ -181,7 +181,6 @@ TESTED_WITH = {
     "exchange/gate.py": "exchange/test_exchange.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
     "exchange/contained.py": "exchange/test_exchange_faults.py",
-    "exchange/dial.py": "exchange/test_origin_pool.py",
     "exchange/driver.py": "exchange/test_exchange.py",
     "exchange/request.py": "exchange/test_exchange.py",
     "ingress/defaults.py": "ingress/test_parse.py",
