@@ -7,18 +7,22 @@ time is taken from the fault to the event that ends it. Prints a table in Markdo
 import asyncio
 import contextlib
 import json
+import signal
 import statistics
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from actors.supervisor.slots import HEALTHY_AFTER
-from tests.kit.processes import supervisor
+from tests.kit.processes import local_edge, supervisor
 from tests.kit.queries import ask
 from tests.kit.tunnel import Tunnel, tunnel
 
@@ -118,6 +122,32 @@ async def starts_and_stops(rounds: int) -> dict[str, list[float]]:
     return times
 
 
+async def supervisors_killed(rounds: int) -> dict[str, list[float]]:
+    """From kill -9 of the supervisor, which is started again at once, to a visitor's answer at the same address."""
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with local_edge() as edge, httpx.AsyncClient(base_url=edge["http"], timeout=0.25) as visitor:
+            reach = ["--service-url", edge["api"], "--edge", edge["edge"], "--edge-ca", edge["ca"]]
+            url, began = "", 0.0
+            for killed in range(rounds + 1):
+                async with supervisor("--hello-world", "--json", "--keep", *reach, state=Path(folder) / "s") as process:
+                    while killed and not await _is_served(visitor, url):
+                        await asyncio.sleep(0.02)
+                    times += [time.time() - began] if killed else []
+                    url = (await process.event("registered", connections=2))["url"]
+                    began = time.time()
+                    process.send(signal.SIGKILL if killed < rounds else signal.SIGTERM)
+                    await process.wait()
+    return {"kill -9 of the supervisor, started again with --keep → a visitor is served": times}
+
+
+async def _is_served(visitor: httpx.AsyncClient, url: str) -> bool:
+    """Whether a visitor gets an answer now; one who was sent to a dead connection does not wait for it."""
+    with contextlib.suppress(httpx.HTTPError):
+        return (await visitor.get("/uptime", headers={"Host": urllib.parse.urlsplit(url).netloc})).status_code == 200
+    return False
+
+
 def row(name: str, times: list[float]) -> str:
     return f"| {name} | {statistics.median(times):.2f} | {min(times):.2f} | {max(times):.2f} | {len(times)} |"
 
@@ -133,7 +163,7 @@ async def main(rounds: int) -> None:
                     times[kind].append(await fault(one))
         for kind, taken in times.items():
             print(row(f"{name}, {kind}", taken), flush=True)
-    for name, taken in (await starts_and_stops(rounds)).items():
+    for name, taken in {**await supervisors_killed(rounds), **await starts_and_stops(rounds)}.items():
         print(row(name, taken), flush=True)
 
 

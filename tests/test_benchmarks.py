@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.ingress.match import Table
+from actors.ingress.versions import Applied
 from benchmarks import __main__ as program
-from benchmarks import clients, fairness, foreign, link, namespaces, report, request_path, tables
+from benchmarks import clients, fairness, foreign, link, namespaces, report, request_path, rules, tables
 from benchmarks.clients import Line
 from benchmarks.link import FAR, MTU, NEAR
 from benchmarks.tables import LINKS, Link, Row
@@ -40,6 +42,12 @@ def test_plots_are_the_same_for_the_same_rows(tmp_path: Path) -> None:
     assert set(first) == {"links-20.svg", "links-100.svg"}
     report.plot(rows, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+@pytest.mark.parametrize("one_host", [False, True])
+def test_request_that_is_routed_meets_the_last_rule(one_host: bool) -> None:
+    applied, _ = rules.taken(Applied(), rules.configuration(20, one_host=one_host))
+    assert Table(applied.routes.routes).find(b"one.example", rules.TARGET) == 20
 
 
 async def test_request_that_is_measured_without_sockets_is_served() -> None:

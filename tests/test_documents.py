@@ -1,6 +1,7 @@
 """What the documents show works: every block of Python runs, every command and every link exists."""
 
 import asyncio
+import json
 import re
 import shlex
 import signal
@@ -27,6 +28,10 @@ BLOCKS = [
 
 def blocks(language: str) -> list[object]:
     return [pytest.param(text, id=name) for name, kind, text in BLOCKS if kind == language]
+
+
+def blocks_of(language: str, word: str) -> list[str]:
+    return [text for _, kind, text in BLOCKS if kind == language and word in text]
 
 
 def offline(text: str) -> str:
@@ -142,7 +147,11 @@ async def test_webhook_reaches_an_application_that_is_shown_as_the_readme_says(
 
 
 @pytest.mark.parametrize("text", blocks("sh"))
-def test_commands_exist_and_take_their_flags(text: str) -> None:
+def test_commands_exist_and_take_their_flags(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # beside the files that they name
+    Path("token").write_text(json.loads((ROOT / "tests" / "data" / "named-tunnels-golden.json").read_text())["token"])
+    for rules in blocks_of("yaml", "ingress:"):
+        Path("config.yml").write_text(rules)
     for line in text.strip().splitlines():
         program, *arguments = shlex.split(line, comments=True)
         assert (ROOT / program).is_file(), line

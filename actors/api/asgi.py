@@ -34,7 +34,8 @@ def lifespan(
             yield {"tunnel_url": None}
             return
         try:
-            print(f"{tunnel.url}\n", end="", flush=True)  # in one write: other workers print theirs
+            if tunnel.url:
+                print(f"{tunnel.url}\n", end="", flush=True)  # in one write: other workers print theirs
             yield {"tunnel_url": tunnel.url}
         finally:
             await tunnel.shutdown()

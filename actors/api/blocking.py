@@ -87,7 +87,7 @@ class _LoopThread:
 
         def stop() -> None:
             if handle.state != "stopped":
-                LOGGER.warning("tunnel: %s has ended, since nothing holds its Tunnel any more", handle.url)
+                LOGGER.warning("tunnel: %s has ended, since nothing holds its Tunnel any more", handle.name)
             self._stop.set()
 
         if os.getpid() == self._process and not self._loop.is_closed():
@@ -112,7 +112,7 @@ class Tunnel:
 
     def __repr__(self) -> str:
         handle = self._last
-        return f"<Tunnel {handle.url} ({handle.state})>" if handle is not None else "<Tunnel (not started)>"
+        return f"<Tunnel {handle.name} ({handle.state})>" if handle is not None else "<Tunnel (not started)>"
 
     def start(self) -> Self:
         """Make the tunnel; return once it serves. After its end: another one. One that is there is left alone.

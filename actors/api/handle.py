@@ -67,7 +67,12 @@ class TunnelHandle:
         self._shut_down = False
 
     def __repr__(self) -> str:
-        return f"<TunnelHandle {self.url or 'without a URL'} ({self.state})>"
+        return f"<TunnelHandle {self.name} ({self.state})>"
+
+    @property
+    def name(self) -> str:
+        """What people call it: its URL, or its id where it has none."""
+        return self.url or (f"tunnel {self._tunnel_id}" if self._tunnel_id else "without a URL")
 
     # --- what it is ---
 
@@ -152,7 +157,7 @@ class TunnelHandle:
         except TimeoutError:
             assert self._process is not None
             raise TunnelError(
-                f"the supervisor of {self.url} (process {self._process.pid}) does not answer: it is stopped, or stuck"
+                f"the supervisor of {self.name} (process {self._process.pid}) does not answer: it is stopped, or stuck"
             ) from None
         finally:
             del self._recounts[number]

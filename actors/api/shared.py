@@ -187,7 +187,7 @@ class SharedHandle(TunnelHandle):
                     if isinstance(event, events.Stats):
                         return handles.metrics_of(event.totals, event.reconnects)
         except TimeoutError:
-            raise TunnelError(f"the supervisor of {self.url} does not answer: it is stopped, or stuck") from None
+            raise TunnelError(f"the supervisor of {self.name} does not answer: it is stopped, or stuck") from None
         return None
 
     async def shutdown_with(self, grace: Seconds) -> None:

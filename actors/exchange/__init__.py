@@ -19,6 +19,10 @@ origin.py       a connection to the origin
 response.py     reads an origin's response, as loose as it may be (pure)
 reuse.py        whether a connection may serve somebody else (pure)
 origin_pool.py  connections that are kept between exchanges
+services.py     services of TCP as targets: a rule's own, a bastion's, SOCKS's
+websocket.py    the WebSocket that carries them, of which we are the server
+socks.py        SOCKS5, as its server speaks it (pure)
+dial.py         opens connections, and says why there is none
 reach.py        the origin's addresses, of which any may be deaf
 origin_tls.py   TLS towards an origin (pure)
 ledger.py       what passed, and how much of it is reported (pure)

@@ -56,6 +56,7 @@ ACCESS_REFUSED: Final = Reason("access_refused", "the tag (AUD) of the applicati
 ACCESS_BROKEN: Final = Reason("access_broken", "is the rule's teamName right, and this machine's clock?")
 ACCESS_KEYS: Final = Reason("access_keys", "this machine must reach the team's address by HTTPS")
 NO_WEB_PAGE: Final = Reason("no_web_page", "the rule is for a TCP service: a browser can make nothing of it")
+NO_PORT: Final = Reason("no_port", "say in the rule which port the service listens at: SCHEME://HOST:PORT")
 NO_DESTINATION: Final = Reason("no_destination", "a bastion goes where the client says, as HOST:PORT")
 NO_ANSWER: Final = Reason("no_answer", "give the rule's http_status one of 200 to 999")
 EVENT_STREAM: Final = Reason(

@@ -59,6 +59,8 @@ class Service:
                 f"this address is no web page but {self._destination}: use a client such as `cloudflared access tcp`"
             )
             raise OriginError(message, status=426, reason=reasons.NO_WEB_PAGE)
+        if isinstance(self._destination, Tcp) and not self._destination.port:
+            raise OriginError(f"{self._destination} has no port to connect to", reason=reasons.NO_PORT)
         service: Backend
         if isinstance(self._destination, Socks):
             service = SocksServer(self._destination)

@@ -57,12 +57,17 @@ def punycode(hostname: str) -> str:
 
     As Unicode's technical standard 46 maps it, but for which scripts may stand beside each other.
     """
-    plain = unicodedata.normalize("NFKC", "".join(_lowered(char) for char in unicodedata.normalize("NFKC", hostname)))
-    labels = [_in_dns(label) for label in plain.replace("\u3002", ".").split(".")]
+    plain = hostname.lower() if hostname.isascii() else _mapped(hostname)
+    labels = [_in_dns(label) for label in plain.split(".")]
     if any(label is None for label in labels):
         return ""
     made = ".".join(label or "" for label in labels)
     return "" if made == hostname else made
+
+
+def _mapped(hostname: str) -> str:
+    whole = unicodedata.normalize("NFKC", hostname)
+    return unicodedata.normalize("NFKC", "".join(map(_lowered, whole))).replace("\u3002", ".")
 
 
 def _lowered(char: str) -> str:

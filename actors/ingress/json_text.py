@@ -29,6 +29,8 @@ class Object(list[tuple[str, Any]]):
     """Keys and values in their order."""
 
 
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)', re.DOTALL)
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[{]|[\]}]', re.DOTALL)
 
 _WHERE: Final = {
@@ -54,7 +56,7 @@ def read(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise IngressError(f"the configuration has {len(data)} bytes, which is more than {MAX_BYTES}")
     text = data.decode(errors="replace")
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise IngressError("exceeded max depth")
     try:
         return _decoder.decode(text)
@@ -62,15 +64,11 @@ def read(data: bytes) -> Any:
         raise IngressError(_in_go(text, error)) from None
 
 
-def _depth(text: str) -> int:
+def _depth(data: bytes) -> int:
     depth = deepest = 0
-    for token in _TOKEN.finditer(text):
-        match text[token.start()]:
-            case "[" | "{":
-                depth += 1
-                deepest = max(deepest, depth)
-            case "]" | "}":
-                depth -= 1
+    for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
     return deepest
 
 

@@ -67,6 +67,8 @@ class Table:
                 return index
             if path is None:
                 path = readable(unquote_to_bytes(target.partition(b"?")[0]))
+            if not path.startswith(pattern.beginning):
+                continue
             steps += pattern.size * len(path)
             if steps > MAX_STEPS:
                 return None

@@ -10,6 +10,7 @@ from actors.ingress import parse, routing
 from actors.ingress.allowed import Allowed
 from actors.ingress.errors import IngressError
 from actors.ingress.model import Configuration
+from actors.ingress.patterns import Pattern, compiled
 from actors.ingress.routing import ReadFile
 
 NEVER: int = -1
@@ -22,6 +23,8 @@ class Applied(Message, frozen=True):
     version: int = NEVER
     configuration: Configuration = Configuration()
     routes: Routes = Routes()
+    patterns: tuple[Pattern, ...] = ()
+    """Those of its paths, kept since the next configuration has mostly the same: they need not be compiled again."""
 
 
 class Answer(Message, frozen=True):
@@ -61,4 +64,5 @@ def apply(
         )
     except IngressError as error:
         return present, Answer(present.version, str(error))
-    return Applied(version, configuration, routes), Answer(version)
+    patterns = tuple(compiled(route.path) for route in routes.routes if route.path)
+    return Applied(version, configuration, routes, patterns), Answer(version)

@@ -45,7 +45,8 @@ keeper.py        a tunnel that outlives its supervisor: put into the state folde
 kept.py            what is kept, and when it is of use (pure)
 token.py         a tunnel of one's own: its token or credentials file, read and checked (pure)
 own_tunnel.py    which file or variable has it
-rules.py         where requests go: what this machine says, or what the service pushed
+rules.py         where requests go, and who is told of it
+remote_rules.py    rules that the service pushed, and the last good ones of them
 local_rules.py     rules of a file
 go_flags.py        flags of the Go client that stand in it
 rate_limit.py    when the next try at the API may be

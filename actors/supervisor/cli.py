@@ -77,7 +77,7 @@ def _with_tunnel(settings: Settings, given: argparse.Namespace, tunnel: OwnTunne
         settings,
         tunnel=tunnel,
         region=given.region or tunnel.region,
-        remote_services=given.remote_services or settings.remote_services,
+        remote_services=given.remote_services,
         connections=given.connections or OWN_CONNECTIONS,
         one_per_address=given.connections is None,
         warnings=(*warnings, *settings.warnings),

@@ -6,13 +6,15 @@ import re
 import ssl
 import urllib.parse
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
 from actors.bus.routes import Origin
-from actors.ingress.allowed import Allowed
 from actors.supervisor.discovery import EDGE_PORT
+
+if TYPE_CHECKING:
+    from actors.ingress.allowed import Allowed
 
 MAX_SECONDS: Final = 24 * 3600.0
 """No timeout or grace period is longer than a day."""
@@ -201,8 +203,10 @@ def path(text: str) -> Path:
     return Path(text)
 
 
-def remote_services(text: str) -> Allowed:
+def remote_services(text: str) -> "Allowed":
     """What pushed rules may reach."""
+    from actors.ingress.allowed import Allowed  # here, since few name it
+
     try:
         return Allowed.parse(text)
     except ValueError as error:

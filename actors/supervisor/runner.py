@@ -165,8 +165,8 @@ class Supervisor:
         endpoints = dict(zip(settings.helpers, ready, strict=True))
         orders = self._orders
         orders.learn(endpoints)
-        routes = await self._rules.begin()
-        origin = routes.only_origin
+        await self._rules.begin()
+        origin = orders.routes.only_origin
         if orders.guarded_metrics_endpoint is not None:
             self._log.info("metrics for clients with a key", endpoint=orders.guarded_metrics_endpoint)
         if orders.metrics_http is not None:
@@ -191,7 +191,7 @@ class Supervisor:
         )
         if origin is not None:
             self._watch_origin(origin)
-        self._rules.enforce(routes)
+        self._rules.announce()
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -350,7 +350,7 @@ class Supervisor:
                     self._origin_watch.failures(*worker, message.origin_failures)
             case Stopped():
                 self._counts.note(*worker, message.tally)
-            case Ready() if self._settings.takes_configuration:
+            case Ready():
                 self._rules.remind(Name("worker", *worker))
             case ConfigurationPushed():
                 self._tasks.start(self._rules.pushed(Name("worker", *worker), message), name="push")

@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
-from actors.ingress.allowed import USUAL, Allowed
-from actors.ingress.model import Configuration
 from actors.supervisor.discovery import IpVersion
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
 from actors.supervisor.token import OwnTunnel
 from actors.supervisor.vocabulary import Limits
+
+if TYPE_CHECKING:  # most tunnels have no rules
+    from actors.ingress.allowed import Allowed
+    from actors.ingress.model import Configuration
 
 DEFAULT_MAX_STREAMS: Final = 1000
 """Requests that one connection serves at once; the edge's own cap for the whole tunnel is 200."""
@@ -24,8 +26,6 @@ DEFAULT_KEEP_FOR: Final = 24 * 3600.0
 """Seconds after its last use for which a tunnel is kept. How long the service keeps one without connections is unknown,
 and a try costs a registration."""
 
-
-USUAL_SERVICES: Final = Allowed.parse(USUAL)
 
 QUICK_CONNECTIONS: Final = 2
 """Connections of a quick tunnel, if nobody says how many."""
@@ -42,14 +42,14 @@ class Settings:
     """Where all requests go, if `--port` or `--url` says it."""
     hello_world: bool = False
     """They go to a page of our own."""
-    configuration: Configuration | None = None
+    configuration: "Configuration | None" = None
     """They go where these rules of a local file say."""
     tunnel: OwnTunnel | None = None
     """The tunnel of `run`; None: one is asked for. The secret shows in no repr."""
     region: str = ""
     """Of the edge; empty: all."""
-    remote_services: Allowed = USUAL_SERVICES
-    """What rules may reach that the service pushes."""
+    remote_services: "Allowed | None" = None
+    """What rules may reach that the service pushes; None: what is usual."""
     warnings: tuple[str, ...] = ()
     """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False

@@ -204,3 +204,38 @@ def test_without_re2_only_rules_with_a_path_are_refused(monkeypatch: pytest.Monk
     assert Table([rule("a"), rule()]).find(b"a", b"/") == 0
     with pytest.raises(IngressError, match=r"pip install 'tunnel-supervisor\[rules\]'"):
         Table([rule("a", "^/only-here-without-re2")])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "beginning"),
+    [
+        ("^/api/", "/api/"),
+        ("^/api/v1/(jpg|png)$", "/api/v1/"),
+        (r"^/a\.b", "/a"),
+        ("^/a$", "/a"),
+        ("^/x[|(]y", "/x"),
+        (r"^/x\Q|\Ey", "/x"),
+        ("^/a[[:alpha:]|]", ""),
+        *(
+            (pattern, "")
+            for pattern in ("^/a*", "^/ab?c", "^/a{0}", "^/a+", "^/a|b", "^/x(a|b)|c", "/a", "(?i)^/a", "^")
+        ),
+    ],
+)
+def test_plain_beginning(pattern: str, beginning: str) -> None:
+    assert compiled(pattern).beginning == beginning.encode()
+
+
+PIECES: Final = st.sampled_from(
+    ["^", "/", "a", "b", "ab", "|", "(", ")", "*", "?", "+", "{0}", ".", r"\b", "[ab]", "[^|]", "$"]
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join), st.text("/ab", max_size=6))
+def test_a_beginning_hides_no_match(text: str, path: str) -> None:
+    try:
+        pattern = compiled(text)
+    except IngressError:
+        return
+    if pattern.is_in(path.encode()):
+        assert path.encode().startswith(pattern.beginning)

@@ -76,13 +76,16 @@ async def tunnel(
     env: Mapping[str, str] | None = None,
     link: UdpProxy | None = None,
 ) -> AsyncIterator[Tunnel]:
-    """A tunnel to `port` or `url` (neither: hello-world), with `--json` and all its connections registered.
+    """A tunnel to `port` or `url`, with `--json` and all its connections registered. Neither: hello-world, or what a
+    file of rules among `arguments` says.
 
     `link` is what lies between the workers and the edge. It takes UDP only, so that QUIC is all there is then.
     """
     if link is not None:
         arguments = ("--protocol", "quic", *arguments)
     what = ["--port", port] if port is not None else ["--url", url] if url is not None else ["--hello-world"]
+    if "--config" in arguments:
+        what = []
     async with local_edge() as edge, _between(link, edge["edge"]) as dialled:
         reach = ["--service-url", edge["api"], "--edge", dialled, "--edge-ca", edge["ca"]]
         async with supervisor(

@@ -35,7 +35,7 @@ async def test_listener_that_fails_ends_nothing_and_is_said_once(tmp_path: Path)
 
 
 async def test_tunnel_of_one_s_own_has_files_and_no_url(tmp_path: Path) -> None:
-    """What a service manager and tunnel.json are told of it; there is neither a URL file nor a line for it."""
+    """What is told of it to a service manager, and in tunnel.json; there is no URL file."""
     with listening(tmp_path / "notify") as said, announcing(tmp_path, None, str(tmp_path / "notify")) as (announce, _):
         announce(events.ConfigurationApplied(version=-1, rules=0, hostnames=[]))
         announce(events.Assigned(url="", tunnel_id="id"))

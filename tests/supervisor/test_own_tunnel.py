@@ -132,7 +132,7 @@ def test_quick_tunnel_takes_no_notice_of_a_token_in_the_environment() -> None:
             read_settings(["--port", "1", flag, "x"], {})
 
 
-@pytest.mark.parametrize("flag", ["--renew", "--probe", "--qr", "--service-url=http://x"])
+@pytest.mark.parametrize("flag", ["--renew", "--keep", "--probe", "--qr", "--service-url=http://x"])
 def test_what_is_for_quick_tunnels_alone_is_refused(file: Path, flag: str) -> None:
     with pytest.raises(UsageError, match=f"{flag.partition('=')[0]} does not go with `run`"):
         run("--token-file", file, flag)

@@ -1,158 +1,107 @@
-"""What is in force: this machine's rules, pushed ones, and those that were kept."""
+"""What is in force, and who is told of it."""
 
-import asyncio
-import os
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
-import pytest
 from structlog.testing import CapturingLogger
 
 from actors.bus import events
-from actors.bus.messages import Credentials, Reroute
+from actors.bus.messages import ConfigurationAnswered, ConfigurationPushed, Credentials, Down, Reroute
 from actors.bus.routes import Origin, Routes, Status
 from actors.ingress import parse
-from actors.supervisor.children import Children
+from actors.supervisor.children import Children, Name
 from actors.supervisor.orders import OrderBook
-from actors.supervisor.rules import KEPT_FILE, Rules
+from actors.supervisor.rules import Rules
 from actors.supervisor.settings import Settings
 from actors.supervisor.token import OwnTunnel
 from actors.supervisor.vocabulary import RulesInForce
 
-ID = str(uuid.UUID(int=1))
 PAGE = Origin(host="127.0.0.1", port=9)
+WORKER = Name("worker", 0, 1)
+TUNNEL = OwnTunnel(Credentials(str(uuid.UUID(int=1)), "", "t" * 32, b"s" * 32))
 
 
 class World:
-    def __init__(self, folder: Path, tunnel_id: str = ID, **settings: Any) -> None:
-        self.in_force: list[Routes] = []
-        self.judged: list[RulesInForce] = []
-        self.orders = SimpleNamespace()
+    """All that the rules know of a supervisor."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.said: list[tuple[object, Down]] = []
         self.told: list[events.Event] = []
+        self.judged: list[RulesInForce] = []
         self.pages = 0
-        self.log = CapturingLogger()
-        given: dict[str, Any] = {"origin": None, **settings}
-        given.setdefault("tunnel", OwnTunnel(Credentials(tunnel_id, "", "t" * 32, b"s" * 32)))
+        self.orders = SimpleNamespace(routes=Routes())
         self.rules = Rules(
-            Settings(**given),
+            Settings(**{"origin": None, **settings}),
             folder,
             cast(OrderBook, self.orders),
-            cast(Children, self),
+            cast(Children, SimpleNamespace(tell=self._tell, tell_all=self._tell)),
             page=self._page,
             tell=self.told.append,
             handle=self.judged.append,
-            log=self.log,
+            log=CapturingLogger(),
         )
 
-    def tell_all(self, actor: str, message: Reroute) -> None:
-        """In the place of `Children`."""
-        assert actor == "worker"
-        self.in_force.append(message.routes)
+    def _tell(self, whom: object, message: Down) -> None:
+        self.said.append((whom, message))
 
     async def _page(self) -> Origin:
         self.pages += 1
         return PAGE
 
-    async def push(self, version: int, service: str = "http_status:201") -> tuple[int, str]:
-        answer = await self.rules.judge(version, msgspec.json.encode({"ingress": [{"service": service}]}))
-        return answer.version, answer.error
+    async def push(self, version: int, service: str) -> None:
+        data = msgspec.json.encode({"ingress": [{"hostname": "a.b", "service": service}, {"service": service}]})
+        await self.rules.pushed(WORKER, ConfigurationPushed(version + 100, version, data))
 
 
-async def test_one_place_is_one_route(tmp_path: Path) -> None:
-    world = World(tmp_path, origin=PAGE, tunnel=None)
-    assert (await world.rules.begin()).only_origin == PAGE
-    world.rules.enforce(await world.rules.begin())
-    assert not world.told, "a quick tunnel has no rules to tell of"
-    assert msgspec.json.decode(world.orders.ingress) == [{"service": "http://127.0.0.1:9", "originRequest": {}}]
-    assert not list(tmp_path.iterdir())
+async def test_one_place_is_one_route_of_which_nobody_need_be_told(tmp_path: Path) -> None:
+    for settings in ({"origin": PAGE}, {"hello_world": True}):
+        world = World(tmp_path, **settings)
+        await world.rules.begin()
+        world.rules.announce()
+        world.rules.remind(WORKER)
+        assert world.orders.routes.only_origin == PAGE
+        assert msgspec.json.decode(world.orders.ingress) == [{"service": "http://127.0.0.1:9", "originRequest": {}}]
+        assert not [*world.told, *world.judged, *world.said, *tmp_path.iterdir()]
 
 
 async def test_rules_of_a_file_are_in_force_and_get_a_page_if_they_name_one(tmp_path: Path) -> None:
-    configuration = parse.remote(
-        b'{"ingress":[{"hostname":"a.b","service":"hello_world"},{"service":"http_status:404"}]}'
-    )
-    world = World(tmp_path, configuration=configuration)
-    routes = await world.rules.begin()
-    assert [route.destination for route in routes.routes] == [PAGE, Status(404)]
+    file = b'{"ingress":[{"hostname":"a.b","service":"hello_world"},{"service":"http_status:404"}]}'
+    world = World(tmp_path, configuration=parse.remote(file))
+    await world.rules.begin()
+    world.rules.announce()
+    assert [route.destination for route in world.orders.routes.routes] == [PAGE, Status(404)]
     assert world.pages == 1
-    world.rules.enforce(routes)
     assert [rule["service"] for rule in msgspec.json.decode(world.orders.ingress)] == ["hello_world", "http_status:404"]
+    assert world.told == [events.ConfigurationApplied(version=-1, rules=2, hostnames=["a.b"])]
+    assert world.judged == [RulesInForce(2)]
 
 
-async def test_a_push_holds_for_all_and_an_older_one_is_not_looked_at(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    assert await world.rules.begin() == Routes()
-    assert await world.push(3) == (3, "")
-    assert await world.push(2, "nonsense") == (3, "")
-    ((route,),) = [routes.routes for routes in world.in_force]
-    assert route.destination == Status(201)
-    assert world.in_force[0].version == 3
-    assert world.told == [events.ConfigurationApplied(version=3, rules=1, hostnames=[])]
-    assert world.judged == [RulesInForce(1)]
+async def test_workers_hear_of_pushed_rules_before_the_edge_has_its_answer(tmp_path: Path) -> None:
+    world = World(tmp_path, tunnel=TUNNEL)
+    await world.rules.begin()
+    await world.push(3, "http_status:201")
+    routes = world.orders.routes
+    assert [route.destination for route in routes.routes] == [Status(201)] * 2
+    assert world.said == [("worker", Reroute(routes)), (WORKER, ConfigurationAnswered(103, 3))]
+    assert world.told == [events.ConfigurationApplied(version=3, rules=2, hostnames=["a.b"])]
+    assert world.judged == [RulesInForce(2)]
+    world.rules.remind(WORKER)
+    assert world.said[-1] == (WORKER, Reroute(routes))
 
 
-async def test_a_bad_push_changes_nothing_and_the_same_number_may_come_again(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    await world.push(1)
-    version, error = await world.push(2, "unix:/run/x.sock")
-    assert version == 1
-    assert "--remote-services" in error
-    assert len(world.in_force) == 1
-    assert world.told[-1] == events.ConfigurationRefused(version=2, error=error)
-    assert await world.push(2) == (2, "")
-
-
-async def test_pushes_are_judged_one_after_the_other(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    answers = await asyncio.gather(world.push(1, "hello_world"), world.push(3), world.push(2))
-    assert list(answers) == [(1, ""), (3, ""), (3, "")]
-    assert [routes.version for routes in world.in_force] == [1, 3]
-
-
-async def test_the_last_good_one_is_there_from_the_first_second_and_any_push_replaces_it(tmp_path: Path) -> None:
-    before = World(tmp_path)
-    await before.push(7)
-    await before.push(8, "unix:/x")
-    assert os.stat(tmp_path / KEPT_FILE).st_mode & 0o777 == 0o600
-    world = World(tmp_path)
-    routes = await world.rules.begin()
-    assert ([route.destination for route in routes.routes], routes.version) == ([Status(201)], -1)
-    assert await world.push(0, "http_status:202") == (0, "")
-
-
-@pytest.mark.parametrize("spoil", ["another's", "broken", "writable", "link", "folder"])
-async def test_what_was_kept_and_cannot_be_used_is_said_and_passed_over(tmp_path: Path, spoil: str) -> None:
-    before = World(tmp_path, str(uuid.UUID(int=2)) if spoil == "another's" else ID)
-    await before.push(7)
-    kept = tmp_path / KEPT_FILE
-    match spoil:
-        case "broken":
-            kept.write_bytes(b"\xff{")
-        case "writable":
-            kept.chmod(0o666)
-        case "link":
-            kept.rename(tmp_path / "other")
-            kept.symlink_to(tmp_path / "other")
-        case "folder":
-            kept.unlink()
-            kept.mkdir()
-    world = World(tmp_path)
-    assert await world.rules.begin() == Routes()
-    assert bool(world.log.calls) == (spoil != "another's")
-
-
-async def test_a_folder_that_cannot_be_written_costs_the_next_start_its_rules_and_no_more(tmp_path: Path) -> None:
-    world = World(tmp_path / "gone")
-    assert await world.push(1) == (1, "")
-    assert world.log.calls
-
-
-@pytest.mark.parametrize(("path", "why"), [("/dev/zero", "is no file"), ("/nonexistent.pem", "no such file")])
-async def test_roots_that_are_no_file_refuse_a_push(tmp_path: Path, path: str, why: str) -> None:
-    world = World(tmp_path)
-    rule = {"service": "https://127.0.0.1:1", "originRequest": {"caPool": path}}
-    answer = await world.rules.judge(1, msgspec.json.encode({"ingress": [rule]}))
-    assert why in answer.error
+async def test_what_is_refused_or_old_changes_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, tunnel=TUNNEL)
+    await world.rules.begin()
+    await world.push(3, "http_status:201")
+    before = list(world.told)
+    await world.push(2, "nonsense")
+    assert world.said[-1] == (WORKER, ConfigurationAnswered(102, 3))
+    assert world.told == before
+    await world.push(4, "unix:/run/x.sock")
+    (refused,) = world.told[len(before) :]
+    assert isinstance(refused, events.ConfigurationRefused)
+    assert world.said[-1] == (WORKER, ConfigurationAnswered(104, 3, refused.error))
+    assert world.orders.routes.version == 3
