@@ -1,7 +1,9 @@
 """docs/operations: what is there fits the metrics and the command line, and the programs that read it understand it."""
 
 import asyncio
+import base64
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -36,6 +38,12 @@ from tests.kit.operations import (
 )
 from tests.kit.processes import PATIENCE, running
 from tests.kit.tunnel import tunnel
+
+TOKEN = base64.b64encode(
+    json.dumps(
+        {"a": "a" * 32, "t": "6e9c3b2a-0f0e-4f5e-9d55-0123456789ab", "s": base64.b64encode(bytes(32)).decode()}
+    ).encode()
+).decode()
 
 ALERTS = FOLDER / "alerts.yml"
 PORT = 20241
@@ -202,17 +210,28 @@ async def test_image_is_healthy_while_a_visitor_would_be_served(state: Path) -> 
         await until_it_says(1)
 
 
+MANIFESTS = ["kubernetes.yaml", "kubernetes-token.yaml"]
+
+
+def deployment(manifest: str) -> dict[str, Any]:
+    return dict(next(yaml.safe_load_all((FOLDER / manifest).read_text()))["spec"])
+
+
 @pytest.mark.parametrize("version", ["1.25", kubernetes_validate.latest_version()])
-def test_kubernetes_takes_the_manifest(version: str) -> None:
-    for resource in yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text()):
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_kubernetes_takes_the_manifest(manifest: str, version: str) -> None:
+    for resource in yaml.safe_load_all((FOLDER / manifest).read_text()):
         kubernetes_validate.validate(resource, version, strict=True)
 
 
-def test_kubernetes_manifest_fits_the_image() -> None:
-    pod = yaml.safe_load((FOLDER / "kubernetes.yaml").read_text())["spec"]["template"]
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_kubernetes_manifest_fits_the_image(manifest: str, tmp_path: Path) -> None:
+    pod = deployment(manifest)["template"]
     (container,) = pod["spec"]["containers"]
-    settings = as_in_the_image(*container["args"])
-    assert settings.renew
+    (tmp_path / "token").write_text(TOKEN)
+    arguments = [word.replace("/run/secrets/tunnel", str(tmp_path)) for word in container["args"]]
+    settings = as_in_the_image(*arguments)
+    assert settings.renew is (settings.tunnel is None)
     assert settings.max_reconnect_attempts == 0
     assert pod["spec"]["terminationGracePeriodSeconds"] > DEFAULT_GRACE_PERIOD
     assert pod["spec"]["enableServiceLinks"] is False
@@ -222,7 +241,74 @@ def test_kubernetes_manifest_fits_the_image() -> None:
     user = pod["spec"]["securityContext"]["runAsUser"]
     assert f"USER {user}:{user}\n" in text
     mounted = {volume["mountPath"] for volume in container["volumeMounts"]}
-    assert mounted == {*re.findall(r"NEXO_HOME=(\S+)", text), "/tmp"}
+    assert mounted - {"/run/secrets/tunnel"} == {*re.findall(r"NEXO_HOME=(\S+)", text), "/tmp"}
     assert {volume["name"] for volume in container["volumeMounts"]} == {one["name"] for one in pod["spec"]["volumes"]}
-    for probe, path in (("startup", "/ready"), ("readiness", "/ready"), ("liveness", "/healthcheck")):
+    started = "/ready" if settings.tunnel is None else "/healthcheck"
+    for probe, path in (("startup", started), ("readiness", "/ready"), ("liveness", "/healthcheck")):
         assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "metrics"}
+
+
+def test_replicas_are_rolled_one_by_one_and_read_their_token_from_a_file() -> None:
+    made, budget = list(yaml.safe_load_all((FOLDER / "kubernetes-token.yaml").read_text()))
+    spec = made["spec"]
+    assert spec["replicas"] == 3
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == budget["spec"]["selector"]["matchLabels"] == labels
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    (volume,) = [one for one in pod["volumes"] if "secret" in one]
+    (mount,) = [one for one in container["volumeMounts"] if one["name"] == volume["name"]]
+    assert f"--token-file={mount['mountPath']}/token" in container["args"]
+    assert mount["readOnly"]
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+    assert "env" not in container, "a variable is in every process, and in what describes the pod"
+
+
+# --- systemd ---
+
+UNITS = [FOLDER.parent / "tunnel-supervisor.service", *sorted(FOLDER.glob("*.service"))]
+
+
+def command_of(unit: Path) -> list[str]:
+    """The words of its ExecStart, as a user with this home would run them."""
+    found = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit.read_text(), re.M)
+    assert found is not None
+    return found[1].replace("\\\n", " ").replace("%h", "/home/somebody").split()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
+    if (analyze := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd-analyze is not installed (apt-get install systemd)")
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace(f"ExecStart={_program(unit)}", f"ExecStart={sys.executable}"))
+    done = subprocess.run([analyze, "verify", "--man=no", copy], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _program(unit: Path) -> str:
+    match = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.M)
+    assert match is not None
+    return match[1]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_supervisor_takes_the_unit_s_command(unit: Path, tmp_path: Path) -> None:
+    (tmp_path / "tunnel-token").write_text(TOKEN)
+    program, *words = [word.replace("${CREDENTIALS_DIRECTORY}", str(tmp_path)) for word in command_of(unit)]
+    assert program.endswith("/bin/tunnel-supervisor")
+    settings = read_settings(words, {})
+    assert settings.max_reconnect_attempts == 0
+    text = unit.read_text()
+    assert "Type=notify\n" in text
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.M)
+    assert int(patience) > DEFAULT_GRACE_PERIOD
+    (not_after,) = re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.M)
+    assert {"2", "9", "10"} <= set(not_after.split())
+    if settings.keep_for is not None or settings.tunnel is not None:
+        assert "Restart=always\n" in text
+        assert "StartLimitIntervalSec=0\n" in text
+    if settings.keep_for is not None:
+        assert "--state-dir" in words, "another tunnel may have the usual one, and then it would not start"

@@ -2,6 +2,7 @@
 
 request.py      a request, and who answers it (pure)
 exchange.py     one request and its response: the edge on one side, a connection to the origin on the other (pure)
+contained.py    faults, kept to the exchange in which they happen (pure)
 exchanges.py    those that run, and what they need of the event loop
 driver.py       what that is (pure)
 observers.py    who is told of exchanges as they go (pure)

@@ -38,10 +38,10 @@ class Driver(Protocol):
         """Call back later."""
 
     def connect(self, exchange: "Exchange", target: Target) -> None:
-        """Open a connection, and tell the exchange: `connected`, `connect_failed` or `failed`."""
+        """Open a connection, and tell the exchange: `connected`, `connect_failed` or `fault`."""
 
     def judge(self, exchange: "Exchange", gate: Gate) -> None:
-        """Ask the gate, and tell the exchange: `judged`, or `failed`."""
+        """Ask the gate, and tell the exchange: `judged`, or `fault`."""
 
     def ended(self, exchange: "Exchange") -> None:
         """The exchange needs nothing any more. Called once."""

@@ -12,13 +12,13 @@ credit, a slow visitor pauses reading from the origin. A response that breaks of
 """
 
 import contextlib
-import functools
 import http
-from collections.abc import Callable, Sequence
-from typing import Concatenate, Final, ParamSpec
+from collections.abc import Sequence
+from typing import Final
 
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Backend, OriginError, Target
+from actors.exchange.contained import contained
 from actors.exchange.driver import Driver, Timer
 from actors.exchange.gate import Refusal
 from actors.exchange.http1 import NO_HEAD, BadRequest, Body, error_answer, method_of, response_fields
@@ -36,24 +36,6 @@ right after it; a visitor who says more later gets it through in chunks, and an 
 need not wait for that."""
 
 
-_P = ParamSpec("_P")
-
-
-def _contained(act: Callable[Concatenate["Exchange", _P], None]) -> Callable[Concatenate["Exchange", _P], None]:
-    """A fault in an exchange, from whichever event it comes, costs that exchange and no other."""
-
-    @functools.wraps(act)
-    def contained(self: "Exchange", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            act(self, *args, **kwargs)
-        except UnfitBody as unfit:
-            self._refuse_body(unfit)
-        except Exception as error:
-            self._fault(error)
-
-    return contained
-
-
 class Exchange:
     """One request and its response; or one raw tunnel, after an upgrade or of the TCP type. (`Observed`.)"""
 
@@ -67,7 +49,7 @@ class Exchange:
     seconds = 0.0
     bytes_in = 0
     bytes_out = 0
-    _target: Target | None = None
+    _target: Target
     _backend: Backend | None = None
     _rewrite: Rewrite | None = None
     head = NO_HEAD
@@ -86,7 +68,7 @@ class Exchange:
         self._begun_at = driver.now()
         self._upload = Upload(responder.consumed, self._passed)
 
-    @_contained
+    @contained
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
         for tell in self._tell.opened:
@@ -126,7 +108,7 @@ class Exchange:
         else:
             self._go(target)
 
-    @_contained
+    @contained
     def _waited_for_body(self) -> None:
         """It takes too long to turn out whether there is a body: take it that there is."""
         self._body_known(has_body=True)
@@ -137,11 +119,15 @@ class Exchange:
         self.head = self.head.framed(has_body=has_body)
         if waited:
             self._stop_timer()
-            assert self._target is not None
             self._go(self._target)
 
     def _go(self, target: Target) -> None:
         """The request is known as far as the origin needs to know it."""
+        if self.head.body is Body.CHUNKED and target.origin is not None and not target.origin.chunked:
+            if not self._upload.has_ended:
+                self._upload.gather()
+                return
+            self.head = self.head.with_length(self._upload.gathered)
         backend = target.reuse(self.request, self.head)
         if backend is not None:
             self._begin(backend)
@@ -150,22 +136,16 @@ class Exchange:
 
     # --- from the driver ---
 
-    @_contained
+    @contained
     def judged(self, refusal: Refusal | None) -> None:
         """The gate has let the request through, or not."""
         if not self._ended:
-            assert self._target is not None
             if refusal is None:
                 self._admit(self._target)
             else:
                 self._fail(*refusal)
 
-    @_contained
-    def failed(self, error: Exception) -> None:
-        """What the driver was to do ended in a fault of this program."""
-        raise error
-
-    @_contained
+    @contained
     def connected(self, backend: Backend) -> None:
         """There is a connection to the target."""
         if self._ended:
@@ -173,7 +153,7 @@ class Exchange:
         else:
             self._begin(backend)
 
-    @_contained
+    @contained
     def connect_failed(self, error: OriginError) -> None:
         """There is none."""
         if not self._ended:
@@ -195,14 +175,13 @@ class Exchange:
 
     def _wait_for_answer(self) -> None:
         """If the request has left, the origin has its time to answer from here on."""
-        if self._upload.is_complete and not self._response_begun and self._timer is None and not self._ended:
-            assert self._target is not None
-            if (origin := self._target.origin) is not None and (seconds := origin.response_timeout):
-                self._timer = self._driver.call_later(seconds, self._too_slow)
+        if not self._upload.is_complete or self._response_begun or self._timer is not None or self._ended:
+            return
+        if (origin := self._target.origin) is not None and (seconds := origin.response_timeout):
+            self._timer = self._driver.call_later(seconds, self._too_slow)
 
-    @_contained
+    @contained
     def _too_slow(self) -> None:
-        assert self._target is not None
         origin = self._target.origin
         if origin is not None and not self._response_begun and not self._ended:
             message = f"{origin} did not answer within {origin.response_timeout:g} s"
@@ -210,7 +189,7 @@ class Exchange:
 
     # --- from the edge (RequestHandler) ---
 
-    @_contained
+    @contained
     def data_received(self, data: bytes) -> None:
         self._upload.add(data)
         if self._backend is not None:
@@ -218,28 +197,30 @@ class Exchange:
         elif self.head.announces_no_body:
             self._body_known(has_body=True)
 
-    @_contained
+    @contained
     def eof_received(self) -> None:
         self._upload.end()
         if self.head.body is Body.UNKNOWN:
             self._body_known(has_body=False)
+        elif self._upload.gathers and self._backend is None:
+            self._go(self._target)
         elif self._response_ended:
             self._end()  # of a raw tunnel, whose halves end one by one
         else:
             self._wait_for_answer()
 
-    @_contained
+    @contained
     def reset_received(self) -> None:
         self.abandon(reasons.VISITOR_LEFT)
 
     stop_received = reset_received
 
-    @_contained
+    @contained
     def pause_writing(self) -> None:
         if self._backend is not None:
             self._backend.pause()
 
-    @_contained
+    @contained
     def resume_writing(self) -> None:
         if self._backend is not None:
             self._backend.resume()
@@ -252,15 +233,15 @@ class Exchange:
 
     def _refuse_body(self, unfit: UnfitBody) -> None:
         """Better no answer of the origin than one to another request."""
-        if unfit.reason is not reasons.NO_LENGTH:
+        if unfit.status is None:
             self.abandon(unfit.reason)
         elif not self._response_begun:
-            message = f"the request was refused: the body of a {self.method} came without a Content-Length"
-            self._answer(http.HTTPStatus.LENGTH_REQUIRED, message, unfit.reason)
+            message = f"the request was refused: the body of a {self.method} {unfit}"
+            self._answer(unfit.status, message, unfit.reason)
 
     # --- from the origin (ResponseHandler) ---
 
-    @_contained
+    @contained
     def head_received(self, head: Head, body: bytes, *, complete: bool) -> None:
         self._response_begun = True
         self.status = head.status
@@ -280,7 +261,7 @@ class Exchange:
             self._response_ended = True
             self._end()
 
-    @_contained
+    @contained
     def body_received(self, data: bytes) -> None:
         if self._responder.sending:
             self._count(data)
@@ -291,7 +272,7 @@ class Exchange:
         for tell in self._tell.response_data:
             tell(self, data)
 
-    @_contained
+    @contained
     def response_ended(self, trailers: Sequence[Field] = ()) -> None:
         self._response_ended = True
         self._responder.end(trailers)
@@ -301,29 +282,28 @@ class Exchange:
             # Half-closed: the visitor may go on talking, but not for ever to somebody who has left.
             self._timer = self._driver.call_later(HALF_CLOSED_TIMEOUT, self._left_alone)
 
-    @_contained
+    @contained
     def _left_alone(self) -> None:
         """The origin ended its side, and the visitor has not followed."""
         self.abandon()
 
-    @_contained
+    @contained
     def response_failed(self, error: OriginError) -> None:
         if self._response_begun:
             self.error = str(error)
             self.abandon(reasons.BROKEN_OFF)
         elif self._backend is not None and self._backend.may_be_stale and not self._repeated:
-            assert self._target is not None
             self._repeated = True
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:
             self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
-    @_contained
+    @contained
     def pause_upload(self) -> None:
         self._upload.close()
 
-    @_contained
+    @contained
     def resume_upload(self) -> None:
         self._upload.open()
 
@@ -359,8 +339,12 @@ class Exchange:
             self._timer.cancel()
             self._timer = None
 
-    def _fault(self, error: Exception) -> None:
-        """A fault of this program: it is logged, the visitor gets 502 if that can still be, and else a reset."""
+    def fault(self, error: Exception) -> None:
+        """A fault of this program: it is logged, the visitor gets 502 if that can still be, and else a reset. Bodies
+        that are not what was announced are the visitor's own."""
+        if isinstance(error, UnfitBody):
+            self._refuse_body(error)
+            return
         self._driver.fault(self, error)
         if self._ended:
             return
@@ -406,7 +390,6 @@ class Exchange:
         self._stop_timer()
         if (backend := self._backend) is not None:
             self._forget_backend()
-            assert self._target is not None
             if self._response_ended and self._upload.is_complete and backend.reusable:
                 self._target.release(backend)
             else:

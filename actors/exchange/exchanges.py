@@ -60,7 +60,7 @@ class Exchanges:
         except OriginError as error:
             exchange.connect_failed(error)
         except Exception as error:
-            exchange.failed(error)
+            exchange.fault(error)
         else:
             exchange.connected(backend)
 
@@ -71,7 +71,7 @@ class Exchanges:
         try:
             refusal = await gate.judge(exchange.request)
         except Exception as error:
-            exchange.failed(error)
+            exchange.fault(error)
         else:
             exchange.judged(refusal)
 

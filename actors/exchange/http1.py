@@ -75,11 +75,19 @@ class RequestHead(NamedTuple):
     def framed(self, *, has_body: bool) -> "RequestHead":
         """The same request, of which no length was said, now that it is known whether a body comes."""
         if has_body:
-            return self._replace(data=self.data[:-2] + b"Transfer-Encoding: chunked\r\n\r\n", body=Body.CHUNKED)
+            return self._replace(data=self.data[:-2] + _IS_CHUNKED, body=Body.CHUNKED)
         if self.method not in _MEANT_FOR_BODIES:
             return self._replace(body=Body.NONE)
         return self._replace(data=self.data[:-2] + b"Content-Length: 0\r\n\r\n", body=Body.LENGTH)
 
+    def with_length(self, length: int) -> "RequestHead":
+        """The same request, whose body would have come in chunks, now that its length is known."""
+        data = self.data.removesuffix(_IS_CHUNKED) + b"Content-Length: %d\r\n\r\n" % length
+        return self._replace(data=data, body=Body.LENGTH, length=length)
+
+
+_IS_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
+"""How a head ends whose body is."""
 
 NO_HEAD: Final = RequestHead(b"", "", Body.NONE, 0, upgrade=False)
 """What is sent ahead where no HTTP is spoken: nothing."""

@@ -17,6 +17,9 @@ class Reason(NamedTuple):
 REFUSED: Final = Reason("bad_request", "the request is malformed or could be read in two ways; the origin never saw it")
 TOO_LARGE: Final = Reason("too_large", "the address or the fields (cookies?) are longer than Cloudflare's edge takes")
 NO_LENGTH: Final = Reason("no_length", "the request has a body that nothing announced; send it with Content-Length")
+NOT_GATHERED: Final = Reason(
+    "not_gathered", "send it with Content-Length; or let the rule allow chunks (disableChunkedEncoding: false)"
+)
 FULL: Final = Reason("full", "raise --max-streams if the origin can take more at once")
 FAULT: Final = Reason("internal_fault", "the traceback is in the log: please report it; other requests go on")
 OUT_OF_MEANS: Final = Reason("out_of_means", "raise this program's limit of open files (ulimit -n)")

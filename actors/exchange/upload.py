@@ -4,6 +4,7 @@ A body is framed as the head of its request says. What comes before the backend 
 for what a full backend took.
 """
 
+import http
 from collections.abc import Callable
 from typing import Final
 
@@ -15,18 +16,28 @@ from actors.exchange.http1 import Body, RequestHead
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-class UnfitBody(Exception):
-    """The body is not what the head of its request said."""
+MAX_GATHERED: Final = 1024 * 1024
+"""Bytes of a body that are held for an origin that must be told beforehand how many will come: in memory, for each
+upload, so that it is not much. What has a length from the beginning is never held."""
 
-    def __init__(self, reason: reasons.Reason) -> None:
-        super().__init__(reason.label)
+
+class UnfitBody(Exception):
+    """The body is not what the head of its request said, or nothing that the origin takes. The text says what it is."""
+
+    def __init__(self, reason: reasons.Reason, text: str = "", status: http.HTTPStatus | None = None) -> None:
+        """`status`: what the visitor gets for it; None: that the request is broken off."""
+        super().__init__(text)
         self.reason = reason
+        self.status = status
 
 
 class Upload(Valve):
     """One body. As a `Valve` it is closed while the backend is full."""
 
-    __slots__ = ("_backend", "_body", "_consumed", "_early", "_left", "_passed", "has_ended", "is_complete", "is_raw")
+    __slots__ = (
+        *("_backend", "_body", "_consumed", "_early", "_left", "_passed"),
+        *("gathered", "gathers", "has_ended", "is_complete", "is_raw"),
+    )
 
     def __init__(self, consumed: Callable[[int], None], passed: Callable[[bytes], None]) -> None:
         """`consumed` gives the visitor credit; `passed` is told of all that went to the backend."""
@@ -38,6 +49,10 @@ class Upload(Valve):
         """What came before there was a backend that takes it; bounded by the visitor's credit."""
         self._body = Body.NONE
         self._left = 0
+        self.gathers = False
+        """Whether the body is to be whole before the backend gets any of it."""
+        self.gathered = 0
+        """Bytes that are there of it."""
         self.is_raw = False
         """Whether bytes pass as they are."""
         self.is_complete = False
@@ -81,6 +96,8 @@ class Upload(Valve):
         """
         if self._backend is None:
             self._early.append(data)
+            if self.gathers:
+                self._gather(len(data))
             return
         if self.is_raw:
             self._backend.write(data)
@@ -90,12 +107,34 @@ class Upload(Valve):
             self._count_down(len(data))
             self._backend.write(data)
         self._passed(data)
-        self.passed(len(data))
+        if not self.gathers:
+            self.passed(len(data))
+
+    def gather(self) -> None:
+        """Hold the whole body until it has ended; the visitor gets credit for it meanwhile.
+
+        Raises:
+            UnfitBody: as `add`, from now on: it is too long for that.
+        """
+        self.gathers = True
+        for data in self._early:
+            self._gather(len(data))
+
+    def _gather(self, size: int) -> None:
+        self.gathered += size
+        self._consumed(size)
+        if self.gathered > MAX_GATHERED:
+            self._early.clear()
+            text = f"is longer than {MAX_GATHERED} bytes, without a Content-Length"
+            raise UnfitBody(reasons.NOT_GATHERED, text, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def _count_down(self, size: int) -> None:
         if size > self._left:
             self._consumed(size)
-            raise UnfitBody(reasons.WRONG_LENGTH if self._body is Body.LENGTH else reasons.NO_LENGTH)
+            if self._body is Body.LENGTH:
+                raise UnfitBody(reasons.WRONG_LENGTH)
+            text = "came without a Content-Length"
+            raise UnfitBody(reasons.NO_LENGTH, text, http.HTTPStatus.LENGTH_REQUIRED)
         self._left -= size
         self.is_complete = not self._left
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from actors.bus.routes import Route
 from actors.ingress.model import EVERY_HOST
-from actors.ingress.patterns import Pattern, compiled, readable
+from actors.ingress.patterns import Pattern, pattern, readable
 
 MAX_STEPS: Final = 64_000_000
 """Steps for one request's path, at worst half a second: instructions of patterns, for each byte. Patterns of everyday
@@ -28,12 +28,13 @@ class Table:
     """Rules, ready to be asked."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        """Make it of `routes`, whose order counts.
+        """Make it of `routes`, whose order counts. Their paths were checked when they were read, and are compiled when
+        the first request needs them: no worker stands still for a new configuration.
 
         Raises:
-            IngressError: a path is no pattern.
+            IngressError: a path is too long for a pattern, or there is no RE2 here.
         """
-        self._patterns: list[Pattern | None] = [compiled(route.path) if route.path else None for route in routes]
+        self._patterns: list[Pattern | None] = [pattern(route.path) if route.path else None for route in routes]
         self._everywhere: list[int] = []
         self._exact: dict[bytes, list[int]] = {}
         self._below: dict[bytes, list[int]] = {}
@@ -62,17 +63,17 @@ class Table:
         path: bytes | None = None
         steps = 0
         for index in self._candidates(without_port(host)):
-            pattern = self._patterns[index]
-            if pattern is None:
+            wanted = self._patterns[index]
+            if wanted is None:
                 return index
             if path is None:
                 path = readable(unquote_to_bytes(target.partition(b"?")[0]))
-            if not path.startswith(pattern.beginning):
+            if not path.startswith(wanted.beginning):
                 continue
-            steps += pattern.size * len(path)
+            steps += wanted.size * len(path)
             if steps > MAX_STEPS:
                 return None
-            if pattern.is_in(path):
+            if wanted.is_in(path):
                 return index
         return None
 

@@ -10,6 +10,7 @@ import msgspec
 
 from actors.bus.routes import DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE_PERIOD, IpRule
 from actors.bus.tally import Message
+from actors.ingress.patterns import Pattern
 
 
 class AccessRequest(Message, frozen=True):
@@ -139,6 +140,8 @@ class Rule(Message, frozen=True):
     """The hostname as it stands in DNS, where that is another text."""
     path: str = ""
     request: OriginRequest = OriginRequest()
+    pattern: Pattern | None = None
+    """Of the path, compiled: the next configuration has mostly the same ones, and finds them."""
 
 
 class Configuration(Message, frozen=True):

@@ -48,39 +48,57 @@ _PLAIN: Final = re.compile(r"\^([A-Za-z0-9/_-]*)(?![*+?{])(?=[^A-Za-z0-9/_-]|$)"
 
 
 class Pattern:
-    """One pattern, compiled."""
+    """One pattern. It is compiled when it is first needed: most rules are told from others by how a path begins."""
 
-    __slots__ = ("__weakref__", "_compiled", "beginning", "size", "text")
+    __slots__ = ("__weakref__", "_compiled", "beginning", "text")
 
     def __init__(self, text: str) -> None:
-        """Compile `text`.
+        """Take `text` for a pattern.
 
         Raises:
-            IngressError: it is none, or too large, or there is no RE2 here. Its text is Go's, where Go has one.
+            IngressError: it is too long, or there is no RE2 here.
         """
         if re2 is None:
             raise IngressError(MISSING)
         if len(text) > MAX_LENGTH:
             raise IngressError(f"error parsing regexp: expression too large: `{text[:64]}…` ({len(text)} characters)")
-        if any(part[0] == _ANY_BYTE for part in _PARTS.finditer(text)):
-            raise IngressError(f"error parsing regexp: invalid escape sequence: `{_ANY_BYTE}`")
-        options: Any = re2.Options()
-        options.max_mem = MAX_MEMORY
-        options.log_errors = False
-        options.never_capture = True  # whether it is there is all that is asked
         self.text = text
-        try:
-            self._compiled = re2.compile(text.encode(), options)
-        except re2.error as error:
-            raise IngressError(f"error parsing regexp: {_in_go(error.args[0].decode(errors='replace'))}") from None
-        self.size: int = self._compiled.programsize
-        """Instructions of its program: at worst, so many steps are taken for each byte of a path."""
         self.beginning = _beginning(text)
-        """What every path begins with in which it is: most are told from others by that, at no cost."""
+        """What every path begins with in which it is."""
+        self._compiled: Any = None
+
+    def compile(self) -> Any:
+        """Have it ready for use.
+
+        Raises:
+            IngressError: it is no pattern, or too large. Its text is Go's, where Go has one.
+        """
+        if self._compiled is None:
+            self._compiled = _compile(self.text)
+        return self._compiled
+
+    @property
+    def size(self) -> int:
+        """Instructions of its program: at worst, so many steps are taken for each byte of a path."""
+        size: int = self.compile().programsize
+        return size
 
     def is_in(self, path: bytes) -> bool:
         """Whether it matches anywhere in `path`, which is UTF-8 (see `readable`)."""
-        return self._compiled.search(path) is not None
+        return self.compile().search(path) is not None
+
+
+def _compile(text: str) -> Any:
+    if any(part[0] == _ANY_BYTE for part in _PARTS.finditer(text)):
+        raise IngressError(f"error parsing regexp: invalid escape sequence: `{_ANY_BYTE}`")
+    options: Any = re2.Options()
+    options.max_mem = MAX_MEMORY
+    options.log_errors = False
+    options.never_capture = True  # whether it is there is all that is asked
+    try:
+        return re2.compile(text.encode(), options)
+    except re2.error as error:
+        raise IngressError(f"error parsing regexp: {_in_go(error.args[0].decode(errors='replace'))}") from None
 
 
 def _in_go(text: str) -> str:
@@ -99,11 +117,11 @@ def _beginning(text: str) -> bytes:
 
 
 _alive: Final[WeakValueDictionary[str, Pattern]] = WeakValueDictionary()
-"""Those that some table has: a new configuration has mostly the patterns of the one before."""
+"""Those that somebody has: a new configuration has mostly the patterns of the one before."""
 
 
-def compiled(text: str) -> Pattern:
-    """The pattern `text`, compiled once for all that use it.
+def pattern(text: str) -> Pattern:
+    """The pattern `text`, which is one for all that use it, so that it is compiled once.
 
     Raises:
         IngressError: see `Pattern`.

@@ -7,7 +7,7 @@ from actors.ingress import defaults, hostnames
 from actors.ingress.defaults import Given
 from actors.ingress.errors import IngressError, RuleError
 from actors.ingress.model import EVERY_HOST, AccessRequest, Configuration, OriginRequest, Rule, WarpRouting
-from actors.ingress.patterns import compiled
+from actors.ingress.patterns import Pattern, pattern
 from actors.ingress.services import service
 
 MAX_RULES: Final = 5000
@@ -40,13 +40,19 @@ def _rule(given: Given, inherited: OriginRequest, *, number: int, is_last: bool)
     destination = service(given.get("service", ""), request)
     _check_access(request.access)
     hostnames.check(hostname, path, number=number, is_last=is_last)
-    if path:
-        try:
-            compiled(path)
-        except IngressError as error:
-            raise IngressError(f"Rule #{number} has an invalid regex: {error}") from None
     in_dns = "" if hostname in EVERY_HOST else hostnames.punycode(hostname)
-    return Rule(destination, hostname, in_dns, path, request)
+    return Rule(destination, hostname, in_dns, path, request, _pattern(path, number))
+
+
+def _pattern(path: str, number: int) -> Pattern | None:
+    if not path:
+        return None
+    try:
+        made = pattern(path)
+        made.compile()
+    except IngressError as error:
+        raise IngressError(f"Rule #{number} has an invalid regex: {error}") from None
+    return made
 
 
 def _check_access(access: AccessRequest) -> None:

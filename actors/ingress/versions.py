@@ -10,7 +10,6 @@ from actors.ingress import parse, routing
 from actors.ingress.allowed import Allowed
 from actors.ingress.errors import IngressError
 from actors.ingress.model import Configuration
-from actors.ingress.patterns import Pattern, compiled
 from actors.ingress.routing import ReadFile
 
 NEVER: int = -1
@@ -23,8 +22,6 @@ class Applied(Message, frozen=True):
     version: int = NEVER
     configuration: Configuration = Configuration()
     routes: Routes = Routes()
-    patterns: tuple[Pattern, ...] = ()
-    """Those of its paths, kept since the next configuration has mostly the same: they need not be compiled again."""
 
 
 class Answer(Message, frozen=True):
@@ -64,5 +61,4 @@ def apply(
         )
     except IngressError as error:
         return present, Answer(present.version, str(error))
-    patterns = tuple(compiled(route.path) for route in routes.routes if route.path)
-    return Applied(version, configuration, routes, patterns), Answer(version)
+    return Applied(version, configuration, routes), Answer(version)

@@ -57,7 +57,7 @@ class Terminal:
             case events.Starting():
                 self._origin = event.origin
                 self._ways = (
-                    [f"or {event.local_url}, for programs that cannot resolve this name"] if event.local_url else []
+                    [f"or {event.local_url}, for programs that cannot resolve its name"] if event.local_url else []
                 )
                 self._ways += [f"trust {event.local_ca}"] if event.local_ca else []
             case events.ConfigurationApplied():
@@ -69,7 +69,7 @@ class Terminal:
                 not event.url and event.state in SERVING and in_words(event.rules) != self._shown
             ):
                 self._shown = in_words(event.rules)
-                self._show([self._shown, *_few(self._hostnames)], "")
+                self._show([self._shown, *_few(self._hostnames), *self._ways], "")
             case events.Stats() if log.is_lively() and _is_in_front() and not self._writer.is_behind:
                 self._writer.write(f"{log.ERASE_LINE}{live_line(event, _width() - 1)}\r")
 

@@ -318,8 +318,10 @@ NO_METHODS = {
 VALUES: dict[str, tuple[object, ...]] = {
     "timeout": (timedelta(seconds=5),),
     "grace_period": (5,),
+    "keep_for": (timedelta(hours=12),),
     "origin_response_timeout": (5.5,),
     "origin_keep_alive": (1.5,),
+    "remote_services": ("http", "unix"),
     "edge": ("192.0.2.1:1", "192.0.2.2"),
     "edge_ip_version": ("4",),
     "edge_ca": (Path(actors.__file__).parent / "data" / "edge-roots.pem",),

@@ -18,6 +18,7 @@ from actors.exchange.http1 import RequestHead
 from actors.exchange.observers import Observed, Observer, Observers
 from actors.exchange.request import Field, Kind, Request
 from actors.exchange.response import Head
+from actors.exchange.upload import MAX_GATHERED
 
 OK = Head(200, [(b"Content-Type", b"text/plain")], {})
 SWITCHING = Head(101, [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")], {})
@@ -310,6 +311,40 @@ def test_body_that_nobody_expects_any_more_is_no_silent_loss() -> None:
     assert play.exchange.reason is reasons.NO_LENGTH
 
 
+@pytest.mark.parametrize("fields", [(), (("Transfer-Encoding", "chunked"),)])
+def test_origin_that_takes_no_chunks_gets_the_body_once_its_length_is_known(
+    fields: tuple[tuple[str, str], ...],
+) -> None:
+    play = Playbook("POST", *fields, body=b"ab", chunked=False)
+    play.exchange.data_received(b"cd")
+    play.does("credit 2", "credit 2")
+    play.exchange.eof_received()
+    play.does("connect")
+    play.connected()
+    play.does("begin POST /", "to origin 'ab'", "to origin 'cd'")
+    assert play.connection.head.endswith(b"\r\nContent-Length: 4\r\n\r\n")
+    assert b"chunked" not in play.connection.head
+    assert play.exchange.bytes_in == 4
+
+
+def test_body_of_a_known_length_is_held_by_nobody() -> None:
+    play = Playbook("POST", ("Content-Length", "4"), body=b"ab", chunked=False)
+    play.does("connect")
+    play.connected()
+    play.does("begin POST /", "to origin 'ab'", "credit 2")
+
+
+def test_body_that_is_too_long_to_be_held_reaches_nobody() -> None:
+    play = Playbook("POST", ("Transfer-Encoding", "chunked"), body=b"x" * MAX_GATHERED, chunked=False)
+    play.does(f"credit {MAX_GATHERED}")
+    play.exchange.data_received(b"x")
+    credit, respond = play._done
+    assert respond.startswith("respond 413")
+    assert "longer than" in play.exchange.error
+    assert (credit, play.exchange.reason) == ("credit 1", reasons.NOT_GATHERED)
+    play.exchange.eof_received()
+
+
 def test_connection_that_the_origin_had_just_closed_is_replaced_once() -> None:
     play = Playbook(warm=True)
     play.exchange.response_failed(OriginError("closed"))
@@ -493,7 +528,7 @@ def test_verdict_on_somebody_who_has_left(refusal: Refusal | None) -> None:
 
 def test_fault_in_a_gate_lets_nobody_through() -> None:
     play = Playbook(gate="closed", warm=True)
-    play.exchange.failed(ZeroDivisionError())
+    play.exchange.fault(ZeroDivisionError())
     _, fault, respond = play._done
     assert fault == "fault ZeroDivisionError"
     assert respond.startswith("respond 502")
@@ -522,7 +557,7 @@ def test_origin_of_another_name() -> None:
 
 def test_fault_gives_502_or_a_reset() -> None:
     play = Playbook()
-    play.exchange.failed(ZeroDivisionError())
+    play.exchange.fault(ZeroDivisionError())
     connect, fault, respond = play._done
     assert (connect, fault) == ("connect", "fault ZeroDivisionError")
     assert respond.startswith("respond 502")

@@ -84,7 +84,7 @@ async def test_socks_over_a_raw_tunnel() -> None:
     async with scripted(echo) as port, carrying(LOOPBACK) as made:
         client = Client()
         heard = bytearray()
-        client.write = lambda data, **_: heard.extend(data)  # type: ignore[method-assign, assignment]
+        client.write = lambda data, **_: heard.extend(data)  # type: ignore[method-assign]
         client.exchange = made.exchanges.open(client, Request(Kind.TCP, b"", b"", b"a.example", ()))
         client.exchange.start(GREETING + connect_to(port) + b"hello")
         async with asyncio.timeout(PATIENCE):

@@ -334,7 +334,7 @@ async def test_raw_tunnel_needs_no_frames() -> None:
     async with service(echo) as made:
         visitor = Visitor()
         heard = bytearray()
-        visitor.write = lambda data, **_: heard.extend(data)  # type: ignore[method-assign, assignment]
+        visitor.write = lambda data, **_: heard.extend(data)  # type: ignore[method-assign]
         exchange = made.exchanges.open(visitor, Request(Kind.TCP, b"", b"", b"a.example", ()))
         exchange.start(b"raw")
         async with asyncio.timeout(PATIENCE):
@@ -399,14 +399,16 @@ async def test_fuzzed_frames_cost_one_exchange_each() -> None:
 
 
 async def test_visitor_that_stays_after_the_end_does_not_stay_for_ever() -> None:
-    calls: list[float] = []
+    waits: list[float] = []
+
+    def at_once(seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        waits.append(seconds)
+        return asyncio.get_running_loop().call_later(0, callback)
+
     async with service(echo) as made:
-        made.exchanges.call_later = lambda seconds, callback: (  # type: ignore[assignment, return-value]
-            calls.append(seconds),
-            asyncio.get_running_loop().call_soon(callback),
-        )[1]
+        made.exchanges.call_later = at_once
         client = await opened(made)
         client.exchange.data_received(b"nonsense")
         async with asyncio.timeout(PATIENCE):
             await made.exchanges.idle()
-        assert calls == [HALF_CLOSED_TIMEOUT]
+        assert waits == [HALF_CLOSED_TIMEOUT]

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from actors.bus.routes import Origin
+from actors.ingress import patterns
 from actors.ingress.allowed import EVERYTHING
+from actors.ingress.match import Table
 from actors.ingress.versions import Answer, Applied, apply
 from tests.ingress.golden import GOLDEN
 
@@ -66,3 +68,23 @@ def test_what_is_not_allowed_changes_nothing() -> None:
     data = b'{"ingress":[{"service":"hello_world"}]}'
     after, _ = apply(present, 2, data, hello_world=Origin(host="127.0.0.1", port=5), allowed=EVERYTHING)
     assert after.routes.routes[0].destination == Origin(host="127.0.0.1", port=5)
+
+
+def test_a_new_version_compiles_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    real = patterns._compile
+
+    def counting(text: str) -> Any:
+        compiled.append(text)
+        return real(text)
+
+    monkeypatch.setattr(patterns, "_compile", counting)
+    present = Applied()
+    for version in range(5):
+        rules = [{"path": path, "service": "http_status:200"} for path in ("^/stays", "^/stays", f"^/{version}")]
+        data = json.dumps({"ingress": [*rules, {"service": "http_status:404"}]}).encode()
+        present, answer = push(present, version, data)
+        assert answer == Answer(version)
+    assert compiled == ["^/stays", "^/0", "^/1", "^/2", "^/3", "^/4"]
+    assert Table(present.routes.routes).find(b"a", b"/4") == 2
+    assert len(compiled) == 6

@@ -103,7 +103,16 @@ async def readiness(process: Process, *, connections: int) -> httpx.Response:
 
 async def test_token_run_registers_four_connections_and_serves(own: Edge, state: Path) -> None:
     async with greeting("it is me") as port:
-        flags = ["run", "--token-file", own.file, *own.reach, "--connections", 4, "--port", port]
+        flags: list[str | int | Path] = [
+            "run",
+            "--token-file",
+            own.file,
+            *own.reach,
+            "--connections",
+            4,
+            "--port",
+            port,
+        ]
         async with supervisor(*flags, "--json", "--metrics-http", "127.0.0.1:0", state=state) as process:
             await process.event("registered", connections=4)
             assert (await own.get(APP, "/x")).text == "it is me"
@@ -129,7 +138,7 @@ async def test_token_run_registers_four_connections_and_serves(own: Edge, state:
 
 
 async def test_token_in_the_environment_is_nobody_else_s(own: Edge, state: Path) -> None:
-    flags = ["run", *own.reach, "--connections", 2, "--hello-world", "--json"]
+    flags: list[str | int | Path] = ["run", *own.reach, "--connections", 2, "--hello-world", "--json"]
     async with supervisor(*flags, state=state, env={"TUNNEL_TOKEN": own.token}) as process:
         await process.event("registered", connections=2)
         visible = shown(process)
@@ -144,7 +153,16 @@ async def test_token_in_the_environment_is_nobody_else_s(own: Edge, state: Path)
 
 
 async def test_token_in_argv_works_and_is_warned_about(own: Edge, state: Path) -> None:
-    flags = ["run", "--token", own.token, *own.reach, "--connections", 1, "--hello-world", "--json"]
+    flags: list[str | int | Path] = [
+        "run",
+        "--token",
+        own.token,
+        *own.reach,
+        "--connections",
+        1,
+        "--hello-world",
+        "--json",
+    ]
     async with supervisor(*flags, state=state) as process:
         await process.event("registered", connections=1)
         await process.logged("every user of this machine can read it")
@@ -155,7 +173,15 @@ async def test_token_in_argv_works_and_is_warned_about(own: Edge, state: Path) -
 
 
 async def test_without_rules_it_is_registered_and_answers_503(own: Edge, state: Path) -> None:
-    flags = ["run", "--credentials-file", own.credentials, *own.reach, "--connections", 1, "--json"]
+    flags: list[str | int | Path] = [
+        "run",
+        "--credentials-file",
+        own.credentials,
+        *own.reach,
+        "--connections",
+        1,
+        "--json",
+    ]
     async with supervisor(*flags, "--metrics-http", "127.0.0.1:0", state=state) as process:
         told = await process.event("state", state="registered")
         assert (told["serves"], told["rules"], told["url"]) == (False, 0, "")
@@ -179,7 +205,7 @@ async def test_rules_of_a_file_say_where_requests_go(own: Edge, state: Path, tmp
             f"  - hostname: {API}\n    service: hello_world\n"
             "  - service: http_status:418\n"
         )
-        flags = ["run", "--config", rules, *own.reach, "--connections", 2, "--json"]
+        flags: list[str | int | Path] = ["run", "--config", rules, *own.reach, "--connections", 2, "--json"]
         async with supervisor(*flags, state=state) as process:
             await process.event("registered", connections=2)
             applied = await process.event("configuration_applied")
@@ -198,7 +224,14 @@ async def test_quick_tunnel_routes_by_path_with_such_a_file(state: Path, tmp_pat
         rules.write_text(
             f"ingress:\n  - path: ^/api/\n    service: http://127.0.0.1:{api}\n  - service: http://127.0.0.1:{app}\n"
         )
-        flags = ["--config", rules, "--service-url", endpoints["api"], "--edge", endpoints["edge"]]
+        flags: list[str | int | Path] = [
+            "--config",
+            rules,
+            "--service-url",
+            endpoints["api"],
+            "--edge",
+            endpoints["edge"],
+        ]
         async with supervisor(*flags, "--edge-ca", endpoints["ca"], "--json", state=state) as process:
             told = await process.event("state", state="registered")
             async with httpx.AsyncClient(base_url=endpoints["http"], timeout=PATIENCE) as visitor:
@@ -213,7 +246,7 @@ async def test_tunnel_that_the_edge_does_not_know_ends_with_its_words(own: Edge,
     parts = {"a": "0" * 32, "t": own.id, "s": base64.b64encode(bytes(32)).decode()}
     stranger.write_text(base64.b64encode(json.dumps(parts).encode()).decode())
     stranger.chmod(0o600)
-    flags = ["run", "--token-file", stranger, *own.reach, "--hello-world", "--json"]
+    flags: list[str | int | Path] = ["run", "--token-file", stranger, *own.reach, "--hello-world", "--json"]
     async with supervisor(*flags, state=state) as process:
         assert await process.wait() == 7
         failed = await process.event("start_failed")
@@ -267,3 +300,22 @@ def test_python_takes_rules_and_says_what_is_wrong_with_them(own: Edge) -> None:
     refused = TunnelManager.from_token(stranger).with_edge(own.endpoints["edge"]).with_edge_ca(own.endpoints["ca"])
     with pytest.raises(RefusedByEdge, match="Unauthorized"):
         Tunnel(refused).start()
+
+
+@pytest.mark.parametrize("protocol", ["quic", "http2"])
+async def test_python_hears_of_rules_that_the_service_pushes(own: Edge, protocol: str) -> None:
+    """It is up before there are any; then it has their hostnames and version, and serves."""
+    manager = TunnelManager.from_token(own.token).with_edge(own.endpoints["edge"]).with_edge_ca(own.endpoints["ca"])
+    async with manager.with_connections(2).with_protocol(protocol) as handle:
+        assert (handle.state, handle.serves, handle.configuration_version) == ("registered", False, -1)
+        assert (await own.get(APP)).status_code == 503
+        rules = [{"hostname": APP, "service": "http_status:204"}, {"service": "http_status:404"}]
+        push = {"version": 7, "config": {"ingress": rules}}
+        answers = (await own.admin.post(f"/tunnels/{own.id}/push", json=push)).json()
+        assert [(answer["latestAppliedVersion"], answer["err"]) for answer in answers] == [(7, "")] * len(answers)
+        async with asyncio.timeout(PATIENCE):
+            while not handle.serves:
+                async for _ in handle.events():
+                    break
+        assert (handle.hostnames, handle.configuration_version) == ([APP], 7)
+        assert (await own.get(APP)).status_code == 204

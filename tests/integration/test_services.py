@@ -104,7 +104,8 @@ def ssh(made: Tunnel, key: Path, *command: str, fields: tuple[str, ...] = ()) ->
 @pytest.mark.parametrize("way", ["ssh", "bastion"])
 async def test_ssh(tmp_path: Path, sshd: tuple[int, Path], protocol: str, way: str) -> None:
     port, key = sshd
-    service, fields = f"ssh://127.0.0.1:{port}", ()
+    fields: tuple[str, ...] = ()
+    service = f"ssh://127.0.0.1:{port}"
     if way == "bastion":
         service, fields = "bastion", (f"Cf-Access-Jump-Destination:ssh://127.0.0.1:{port}/",)
     async with ruled(tmp_path, protocol, f"{{service: {service}}}") as made:

@@ -31,8 +31,10 @@ from actors.supervisor.start import (
     find_edges,
     obtain_credentials,
 )
+from actors.supervisor.token import OwnTunnel
 from tests.kit.origins import answer, read_head, scripted
 from tests.supervisor.test_provisioning import body
+from tests.supervisor.test_token import OF_IT
 
 
 class Api:
@@ -194,3 +196,38 @@ async def test_first_request_that_nobody_waits_for_any_more_is_no_fault(tmp_path
         await asyncio.wait((asking,))
         assert asking.exception() is None
     assert faults == []
+
+
+def unexpected(what: object) -> None:
+    pytest.fail(f"nothing was to be told: {what!r}")
+
+
+async def test_tunnel_of_one_s_own_asks_no_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it asks DNS for the edge of its region."""
+    asked = []
+
+    async def discover(ip_version: str, *, service: str) -> list[EdgeAddress]:
+        asked.append(service)
+        return [EdgeAddress(host="192.0.2.1", port=7844)]
+
+    monkeypatch.setattr(discovery, "discover", discover)
+    logger = log.configure(level="error", as_json=True)
+    for region, service in (
+        ("", "_v2-origintunneld._tcp.argotunnel.com"),
+        ("us", "_us-v2-origintunneld._tcp.argotunnel.com"),
+    ):
+        settings = Settings(None, tunnel=OwnTunnel(OF_IT), region=region, service_url="http://127.0.0.1:9")
+        source = TunnelSource(settings, tmp_path, None, unexpected, logger)
+        source.ask_ahead(Tasks(unexpected))
+        assigned: list[Credentials] = []
+        assert [edge.host for edge in await source.obtain(assigned.append)] == ["192.0.2.1"]
+        assert assigned == [OF_IT]
+        assert not source.names_are_public
+        assert source.service == asked.pop() == service
+
+
+def test_regions_have_names_of_their_own() -> None:
+    assert [edge.host for edge in discovery.by_name("us")] == [
+        "us-region1.v2.argotunnel.com",
+        "us-region2.v2.argotunnel.com",
+    ]

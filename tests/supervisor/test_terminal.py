@@ -12,9 +12,10 @@ from PIL import Image
 
 from actors.bus import events
 from actors.bus.tally import Totals
-from actors.supervisor.terminal import box, in_units, live_line, qr_code, stop_words
+from actors.supervisor.terminal import MAX_HOSTNAMES, box, in_units, live_line, qr_code, stop_words
 from tests.kit.processes import running
 from tests.kit.terminal import Screen, at_terminal
+from tests.supervisor.test_token import GOLDEN
 
 URL = "https://four-random-words-here.trycloudflare.com"
 
@@ -121,6 +122,38 @@ async def test_terminal(state: Path, columns: int) -> None:
         assert b"secret=1" not in screen.raw
     assert screen.process.returncode == 0
     assert "exit_code=0" in "".join([line for line in screen.lines if line][-2:]), "the log has the last word"
+
+
+@pytest.mark.slow
+async def test_tunnel_without_a_url_at_a_terminal(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(GOLDEN["token"])
+    (tmp_path / "token").chmod(0o644)
+    rules = tmp_path / "rules.yml"
+    hostnames = [f"{number}.example.com" for number in range(MAX_HOSTNAMES + 3)]
+    lines = [f"  - {{hostname: {hostname}, service: http_status:200}}\n" for hostname in hostnames]
+    rules.write_text("ingress:\n" + "".join(lines) + "  - service: http_status:404\n")
+    begin: list[str | Path] = [sys.executable, "-P", "-m", "actors.supervisor", "--state-dir", state]
+    run: list[str | Path] = [
+        "run",
+        "--token-file",
+        tmp_path / "token",
+        "--config",
+        rules,
+        "--local-edge",
+        "--connections",
+        "1",
+    ]
+    async with at_terminal([*begin, *run], columns=100) as screen:
+        await screen.until(lambda: has(screen, "registered, 12 rules in force, 1/1 connections"))
+        assert any(line.startswith("│ registered, 12 rules in force ") for line in screen.lines)
+        assert has(screen, "│ 7.example.com ")
+        assert not has(screen, "│ 8.example.com ")
+        assert has(screen, "│ and 3 more ")
+        assert has(screen, "│ or http://127.0.0.1:")
+        assert has(screen, "on this machine only")
+        assert has(screen, "every user of this machine can read")
+        assert not has(screen, "https://")
+    assert GOLDEN["token"].encode() not in screen.raw
 
 
 @pytest.mark.slow

@@ -37,6 +37,19 @@ def test_words_for_a_tunnel_that_serves() -> None:
         assert text in words
 
 
+def test_words_for_a_tunnel_that_has_no_url() -> None:
+    state = msgspec.structs.replace(STATE, url="", hostnames=[f"{number}.example" for number in range(22)])
+    stats = msgspec.structs.replace(STATS, url="", tunnel_id="an-id", rules=3, configuration_version=7, origin="")
+    words = in_words(Look(Status.SERVES, state, stats), Path("x"))
+    assert words.startswith("tunnel an-id\n             0.example\n")
+    assert "19.example\n             and 2 more\n" in words
+    assert "rules        3 in force, version 7" in words
+    assert "origin" not in words
+    none = msgspec.structs.replace(stats, rules=0, configuration_version=-1)
+    assert "rules        none yet\n" in in_words(Look(Status.DOES_NOT_SERVE, state, none), Path("x"))
+    assert in_words(Look(Status.SILENT, state), Path("x")).startswith(f"tunnel {state.tunnel_id}\n")
+
+
 @pytest.mark.parametrize(
     ("found", "text"),
     [

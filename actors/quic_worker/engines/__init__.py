@@ -2,6 +2,7 @@
 offer: `../engine.py`.
 
     aioquic_engine.py  a `PacketEngine` over aioquic; its configuration and congestion controllers
+    aioquic_acks.py    acknowledgements that ride on data
     aioquic_bbr.py     BBR by aioquic's plug-in point, and a pacer that keeps to its rate
     aioquic_credit.py  receive credit that follows what was consumed; datagrams as large as the path takes
     aioquic_queue.py   no work for streams that have nothing to do

@@ -17,8 +17,9 @@ from aioquic.quic.stream import QuicStream
 from aioquic.tls import AlertDescription
 
 from actors.quic_worker.engine import CONNECTION_WINDOW, IDLE_TIMEOUT, MAX_STREAMS, Closed, Datagram
+from actors.quic_worker.engines.aioquic_acks import AckingConnection
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl, ModelPacer
-from actors.quic_worker.engines.aioquic_queue import QueuedConnection, is_undelivered
+from actors.quic_worker.engines.aioquic_queue import is_undelivered
 from actors.quic_worker.engines.aioquic_tls import ClientContext
 from actors.quic_worker.engines.path_mtu import PathMtu
 
@@ -48,7 +49,7 @@ class _Window:
         self.announced_at = now
 
 
-class CreditedConnection(QueuedConnection):
+class CreditedConnection(AckingConnection):
     """A connection whose receive credit is granted by `grant`, and by nothing else."""
 
     def __init__(self, **arguments: Any) -> None:

@@ -66,7 +66,7 @@ class QueuedConnection(QuicConnection):
     def has_data_to_send(self) -> bool:
         """Whether a stream has data that flow control would let go."""
         credit = self._remote_max_data - self._remote_max_data_used
-        return any(_has_data(stream, credit) for stream in self._streams_queue)
+        return any(_has_data(stream, credit) for stream in (*self._streams_queue, *self._woken))
 
 
 def is_at_rest(stream: QuicStream) -> bool:
