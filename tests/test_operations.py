@@ -289,7 +289,9 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
 
 
 def _program(unit: Path) -> str:
-    return re.findall(r"^ExecStart=(\S+)", unit.read_text(), re.M)[0]
+    match = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.M)
+    assert match is not None
+    return match[1]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -175,9 +175,10 @@ class Exchange:
 
     def _wait_for_answer(self) -> None:
         """If the request has left, the origin has its time to answer from here on."""
-        if self._upload.is_complete and not self._response_begun and self._timer is None and not self._ended:
-            if (origin := self._target.origin) is not None and (seconds := origin.response_timeout):
-                self._timer = self._driver.call_later(seconds, self._too_slow)
+        if not self._upload.is_complete or self._response_begun or self._timer is not None or self._ended:
+            return
+        if (origin := self._target.origin) is not None and (seconds := origin.response_timeout):
+            self._timer = self._driver.call_later(seconds, self._too_slow)
 
     @contained
     def _too_slow(self) -> None:

@@ -8,6 +8,9 @@ from actors.ingress.errors import IngressError
 from actors.ingress.match import without_port
 from actors.ingress.model import EVERY_HOST
 
+MAX_LENGTH: Final = 253
+"""Characters of a hostname: DNS has none that is longer."""
+
 _KEPT: Final = "ßς"
 """Letters that have names of their own in DNS today: they are not made others."""
 
@@ -30,8 +33,12 @@ def check(hostname: str, path: str, *, number: int, is_last: bool) -> None:
         is_last: whether no rule follows it.
 
     Raises:
-        IngressError: with the words of Go.
+        IngressError: with the words of Go, where Go refuses it too.
     """
+    if len(hostname) > MAX_LENGTH:
+        raise IngressError(
+            f"Hostname {hostname[:50]}… has {len(hostname)} characters; no name in DNS has over {MAX_LENGTH}"
+        )
     # What takes a port off takes brackets off, too: either way there was a port.
     if without_port(hostname.encode(errors="replace")) != hostname.encode(errors="replace"):
         raise IngressError("Hostname cannot contain a port")

@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from actors.bus.tally import Message
 from actors.ingress import rules
-from actors.ingress.errors import IngressError, RuleError
+from actors.ingress.errors import IngressError, RuleError, well_formed
 from actors.ingress.model import Configuration
 from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, TEXT, Field, Many, Scalar, Shape
 
@@ -44,7 +44,7 @@ _STRINGS: Final = (Field("tunnel", "tunnel", TEXT), Field("credentials-file", "c
 _FILE: Final = Shape("file", *CONFIGURATION.fields.values(), *_STRINGS)
 
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+_DURATION: Final = re.compile(r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
 _PART: Final = re.compile(r"([0-9.]+)([^0-9.]+)")
 _MAX_SECONDS: Final = 2**63 / 1e9
 """What Go's durations hold."""
@@ -222,7 +222,7 @@ class _Reader:
 def _scalar(kind: Scalar, node: ScalarNode, name: str) -> Any:
     text: str = node.value
     if kind is TEXT:
-        return text
+        return well_formed(text)
     if kind is FLAG:
         if node.tag != _BOOL:
             raise LocalFileError(f"{name} takes true or false, not {text[:50]!r}", _line(node))

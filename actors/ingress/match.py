@@ -32,7 +32,7 @@ class Table:
         the first request needs them: no worker stands still for a new configuration.
 
         Raises:
-            IngressError: a route has a path, and there is no RE2 here.
+            IngressError: a path is too long for a pattern, or there is no RE2 here.
         """
         self._patterns: list[Pattern | None] = [pattern(route.path) if route.path else None for route in routes]
         self._everywhere: list[int] = []

@@ -56,10 +56,12 @@ class Pattern:
         """Take `text` for a pattern.
 
         Raises:
-            IngressError: there is no RE2 here.
+            IngressError: it is too long, or there is no RE2 here.
         """
         if re2 is None:
             raise IngressError(MISSING)
+        if len(text) > MAX_LENGTH:
+            raise IngressError(f"error parsing regexp: expression too large: `{text[:64]}…` ({len(text)} characters)")
         self.text = text
         self.beginning = _beginning(text)
         """What every path begins with in which it is."""
@@ -87,8 +89,6 @@ class Pattern:
 
 
 def _compile(text: str) -> Any:
-    if len(text) > MAX_LENGTH:
-        raise IngressError(f"error parsing regexp: expression too large: `{text[:64]}…` ({len(text)} characters)")
     if any(part[0] == _ANY_BYTE for part in _PARTS.finditer(text)):
         raise IngressError(f"error parsing regexp: invalid escape sequence: `{_ANY_BYTE}`")
     options: Any = re2.Options()

@@ -11,6 +11,7 @@ from actors.bus import routes as bus
 from actors.bus.routes import Origin
 from actors.ingress.allowed import EVERYTHING, Allowed
 from actors.ingress.errors import RuleError
+from actors.ingress.hostnames import MAX_LENGTH
 from actors.ingress.model import (
     AccessRequest,
     Bastion,
@@ -110,7 +111,7 @@ def _origin(service: Http | Unix, request: OriginRequest) -> Origin:
         raise _Unfit("http2Origin cannot be had: origins are spoken to in HTTP/1.1; leave it out")
     if not _VISIBLE.fullmatch(request.host_header):
         raise _Unfit("httpHostHeader is no HOST or HOST:PORT")
-    if request.server_name and not _is_server_name(request.server_name):
+    if request.server_name and not _SERVER_NAME.fullmatch(_in_dns(request.server_name) or b""):
         raise _Unfit("originServerName is no name that a certificate can have")
     for name, path in (("the path of its socket", getattr(service, "path", "")), ("caPool", request.ca_pool)):
         if "\0" in path:
@@ -148,18 +149,17 @@ def _seconds(value: float) -> float:
 
 
 def _resolvable(host: str) -> str:
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise _Unfit(f"{host[:100]!r} is no name that a resolver takes") from None
+    if _in_dns(host) is None:
+        raise _Unfit(f"{host[:100]!r} is no name that a resolver takes")
     return host
 
 
-def _is_server_name(text: str) -> bool:
+def _in_dns(name: str) -> bytes | None:
+    """As a resolver, or TLS, would send it; None: they would not."""
     try:
-        return _SERVER_NAME.fullmatch(text.encode("idna")) is not None
+        return name.encode("idna") if len(name) <= MAX_LENGTH else None
     except UnicodeError:
-        return False
+        return None
 
 
 def _access(access: AccessRequest) -> bus.Access | None:

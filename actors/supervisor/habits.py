@@ -84,6 +84,11 @@ def own_tunnel(extras: Sequence[str], flags: Collection[str]) -> str | None:
         _check_word(word, flags)
     if more := words[2:]:
         raise UsageError(f"{more[0][:100]!r} is one word too many: `run` takes the id of one tunnel, or none")
+    if words[1:] and (words[1].isdecimal() or ":" in words[1].removeprefix("urn:uuid:")):
+        flag = "--port" if words[1].isdecimal() else "--url"
+        raise UsageError(
+            f"{words[1][:100]!r}: after `run` stands the tunnel's id, if anything; give {flag} {words[1][:100]}"
+        )
     return words[1] if words[1:] else ""
 
 

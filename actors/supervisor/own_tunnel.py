@@ -66,6 +66,8 @@ def check(given: argparse.Namespace) -> None:
                 flag = in_words(name)
                 raise UsageError(f"{flag} is for a tunnel of your own: tunnel-supervisor run {flag} …")
         return
+    if given.lifeline and STDIN in (given.token_file, given.credentials_file):
+        raise UsageError("--lifeline and a token on stdin exclude each other: give the token's file by its name")
     for name, why in NOT_OF_A_RUN.items():
         if getattr(given, name):
             raise UsageError(f"{in_words(name)} does not go with `run`: {why}")

@@ -321,7 +321,6 @@ VALUES: dict[str, tuple[object, ...]] = {
     "keep_for": (timedelta(hours=12),),
     "origin_response_timeout": (5.5,),
     "origin_keep_alive": (1.5,),
-    "keep_for": (timedelta(hours=1),),
     "remote_services": ("http", "unix"),
     "edge": ("192.0.2.1:1", "192.0.2.2"),
     "edge_ip_version": ("4",),

@@ -164,5 +164,23 @@ def test_huge_ones() -> None:
         b'{"ingress":[{"service":"http_status:' + b"9" * 500_000 + b'"}]}',
         b'{"ingress":[{"service":"http://h:' + b"9" * 500_000 + b'"}]}',
         b'{"ingress":[{"service":"http://h","hostname":"' + b"*" * 500_000 + b'"}]}',
+        # What costs the square of its size where it is done without care.
+        b"[" * 65 + b'"' + b'\\"' * 500_000 + b"\\",
+        b"[" * 65 + b'"' * 500_001,
+        json.dumps({"ingress": [{"service": "http://h", "hostname": "\xfc" * 150_000}]}).encode(),
+        json.dumps({"ingress": [{"service": "http://h", "hostname": "*" + "." * 900_000}]}).encode(),
+        json.dumps({"ingress": [{"service": "http://h", "path": "[" * 900_000}, {"service": "x://y"}]}).encode(),
+        json.dumps({"ingress": [{"service": "http://h", "path": "[" * 1000}, {"service": "x://y"}]}).encode(),
     ):
         assert not taken(lambda data=data: parse.remote(data))  # type: ignore[misc]
+    for text in (
+        "originRequest: {connectTimeout: " + "1" * 900_000 + "}",
+        "originRequest: {proxyPort: " + "1" * 900_000 + "}",
+        "ingress: [{service: http_status:" + "1" * 900_000 + "}]",
+        "[" * 900_000,
+        "- " * 400_000,
+        "a: &a [" + "*a, " * 200_000 + "]\ningress: *a",
+    ):
+        assert not taken(lambda text=text: local_file.read(text))  # type: ignore[misc]
+    huge = json.dumps({"ingress": [{"service": f"http://{chr(252) * 150_000}"}]}).encode()
+    assert not taken(lambda: routes(parse.remote(huge), version=1, hello_world=None, allowed=EVERYTHING))

@@ -55,6 +55,8 @@ def test_command_alone_says_nothing_of_what_to_show() -> None:
         ("http 8080 --subdomain=mine", "gets its name from the service"),
         ("tunnel run --token abc", "is no token"),
         ("run one two", "one word too many"),
+        ("run 8080 --token abc", "give --port 8080"),
+        ("run localhost:8080", "give --url localhost:8080"),
         ("run --no-autoupdate", "leave it out"),
         ("start mine", "are made in Cloudflare's dashboard"),
         ("tunnel --name mine", "gets its name from the service"),

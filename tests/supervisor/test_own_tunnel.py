@@ -1,5 +1,6 @@
 """Where the token of a tunnel of one's own is looked for, who wins, and what is said of it."""
 
+import io
 import json
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def test_every_way_to_give_it(file: Path, credentials: Path, tmp_path: Path) -> 
     ]
     assert [tunnel_of(settings) for settings in ways] == [OF_IT] * len(ways)
     assert [settings.warnings for settings in ways] == [()] * len(ways)
+
+
+def test_token_comes_by_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    with io.TextIOWrapper(io.BytesIO(f"{TOKEN}\n".encode())) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert tunnel_of(run("--token-file", "-")) == OF_IT
 
 
 def test_credentials_are_found_where_the_go_client_leaves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +153,7 @@ def test_errors_name_the_source_and_never_the_token(tmp_path: Path) -> None:
         (["--token-file", "a\0b"], {}, "cannot be read"),
         (["--token-file", ""], {}, "empty"),
         (["--token-file", TOKEN], {}, "looks like a token"),
+        (["--token-file", "-", "--lifeline"], {}, "exclude each other"),
         (["--credentials-file", TOKEN], {}, "looks like a token"),
         (["--token-file", long], {}, "more than"),
         ([], {"TUNNEL_TOKEN_FILE": TOKEN}, "looks like a token"),

@@ -133,7 +133,16 @@ async def test_tunnel_without_a_url_at_a_terminal(state: Path, tmp_path: Path) -
     lines = [f"  - {{hostname: {hostname}, service: http_status:200}}\n" for hostname in hostnames]
     rules.write_text("ingress:\n" + "".join(lines) + "  - service: http_status:404\n")
     begin: list[str | Path] = [sys.executable, "-P", "-m", "actors.supervisor", "--state-dir", state]
-    run = ["run", "--token-file", tmp_path / "token", "--config", rules, "--local-edge", "--connections", "1"]
+    run: list[str | Path] = [
+        "run",
+        "--token-file",
+        tmp_path / "token",
+        "--config",
+        rules,
+        "--local-edge",
+        "--connections",
+        "1",
+    ]
     async with at_terminal([*begin, *run], columns=100) as screen:
         await screen.until(lambda: has(screen, "registered, 12 rules in force, 1/1 connections"))
         assert any(line.startswith("│ registered, 12 rules in force ") for line in screen.lines)
