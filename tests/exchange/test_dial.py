@@ -226,8 +226,8 @@ async def test_more_roots_are_believed_beside_the_system_s(
                 "localhost",
                 port,
                 scheme="https",
-                extra_ca_file=extra and str(extra),
-                ca_file=instead and str(instead),
+                extra_ca_file=str(extra) if extra else None,
+                ca_file=str(instead) if instead else None,
             )
             error = await reached(origin)
             assert (error == "") is may, error
