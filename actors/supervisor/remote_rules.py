@@ -18,6 +18,7 @@ from actors.bus.messages import DECODE_ERRORS
 from actors.bus.routes import Origin, Routes
 from actors.ingress import parse, routing, versions
 from actors.ingress.allowed import USUAL, Allowed
+from actors.ingress.errors import IngressError
 from actors.ingress.model import Configuration
 from actors.ingress.versions import NEVER, Answer, Applied
 from actors.processes.log import Logger
@@ -33,8 +34,8 @@ MAX_CA_BYTES: Final = 4 * 1024 * 1024
 MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
 """Of the file that is kept: a configuration of 1 MiB, as JSON within JSON."""
 
-_PAGE: Final = re.compile(rb"hello[_-]world")
-"""What stands in a configuration that needs the page of our own."""
+_MAY_NAME_PAGE: Final = re.compile(rb"hello|\\\\u")
+"""What stands in a configuration that needs the page of our own: its name, or letters that are spelled as numbers."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -108,7 +109,12 @@ class RemoteRules:
             return answer, is_new
 
     async def _page_for(self, data: bytes) -> Origin | None:
-        return await self._page() if _PAGE.search(data) else None
+        if _MAY_NAME_PAGE.search(data) is None:
+            return None
+        try:
+            return await self._page() if parse.remote(data).has_hello_world else None
+        except IngressError:
+            return None  # whoever reads it next says so
 
     def _keep(self, version: int, data: bytes) -> None:
         kept = _Kept(self._tunnel_id, version, data.decode(errors="replace"))
