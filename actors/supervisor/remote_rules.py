@@ -34,7 +34,7 @@ MAX_CA_BYTES: Final = 4 * 1024 * 1024
 MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
 """Of the file that is kept: a configuration of 1 MiB, as JSON within JSON."""
 
-_MAY_NAME_PAGE: Final = re.compile(rb"hello|\\\\u")
+_MAY_NAME_PAGE: Final = re.compile(rb"hello|\\u")
 """What stands in a configuration that needs the page of our own: its name, or letters that are spelled as numbers."""
 
 
