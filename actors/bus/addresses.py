@@ -37,3 +37,14 @@ class HostPort(Message, frozen=True):
         if (":" in bare) != host.startswith("[") or host.startswith("[") != host.endswith("]"):
             raise ValueError(f"{text!r}: an IPv6 address stands in brackets")
         return cls(bare, int(port))
+
+
+def without_port(host: bytes) -> bytes:
+    """A host without its port, and then without the brackets of an IPv6 address. What has no port stays as it is."""
+    name, colon, port = host.rpartition(b":")
+    if not colon:
+        return host
+    in_brackets = name.startswith(b"[") and name.endswith(b"]")
+    bare = name[1:-1] if in_brackets else name
+    is_odd = any(sign in bare + port for sign in b"[]") or (b":" in bare and not in_brackets)
+    return host if is_odd else bare

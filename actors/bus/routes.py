@@ -162,6 +162,10 @@ class Access(Message, frozen=True):
     audiences: tuple[str, ...]
 
 
+EVERY_HOST: Final = ("", "*")
+"""Hostnames of a rule that matches all."""
+
+
 class Route(Message, frozen=True, omit_defaults=True):
     """One rule: which requests, and where they go."""
 
@@ -191,7 +195,12 @@ class Routes(Message, frozen=True, omit_defaults=True):
     @property
     def hostnames(self) -> list[str]:
         """Those that the rules name, each once."""
-        return list(dict.fromkeys(route.hostname for route in self.routes if route.hostname))
+        return list(dict.fromkeys(route.hostname for route in self.routes if route.hostname not in EVERY_HOST))
+
+    @property
+    def begins_with_all(self) -> bool:
+        """Whether the first route is for every request, so that no other is ever asked for."""
+        return bool(self.routes) and self.routes[0].hostname in EVERY_HOST and not self.routes[0].path
 
 
 def all_to(destination: Destination) -> Routes:

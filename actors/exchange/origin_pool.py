@@ -15,6 +15,7 @@ import ssl
 from collections import deque
 from typing import Final, cast
 
+from actors.bus.addresses import without_port
 from actors.bus.routes import Origin
 from actors.exchange import reuse
 from actors.exchange.backend import Backend
@@ -23,7 +24,6 @@ from actors.exchange.http1 import RequestHead
 from actors.exchange.origin import OriginConnection
 from actors.exchange.origin_tls import TLS, UNIX, make_context
 from actors.exchange.request import Request
-from actors.ingress.match import without_port
 
 BRIEFLY: Final = 0.25
 """Seconds for which any number may be idle: of as many as were busy a moment ago, as many may be wanted at once again.

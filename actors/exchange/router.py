@@ -1,6 +1,7 @@
 """Which target a request goes to: the first route that matches says so."""
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from actors.bus.routes import Access, Destination, Origin, Routes, Status
@@ -9,8 +10,6 @@ from actors.exchange.backend import Answer, Answering, Target
 from actors.exchange.gate import Gate, Way
 from actors.exchange.origin_pool import OriginPool
 from actors.exchange.request import Request
-from actors.ingress.match import Table
-from actors.ingress.model import EVERY_HOST
 
 if TYPE_CHECKING:
     from actors.exchange.access_keys import AccessKeys
@@ -42,7 +41,7 @@ class Router:
         Raises:
             IngressError: a route's path is no pattern. Nothing has changed then.
         """
-        table = Table(routes.routes)
+        find = None if routes.begins_with_all else _finder(routes)
         self.version = routes.version
         gone, self._targets = self._targets, {}
         keys, self._keys = self._keys, {}
@@ -52,9 +51,8 @@ class Router:
             self._targets[route.destination] = target = target or _target(route.destination)
             ways.append(Way(target, None if route.access is None else self._gate(route.access, keys)))
         self._ways = ways
-        self._only = ways[0] if ways and routes.routes[0].hostname in EVERY_HOST and not routes.routes[0].path else None
-        """The way of all requests, where the first rule is for all."""
-        self._find = table.find
+        self._find = find
+        """Finds the rule of a request; None: the first one is for all."""
         for target in gone.values():
             self._failures_before += target.failures
             target.close()
@@ -63,8 +61,8 @@ class Router:
         """The way of a request; an exchange asks once, and keeps to it for its life."""
         if _MANAGEMENT.fullmatch(request.host):
             return _NO_MANAGEMENT
-        if self._only is not None:
-            return self._only
+        if self._find is None:
+            return self._ways[0]
         index = self._find(request.host, request.target)
         return _NO_RULE if index is None else self._ways[index]
 
@@ -85,6 +83,12 @@ class Router:
         """Close the connections that are idle."""
         for target in self._targets.values():
             target.close()
+
+
+def _finder(routes: Routes) -> Callable[[bytes, bytes], int | None]:
+    from actors.ingress.match import Table  # here: most tunnels have one place for all
+
+    return Table(routes.routes).find
 
 
 def _target(destination: Destination) -> Target:

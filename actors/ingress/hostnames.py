@@ -4,9 +4,9 @@ import re
 import unicodedata
 from typing import Final
 
+from actors.bus.addresses import without_port
+from actors.bus.routes import EVERY_HOST
 from actors.ingress.errors import IngressError
-from actors.ingress.match import without_port
-from actors.ingress.model import EVERY_HOST
 
 MAX_LENGTH: Final = 253
 """Characters of a hostname: DNS has none that is longer."""

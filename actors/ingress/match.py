@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from actors.bus.routes import Route
-from actors.ingress.model import EVERY_HOST
+from actors.bus.addresses import without_port
+from actors.bus.routes import EVERY_HOST, Route
 from actors.ingress.patterns import Pattern, pattern, readable
 
 MAX_STEPS: Final = 64_000_000
@@ -88,14 +88,3 @@ class Table:
                 found.append(below)
         some = [candidates for candidates in found if candidates]
         return heapq.merge(*some) if len(some) > 1 else some[0] if some else ()
-
-
-def without_port(host: bytes) -> bytes:
-    """A host without its port, and then without the brackets of an IPv6 address. What has no port stays as it is."""
-    name, colon, port = host.rpartition(b":")
-    if not colon:
-        return host
-    in_brackets = name.startswith(b"[") and name.endswith(b"]")
-    bare = name[1:-1] if in_brackets else name
-    is_odd = any(sign in bare + port for sign in b"[]") or (b":" in bare and not in_brackets)
-    return host if is_odd else bare

@@ -4,11 +4,9 @@ spoken to. Pure.
 The names of fields in files and in JSON are the Go client's (`name=`).
 """
 
-from typing import Final
-
 import msgspec
 
-from actors.bus.routes import DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE_PERIOD, IpRule
+from actors.bus.routes import DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE_PERIOD, EVERY_HOST, IpRule
 from actors.bus.tally import Message
 from actors.ingress.patterns import Pattern
 
@@ -126,9 +124,6 @@ class Socks(Message, frozen=True, tag="socks"):
 
 
 Service = Http | Unix | Status | HelloWorld | Tcp | Bastion | Socks
-
-EVERY_HOST: Final = ("", "*")
-"""Hostnames of a rule that matches all."""
 
 
 class Rule(Message, frozen=True):

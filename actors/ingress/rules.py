@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from actors.bus.routes import EVERY_HOST
 from actors.ingress import defaults, hostnames
 from actors.ingress.defaults import Given
 from actors.ingress.errors import IngressError, RuleError
-from actors.ingress.model import EVERY_HOST, AccessRequest, Configuration, OriginRequest, Rule, WarpRouting
+from actors.ingress.model import AccessRequest, Configuration, OriginRequest, Rule, WarpRouting
 from actors.ingress.patterns import Pattern, pattern
 from actors.ingress.services import service
 

@@ -318,6 +318,9 @@ def _load_for_later(settings: Settings) -> None:
 
     if settings.limits.protocol == "auto":
         ways.load("http2", settings.transport.engine)
+    if settings.tunnel is not None or settings.configuration is not None:
+        for name in ("actors.ingress.match", "actors.exchange.services", "actors.exchange.access_keys"):
+            importlib.import_module(name)
     if settings.metrics_http is not None:
         importlib.import_module("actors.metrics.http")
     if settings.curve_files is not None:

@@ -43,3 +43,15 @@ def test_the_largest_configuration_fits_into_one_message() -> None:
     origin = Origin(host="h" * 200, port=8080, host_header="x" * 200, server_name="y" * 200)
     named = Route(origin, hostname="a" * 250, path="/" * 200)
     assert len(encode(Reroute(Routes((named,) * (1024 * 1024 // 1000))))) < MAX_CONTROL_BYTES
+
+
+def test_routes_know_whether_the_first_is_for_all_and_what_names_there_are() -> None:
+    status = Status(404)
+    for first, is_for_all in (
+        (Route(status), True),
+        (Route(status, hostname="*"), True),
+        (Route(status, path="x"), False),
+    ):
+        assert Routes((first, Route(status, hostname="a.b"))).begins_with_all == is_for_all
+        assert Routes((first, Route(status, hostname="a.b"))).hostnames == ["a.b"]
+    assert not Routes().begins_with_all

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.bus.addresses import without_port
 from actors.bus.routes import Route, Status
 from actors.ingress import match, patterns
 from actors.ingress.errors import IngressError
-from actors.ingress.match import Table, without_port
+from actors.ingress.match import Table
 from actors.ingress.patterns import MAX_LENGTH, Pattern, pattern, readable
 from tests.ingress.golden import GOLDEN
 
