@@ -222,14 +222,8 @@ async def test_more_roots_are_believed_beside_the_system_s(
     ):
         names = Names(issuer.issue(("localhost",)), tmp_path)
         async with tls_server(names) as port:
-            origin = Origin(
-                "localhost",
-                port,
-                scheme="https",
-                extra_ca_file=str(extra) if extra else None,
-                ca_file=str(instead) if instead else None,
-            )
-            error = await reached(origin)
+            files: dict[str, Any] = {"extra_ca_file": extra and str(extra), "ca_file": instead and str(instead)}
+            error = await reached(Origin("localhost", port, scheme="https", **files))
             assert (error == "") is may, error
 
 

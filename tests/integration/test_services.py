@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from tests.kit.origins import free_port, scripted, until_listening
+from tests.kit.origins import answer, free_port, read_head, scripted, until_listening
 from tests.kit.processes import PATIENCE, running
 from tests.kit.tunnel import Tunnel, tunnel
 
@@ -121,3 +122,63 @@ async def test_ssh(tmp_path: Path, sshd: tuple[int, Path], protocol: str, way: s
             *(hashlib.sha256(upload).hexdigest(), "-", "done"),
             *(hashlib.sha256(bytes(3_000_000)).hexdigest(), "-"),
         ]
+
+
+@TRANSPORTS
+async def test_what_answers_by_itself(tmp_path: Path, protocol: str) -> None:
+    """Each status for every method and for WebSockets; and none of it costs more than its own request."""
+    statuses = (200, 204, 304, 418, 503, 599, 999, 100, 101)
+    rules = [f"{{path: ^/{status}$, service: http_status:{status}}}" for status in statuses]
+    async with ruled(tmp_path, protocol, *rules, "{service: http_status:404}") as made:
+        for status in statuses:
+            expected = status if status >= 200 else 502
+            for method in ("GET", "HEAD", "POST", "PROPFIND"):
+                response = await made.visitor.request(method, f"/{status}", content=b"x" if method == "POST" else None)
+                assert (response.status_code, response.content if expected == status else b"") == (expected, b"")
+            with pytest.raises(InvalidHandshake):
+                await made.socket(f"/{status}")
+        assert (await made.visitor.get("/else")).status_code == 404
+        await made.visitor.get("/", headers={"Host": "management.argotunnel.com"})
+        assert len(await made.connections()) == 1
+
+
+@TRANSPORTS
+async def test_origin_without_chunks_and_one_that_is_protected(tmp_path: Path, protocol: str) -> None:
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await read_head(reader)
+                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length: "))
+                heard.append(head + await reader.readexactly(int(length.partition(b": ")[2])))
+                writer.write(answer(b"ok"))
+
+    async def pieces(size: int) -> AsyncIterator[bytes]:
+        for _ in range(size // 50_000):
+            yield bytes(50_000)
+
+    async with scripted(serve) as port:
+        service = f"service: http://127.0.0.1:{port}"
+        access = "access: {required: true, teamName: team, audTag: [ours]}"
+        async with ruled(
+            tmp_path,
+            protocol,
+            f"{{path: ^/closed, {service}, originRequest: {{{access}}}}}",
+            f"{{path: ^/tcp, service: tcp://127.0.0.1:{port}, originRequest: {{{access}}}}}",
+            f"{{{service}, originRequest: {{disableChunkedEncoding: true}}}}",
+        ) as made:
+            for path in ("/closed", "/tcp"):
+                assert (await made.visitor.post(path, content=pieces(100_000))).status_code == 403
+                assert (await made.visitor.post(path, content=b"x" * 2_000_000)).status_code == 403
+                with pytest.raises(InvalidStatus, match="403"):
+                    await made.socket(path)
+                broken = {"Cf-Access-Jwt-Assertion": "nonsense"}
+                assert (await made.visitor.get(path, headers=broken)).status_code == 502
+            assert heard == []
+            assert (await made.visitor.post("/", content=pieces(600_000))).status_code == 200
+            assert b"transfer-encoding" not in heard[0].lower()
+            assert len(heard[0].partition(b"\r\n\r\n")[2]) == 600_000
+            assert (await made.visitor.post("/", content=pieces(2_000_000))).status_code == 413
+            assert (await made.visitor.post("/", content=b"x" * 2_000_000)).status_code == 200
+            assert len(heard) == 2
