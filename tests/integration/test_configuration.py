@@ -92,7 +92,7 @@ async def test_pushed_rules_are_in_force_on_all_connections(own: NamedTunnel, st
         assert await statuses(own) == {201}
         applied = await process.event("configuration_applied", version=3)
         assert (applied["rules"], applied["hostnames"]) == (2, [HOSTNAME])
-        answers = await own.push(5, "null")
+        answers = await own.push(5, "null", waits=True)
         assert {(each["latestAppliedVersion"], each["err"]) for each in answers} == {(5, "")}
         assert await statuses(own) == {503}, "null means no rules"
     assert all("allow_remote_config" in entry["features"] for entry in await own.log("registered"))
