@@ -28,6 +28,9 @@ from actors.url_file import write_atomically
 KEPT_FILE: Final = "configuration.json"
 KEPT_MODE: Final = 0o600
 
+KEEP_INTERVAL: Final = 1.0
+"""Seconds between two writes of it: so much of the newest can be lost, and the service pushes it again."""
+
 MAX_CA_BYTES: Final = 4 * 1024 * 1024
 """Of a file of roots that a rule names: the system's own has a quarter of a MB."""
 
@@ -59,6 +62,8 @@ class RemoteRules:
         self._page = page
         self._log = log
         self._applied = Applied()
+        self._unwritten: _Kept | None = None
+        self._written_at = -KEEP_INTERVAL
         self._turn = asyncio.Lock()
         """Pushes are judged one after the other."""
 
@@ -117,7 +122,16 @@ class RemoteRules:
             return None  # whoever reads it next says so
 
     def _keep(self, version: int, data: bytes) -> None:
-        kept = _Kept(self._tunnel_id, version, data.decode(errors="replace"))
+        """Keep it, at once or a little later: a service that pushes again and again costs no file for each time."""
+        if self._unwritten is None:
+            loop = asyncio.get_running_loop()
+            pause = max(0.0, self._written_at + KEEP_INTERVAL - loop.time())
+            loop.call_later(pause, self._write)
+        self._unwritten = _Kept(self._tunnel_id, version, data.decode(errors="replace"))
+
+    def _write(self) -> None:
+        self._written_at = asyncio.get_running_loop().time()
+        kept, self._unwritten = self._unwritten, None
         try:
             write_atomically(self._file, msgspec.json.encode(kept), mode=KEPT_MODE)
         except OSError as error:

@@ -11,6 +11,7 @@ from structlog.testing import CapturingLogger
 
 from actors.bus.messages import Credentials
 from actors.bus.routes import Origin, Routes, Status
+from actors.supervisor import remote_rules
 from actors.supervisor.remote_rules import KEPT_FILE, RemoteRules
 from actors.supervisor.settings import Settings
 from actors.supervisor.token import OwnTunnel
@@ -27,6 +28,12 @@ class World:
 
     async def _page(self) -> Origin:
         return PAGE
+
+    async def kept(self) -> None:
+        """Wait until what is in force has been written, or could not be."""
+        async with asyncio.timeout(10):
+            while self.rules._unwritten is not None:
+                await asyncio.sleep(0)
 
     async def push(self, version: int, service: str = "http_status:201") -> tuple[int, str]:
         data = msgspec.json.encode({"ingress": [{"service": service}]})
@@ -70,6 +77,7 @@ async def test_the_last_good_one_is_there_from_the_first_second_and_any_push_rep
     before = World(tmp_path)
     await before.push(7)
     await before.push(8, "unix:/x")
+    await before.kept()
     assert os.stat(tmp_path / KEPT_FILE).st_mode & 0o777 == 0o600
     world = World(tmp_path)
     await world.rules.take_kept()
@@ -81,6 +89,7 @@ async def test_the_last_good_one_is_there_from_the_first_second_and_any_push_rep
 async def test_what_was_kept_and_cannot_be_used_is_said_and_passed_over(tmp_path: Path, spoil: str) -> None:
     before = World(tmp_path, str(uuid.UUID(int=2)) if spoil == "another's" else ID)
     await before.push(7)
+    await before.kept()
     kept = tmp_path / KEPT_FILE
     match spoil:
         case "broken":
@@ -102,7 +111,21 @@ async def test_what_was_kept_and_cannot_be_used_is_said_and_passed_over(tmp_path
 async def test_a_folder_that_cannot_be_written_costs_the_next_start_its_rules_and_no_more(tmp_path: Path) -> None:
     world = World(tmp_path / "gone")
     assert await world.push(1) == (1, "")
+    await world.kept()
     assert world.log.calls
+
+
+async def test_many_pushes_are_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(remote_rules, "write_atomically", lambda path, content, mode: written.append(content))
+    world = World(tmp_path)
+    for version in range(1, 51):
+        await world.push(version)
+    await world.kept()
+    (content,) = written
+    assert msgspec.json.decode(content)["version"] == 50
+    await world.push(51)
+    assert len(written) == 1, "not before KEEP_INTERVAL is over"
 
 
 @pytest.mark.parametrize(("path", "why"), [("/dev/zero", "is no file"), ("/nonexistent.pem", "no such file")])
