@@ -215,6 +215,8 @@ class PicoquicEngine:
             if stream_id in self._early_stops:
                 del self._early_stops[stream_id]
                 listener.stop_sending(stream_id, 0)
+                if fin:  # else picoquic keeps a stream whose RESET_STREAM was acknowledged before its data came
+                    self._order(self._quic.stop_stream, stream_id, 0)
             return
         if inbox.spool is None:
             inbox.spool = Spool()
