@@ -38,6 +38,10 @@ func listenQUIC(conn *net.UDPConn, authority *authority, registry *registry) (*q
 		HandshakeIdleTimeout: idleTimeout,
 		InitialPacketSize:    initialPacketSize,
 		EnableDatagrams:      true,
+		// A share of it for each visitor who does not read: with quic-go's own bound (15 MB) some twenty of them may
+		// stop all others, or not, as the tuning of their streams' windows goes.
+		InitialConnectionReceiveWindow: connectionWindow,
+		MaxConnectionReceiveWindow:     connectionWindow,
 	})
 	if err != nil {
 		return nil, err
