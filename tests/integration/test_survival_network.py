@@ -147,6 +147,7 @@ async def test_edge_that_has_forgotten_the_tunnel_ends_it(state: Path) -> None:
 
 
 @pytest.mark.row("E3")
+@pytest.mark.quic_only("the link to the edge carries UDP")
 async def test_edge_that_has_forgotten_the_tunnel_is_asked_for_another(state: Path, tmp_path: Path) -> None:
     """With `--renew`. The API is the other edge's by then, too."""
     async with (
