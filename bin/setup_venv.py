@@ -2,7 +2,8 @@
 
 A new environment is made by the newest Python for which there are wheels of everything, the fast engine too; without
 that one, by the newest with wheels of everything else. An environment that works is kept, and brought up to date by its
-own Python: nobody's packages vanish because another Python was installed.
+own Python: nobody's packages vanish because another Python was installed. The second lock holds what has no wheels
+everywhere: what the fast engine takes, and RE2 for the paths of rules, which an older Python gets as well.
 
 Two at once do not collide: the second waits for the first and then finds the work done. One that was interrupted leaves
 an environment without a stamp, which the next one makes anew.
@@ -123,8 +124,10 @@ def _make(root: Path, candidates: list[str]) -> None:
             return
     for python in able:
         if _try(root, python, RUN):
-            if python.version >= OLDEST_FAST:
-                _without_fast("there is no wheel of it for this machine")
+            if python.version < OLDEST_FAST:
+                _add_fast(root, is_fast=False)
+                return
+            _without_fast("there is no wheel of it for this machine")
             _stamp(root, FAST)
             return
     # Something is built from source then: on a machine that nobody makes wheels for, it may be able to.
@@ -169,11 +172,11 @@ def _refresh(root: Path, candidates: list[str]) -> None:
     python = _ask(str(root / ".venv" / "bin" / "python"))
     if not _is_current(root, RUN):
         _install(root, RUN)
-    if python is not None and python.version >= OLDEST_FAST:
-        if not _is_current(root, FAST):
-            _add_fast(root)
+    is_fast = python is not None and python.version >= OLDEST_FAST
+    if not _is_current(root, FAST):
+        _add_fast(root, is_fast=is_fast)
+    if is_fast:
         return
-    _stamp(root, FAST)
     newer = [other for other in find_pythons(candidates) if other.version >= OLDEST_FAST and not other.lacks]
     if newer:
         _say(
@@ -182,16 +185,19 @@ def _refresh(root: Path, candidates: list[str]) -> None:
         )
 
 
-def _add_fast(root: Path) -> None:
+def _add_fast(root: Path, *, is_fast: bool) -> None:
+    """Add what the fast engine takes, and patterns of rules. An older Python (not `is_fast`) has the latter alone."""
     try:
         _install(root, FAST, wheels_only=True)
     except NoWheel:
-        _without_fast("there is no wheel of it for this machine")
+        if is_fast:
+            _without_fast("there is no wheel of it for this machine")
         _stamp(root, FAST)
     except Failed as failure:
         if UNREACHABLE not in str(failure):
             raise
-        _without_fast("no package index was reached; the next start tries again")
+        if is_fast:
+            _without_fast("no package index was reached; the next start tries again")
 
 
 def _without_fast(why: str) -> None:
