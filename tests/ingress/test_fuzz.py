@@ -17,7 +17,7 @@ from actors.ingress.shapes import CONFIGURATION, Many, Scalar, Shape
 from tests.ingress.golden import PUSHES
 
 FEW: Final = 3_000
-MANY: Final = 120_000
+MANY: Final = 100_000
 """Configurations of one run; the many are for CI."""
 
 TEXTS: Final = (

@@ -165,7 +165,8 @@ def test_modes_that_cannot_be_set_are_done_without(tmp_path: Path, monkeypatch: 
     folder.release()
 
 
-def test_the_usual_folder_makes_room_for_others(tmp_path: Path) -> None:
+def test_the_usual_folder_makes_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.supervisor.state_folder.LOOKER_PATIENCE", 0.01)  # nobody only looks, here
     usual = tmp_path / "state"
     held = [StateFolder(usual) for _ in range(MAX_USUAL_FOLDERS)]
     for folder in held:
