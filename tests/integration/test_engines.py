@@ -91,7 +91,7 @@ async def test_edge_without_post_quantum_keys(state: Path, tmp_path: Path) -> No
         plain_edge.close()
 
 
-@pytest.mark.skipif("picoquic" not in ENGINES, reason="picoquic is not installed")
+@pytest.mark.skipif("picoquic" not in ENGINES, reason="needs picoquic")
 async def test_engine_whose_workers_crash_twice_is_replaced_and_the_tunnel_stays(state: Path) -> None:
     """The crash is a real one to everybody but the worker: SIGSEGV, as the kernel sends it."""
     async with uvicorn_origin() as port, tunnel(port, state, "--quic-engine", "picoquic") as made:
