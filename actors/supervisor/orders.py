@@ -71,10 +71,15 @@ class OrderBook:
         self.guarded_metrics_endpoint = metrics.get("guarded")
         self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
         if (page := endpoints.get("hello_world")) is not None:
-            address = HostPort.parse(page["http"])
-            self.page = Origin(host=address.host, port=address.port)
+            self.learn_page(page)
         if (edge := endpoints.get("local_edge")) is not None:
             self.edge_ca = edge["ca"]
+
+    def learn_page(self, bound: dict[str, str]) -> Origin:
+        """Take in where the hello-world page is, which is up; return that."""
+        address = HostPort.parse(bound["http"])
+        self.page = Origin(host=address.host, port=address.port)
+        return self.page
 
     def use_engine(self, engine: QuicEngine) -> None:
         """Whoever is started from now on runs this QUIC engine."""

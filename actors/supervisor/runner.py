@@ -209,9 +209,10 @@ class Supervisor:
 
     async def _page(self) -> Origin:
         """Where the page of our own is. It is started, if it does not run."""
+        if self._orders.page is not None:
+            return self._orders.page
         name = self._helpers.get("hello_world") or self._start_helper("hello_world")
-        address = HostPort.parse((await self._children.ready(name))["http"])
-        return Origin(host=address.host, port=address.port)
+        return self._orders.learn_page(await self._children.ready(name))
 
     async def _obtain_tunnel(self) -> None:
         """Get a tunnel, and begin with it.
