@@ -5,7 +5,9 @@ as they are (RFC 3986), which are percent-encoded. Whatever could be read in two
 11.2) is refused, and nothing of it reaches the origin.
 """
 
+import base64
 import enum
+import hashlib
 import http
 import re
 from typing import Final, NamedTuple
@@ -309,3 +311,17 @@ def error_answer(status: http.HTTPStatus, message: str, *, method: str) -> tuple
         (b"Cache-Control", b"no-store"),
     ]
     return fields, b"" if method == "HEAD" else page
+
+
+_ACCEPT_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455 section 1.3."""
+
+
+def accepted_websocket(request: Request) -> list[Field]:
+    """The fields with which the WebSocket of `request` is accepted (RFC 6455 section 4.2.2). Without a key there are
+    none: whoever asks so speaks to us by other means."""
+    key = next((value for name, value in request.fields if name.lower() == b"sec-websocket-key"), None)
+    if key is None:
+        return []
+    accept = base64.b64encode(hashlib.sha1(key.strip() + _ACCEPT_GUID, usedforsecurity=False).digest())
+    return [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Accept", accept)]

@@ -5,8 +5,6 @@ message, in both directions. A `Backend` towards the exchange, the `ResponseHand
 """
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,7 +13,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.frame_protocol import CloseReason
 
 from actors.exchange.backend import Backend, OriginError, ResponseHandler
-from actors.exchange.http1 import NO_HEAD, RequestHead
+from actors.exchange.http1 import NO_HEAD, RequestHead, accepted_websocket
 from actors.exchange.request import Field, Request
 from actors.exchange.response import Head
 
@@ -24,18 +22,6 @@ PING_INTERVAL: Final = 54.0
 
 CLOSING_TIMEOUT: Final = 5.0
 """Seconds that a service has to say its last words, after the visitor has closed the WebSocket."""
-
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-def accepted(request: Request) -> list[Field]:
-    """The fields with which the WebSocket of `request` is accepted (RFC 6455 section 4.2.2). Without a key there are
-    none: whoever asks so speaks to us by other means."""
-    key = next((value for name, value in request.fields if name.lower() == b"sec-websocket-key"), None)
-    if key is None:
-        return []
-    accept = base64.b64encode(hashlib.sha1(key.strip() + _GUID, usedforsecurity=False).digest())
-    return [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Accept", accept)]
 
 
 class WebSocketServer:
@@ -61,7 +47,7 @@ class WebSocketServer:
         self._handler = handler
         self._service.begin(self, NO_HEAD, raw=True)
         self._ping_later()
-        handler.head_received(Head(101, accepted(self._request), {}), b"", complete=False)
+        handler.head_received(Head(101, accepted_websocket(self._request), {}), b"", complete=False)
 
     def write(self, data: bytes) -> None:
         """Bytes of the visitor's frames, however they are split."""

@@ -7,15 +7,13 @@ status and length are fields: all fields of the origin's are serialised into one
     cf-cloudflared-response-meta: {"src":"origin"}
 """
 
-import base64
 import binascii
 import enum
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from actors.exchange.http1 import HOP_BY_HOP
+from actors.exchange.http1 import HOP_BY_HOP, accepted_websocket
 from actors.exchange.names import Known
 from actors.exchange.request import Field, Kind, Request
 from actors.wire.heads import EDGE_INTERNAL
@@ -47,9 +45,6 @@ _OF_THE_CONNECTION: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te")
 )
 """RFC 9113 section 8.2.2: HTTP/2 has no such fields, but for `te: trailers`."""
-
-_ACCEPT_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455 section 1.3."""
 
 
 class Malformed(Exception):
@@ -216,9 +211,4 @@ def trailers(fields: Iterable[Field]) -> list[Field]:
 
 def tunnel_opened(request: Request) -> list[Field]:
     """The fields that say that a raw tunnel is open; to a WebSocket around it, as HTTP says it."""
-    key = next((value for name, value in request.fields if name == b"Sec-Websocket-Key"), None)
-    if key is None:
-        return answered(200, ())
-    accept = base64.b64encode(hashlib.sha1(key + _ACCEPT_GUID, usedforsecurity=False).digest())
-    fields = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Accept", accept))
-    return answered(200, fields)
+    return answered(200, accepted_websocket(request))

@@ -12,8 +12,8 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from actors.bus.routes import Destination, Route, Routes, Tcp
 from actors.exchange import websocket
 from actors.exchange.exchange import HALF_CLOSED_TIMEOUT, Exchange
+from actors.exchange.http1 import accepted_websocket
 from actors.exchange.request import Field, Kind, Request
-from actors.exchange.websocket import accepted
 from tests.exchange.test_exchange_faults import Visitor
 from tests.exchange.test_router import Place, place
 from tests.kit.origins import scripted
@@ -137,7 +137,7 @@ async def test_without_a_key_it_is_accepted_without_fields() -> None:
 
 def test_key_in_any_case() -> None:
     request = Request(Kind.WEBSOCKET, b"GET", b"/", b"x", ((b"sec-websocket-key", b" dGhlIHNhbXBsZSBub25jZQ== "),))
-    assert (b"Sec-WebSocket-Accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") in accepted(request)
+    assert (b"Sec-WebSocket-Accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") in accepted_websocket(request)
 
 
 async def test_upgrade_that_comes_as_plain_http() -> None:
