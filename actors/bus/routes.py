@@ -31,6 +31,14 @@ DEFAULT_KEEP_ALIVE_PERIOD: Final = 30.0
 """Seconds between the kernel's probes of an idle TCP connection: its `tcpKeepAlive`."""
 
 
+def hosts(host: str) -> tuple[str, ...]:
+    """What to connect to for a host, one after the other.
+
+    A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
+    """
+    return ("127.0.0.1", "::1") if host == "localhost" else (host,)
+
+
 class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
     """Where requests are forwarded to, and how."""
 
@@ -74,11 +82,8 @@ class Origin(Message, frozen=True, tag="origin", omit_defaults=True):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What to connect to, one after the other.
-
-        A server on `localhost` often listens on one of its two addresses; no resolver is asked for them.
-        """
-        return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
+        """What to connect to, one after the other."""
+        return hosts(self.host)
 
     @property
     def authority(self) -> str:

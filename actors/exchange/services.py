@@ -6,7 +6,7 @@ import urllib.parse
 from typing import Final
 
 from actors.bus.addresses import HostPort, joined
-from actors.bus.routes import Bastion, Socks, Tcp
+from actors.bus.routes import Bastion, Socks, Tcp, hosts
 from actors.exchange import reasons, socks
 from actors.exchange.backend import Backend, OriginError, ResponseHandler
 from actors.exchange.dial import NO_LIMIT, Dialler
@@ -77,8 +77,13 @@ class Service:
 def _dialler(how: Tcp | Bastion | Socks, host: str, port: int, *addresses: str) -> Dialler:
     """What connects to the host, or to these addresses of it only."""
     name = str(how) if isinstance(how, Tcp) else joined(host, port)
-    hosts = addresses or (("127.0.0.1", "::1") if host == "localhost" else (host,))
-    return Dialler(name, hosts, port, connect_timeout=how.connect_timeout, keep_alive_period=how.keep_alive_period)
+    return Dialler(
+        name,
+        addresses or hosts(host),
+        port,
+        connect_timeout=how.connect_timeout,
+        keep_alive_period=how.keep_alive_period,
+    )
 
 
 def _wanted(request: Request) -> tuple[str, int]:
