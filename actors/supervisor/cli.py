@@ -30,7 +30,7 @@ from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.settings import DEFAULT_KEEP_FOR, OWN_CONNECTIONS, Settings
-from actors.supervisor.sources import TOKEN_VARIABLES, WHAT, fill
+from actors.supervisor.sources import TOKEN_VARIABLES, WHAT, fill, in_words
 from actors.supervisor.token import OwnTunnel
 from actors.url_file import default_state_folder
 
@@ -54,7 +54,7 @@ def read_settings(arguments: Sequence[str], variables: dict[str, str]) -> Settin
     given.run = habits.own_tunnel(extras, flags)
     in_argv = given.token is not None
     if habit := habits.read(extras if given.run is None else [], flags):
-        if asked := [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]:
+        if asked := [in_words(name) for name in WHAT if getattr(given, name)]:
             raise UsageError(f"{habit[1]!r} and {asked[0]} both say what to show; give one of them")
         parser.parse_args(habit, given)
     rules = fill(given, parser, variables)
@@ -86,7 +86,7 @@ def _with_tunnel(settings: Settings, given: argparse.Namespace, tunnel: OwnTunne
 
 def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: ProxyRules) -> Settings:
     configuration, warnings = _rules(given, rules)
-    asked = [f"--{name.replace('_', '-')}" for name in WHAT if getattr(given, name)]
+    asked = [in_words(name) for name in WHAT if getattr(given, name)]
     if asked and configuration is not None:
         raise UsageError(f"{asked[0]} and the rules of --config {given.config} both say where requests go; give one")
     if not asked and configuration is None and given.run is None:
@@ -97,7 +97,7 @@ def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: Pro
         raise UsageError("--local-edge brings its own --service-url, --edge and --edge-ca")
     for flag in ("local_edge_tls", "as_cloudflare"):
         if getattr(given, flag) and not given.local_edge:
-            raise UsageError(f"--{flag.replace('_', '-')} needs --local-edge")
+            raise UsageError(f"{in_words(flag)} needs --local-edge")
     if given.events is not None and given.events == given.metrics and not given.events.endswith((":0", ":*")):
         raise UsageError("--events and --metrics are the same: each needs an endpoint of its own")
     curve_files = _curve_files(given)
@@ -160,7 +160,7 @@ def _rules(given: argparse.Namespace, file: "LocalFile | None") -> tuple["Config
         return None, []
     from actors.supervisor import local_rules  # here, since few have such a file
 
-    return local_rules.checked(file, given), local_rules.warnings(file, given)
+    return local_rules.checked(file), local_rules.warnings(file, given)
 
 
 def _transport(given: argparse.Namespace) -> Transport:
@@ -220,11 +220,11 @@ def _origin(given: argparse.Namespace) -> Origin | None:
     )
     if origin is None:
         if wrong := [name for name in details if getattr(given, name)]:
-            raise UsageError(f"--{wrong[0].replace('_', '-')} needs --port or --url")
+            raise UsageError(f"{in_words(wrong[0])} needs --port or --url")
         return None
     for name in ("no_tls_verify", "origin_ca", "origin_server_name"):
         if getattr(given, name) and origin.scheme != "https":
-            raise UsageError(f"--{name.replace('_', '-')} needs --url https://HOST:PORT")
+            raise UsageError(f"{in_words(name)} needs --url https://HOST:PORT")
     host_header = given.host_header
     if given.forwarded_host and not host_header:
         raise UsageError("--forwarded-host goes with --host-header: without it the origin gets the public name as Host")

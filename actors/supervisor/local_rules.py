@@ -16,7 +16,7 @@ _A_PAGE = Origin(host="localhost", port=1)
 """Stands for the page of our own, which runs later, if a rule names it."""
 
 
-def checked(file: LocalFile, given: argparse.Namespace) -> Configuration | None:
+def checked(file: LocalFile) -> Configuration | None:
     """The rules of a file; None: it has none.
 
     Raises:
