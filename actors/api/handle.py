@@ -18,7 +18,7 @@ from actors.bus.tally import Totals
 from actors.errors import BY_REASON, ExitCode, LocalSetupError, PermanentFailure, RateLimited, TunnelError, of_exit_code
 from actors.metrics import process_wide
 from actors.processes.tasks import Tasks
-from actors.supervisor.readiness import SERVING
+from actors.supervisor.readiness import SERVING, called
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for the supervisor to say what was counted: it gives its workers one (`supervisor/recount.py`)."""
@@ -71,8 +71,8 @@ class TunnelHandle:
 
     @property
     def name(self) -> str:
-        """What people call it: its URL, or its id where it has none."""
-        return self.url or (f"tunnel {self._tunnel_id}" if self._tunnel_id else "without a URL")
+        """What people call it."""
+        return called(self.url, self._tunnel_id) or "without a URL"
 
     # --- what it is ---
 

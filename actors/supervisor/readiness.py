@@ -58,3 +58,8 @@ def in_words(rules: int) -> str:
 def serves(state: State, visibility: Visibility) -> bool:
     """Whether a visitor who opens the URL now gets an answer of the origin's."""
     return state in SERVING and visibility is not Visibility.UNSEEN
+
+
+def called(url: str, tunnel_id: str) -> str:
+    """What people call a tunnel: its URL, or its id where it has none; empty while there is no tunnel."""
+    return url or (f"tunnel {tunnel_id}" if tunnel_id else "")

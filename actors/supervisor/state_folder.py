@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from actors.errors import AlreadyRunning, LocalSetupError
+from actors.supervisor.readiness import called
 from actors.url_file import URL_FILE_NAME, clear_url_file, write_atomically, write_url_file
 
 STATE_FILE_NAME: Final = "tunnel.json"
@@ -75,8 +76,8 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What people call it: its URL, or its id where it has none."""
-        return self.url or f"tunnel {self.tunnel_id}"
+        """What people call it."""
+        return called(self.url, self.tunnel_id)
 
 
 def read_state(folder: Path) -> TunnelState | None:

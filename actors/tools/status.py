@@ -11,7 +11,7 @@ import msgspec
 
 from actors.bus.tally import Totals
 from actors.processes.log import printable
-from actors.supervisor.readiness import State
+from actors.supervisor.readiness import State, called
 from actors.supervisor.state_folder import TunnelState
 from actors.tools.running import (
     ANSWER_TIMEOUT,
@@ -95,7 +95,7 @@ def in_words(found: Look, where: object) -> str:
     if stats is not None:
         hostnames = state.hostnames if state is not None else []
         lines = [
-            _name(stats),
+            called(stats.url, stats.tunnel_id) or "there is no tunnel yet",
             *(f"             {hostname}" for hostname in hostnames[:MAX_HOSTNAMES]),
             *([f"             and {len(hostnames) - MAX_HOSTNAMES} more"] if hostnames[MAX_HOSTNAMES:] else []),
             f"state        {stats.state}{'' if stats.serves else ' (does not serve)'}",
@@ -119,10 +119,6 @@ def in_words(found: Look, where: object) -> str:
             f"if it was stopped by a signal, `kill -CONT {state.pid}` lets it go on"
         )
     return f"no tunnel runs in {where}" if found.status is Status.NOT_RUNNING else f"nothing is heard from {where}"
-
-
-def _name(stats: Stats) -> str:
-    return stats.url or (f"tunnel {stats.tunnel_id}" if stats.tunnel_id else "there is no tunnel yet")
 
 
 def _origin(stats: Stats) -> str:

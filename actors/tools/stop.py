@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors import DEFAULT_GRACE_PERIOD
+from actors.supervisor.readiness import called
 from actors.supervisor.state_folder import forget_kept
 from actors.tools.running import Endpoint, Failed, Status, find, holds, make_parser, next_event, run, state_folder
 
@@ -79,7 +80,7 @@ def _at(endpoint: str) -> _Running:
         raise Failed(Status.SILENT, f"nothing is heard from {endpoint}")
     if stats.pid != (owner := _owner(endpoint)):
         raise Failed(Status.USAGE, f"{endpoint} says that it is process {stats.pid}, but process {owner} listens there")
-    return _Running(stats.url or f"tunnel {stats.tunnel_id}", stats.pid, lambda: _exists(stats.pid))
+    return _Running(called(stats.url, stats.tunnel_id), stats.pid, lambda: _exists(stats.pid))
 
 
 def parser() -> argparse.ArgumentParser:
