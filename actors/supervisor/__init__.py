@@ -47,6 +47,7 @@ token.py         a tunnel of one's own: its token or credentials file, read and 
 own_tunnel.py    which file or variable has it
 rules.py         where requests go, and who is told of it
 remote_rules.py    rules that the service pushed, and the last good ones of them
+rule_files.py      files that rules name
 local_rules.py     rules of a file
 go_flags.py        flags of the Go client that stand in it
 rate_limit.py    when the next try at the API may be

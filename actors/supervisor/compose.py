@@ -66,7 +66,7 @@ async def _supervise(
         client_id = keeper.client_id if keeper is not None else secrets.token_bytes(CLIENT_ID_BYTES)
         orders = _order_book(settings, bus, folder, client_id)
         return await Supervisor(
-            settings, logger, bus, announce, manager, orders, state.path, keeper, head_start, nursery
+            settings, logger, bus, announce, manager, orders, state, keeper, head_start, nursery
         ).run()
 
 

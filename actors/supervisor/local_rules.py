@@ -1,7 +1,6 @@
 """The rules of a file of this machine (`--config FILE.yml`): what the supervisor makes of them."""
 
 import argparse
-from pathlib import Path
 
 from actors.bus.routes import Origin, Routes
 from actors.errors import UsageError
@@ -11,6 +10,7 @@ from actors.ingress.local_file import LocalFile
 from actors.ingress.model import Configuration
 from actors.ingress.versions import NEVER
 from actors.supervisor import go_flags
+from actors.supervisor.rule_files import check_roots
 
 _A_PAGE = Origin(host="localhost", port=1)
 """Stands for the page of our own, which runs later, if a rule names it."""
@@ -40,7 +40,7 @@ def routes(configuration: Configuration, page: Origin | None) -> Routes:
             version=NEVER,
             hello_world=page,
             allowed=routing.EVERYTHING,
-            read_file=lambda path: Path(path).read_bytes(),
+            read_file=check_roots,
         )
     except IngressError as error:
         raise UsageError(f"the rules of --config: {error}") from None

@@ -1,7 +1,6 @@
 """The rules that are in force, and who is told of them: this machine's own, or those that the service pushed."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +12,7 @@ from actors.processes.log import Logger
 from actors.supervisor.children import Children, Name
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.settings import Settings
+from actors.supervisor.state_folder import StateFolder
 from actors.supervisor.vocabulary import RulesInForce
 
 if TYPE_CHECKING:  # at run time only where there are rules: most tunnels have one place where all goes
@@ -26,7 +26,7 @@ class Rules:
     def __init__(
         self,
         settings: Settings,
-        folder: Path,
+        folder: StateFolder,
         orders: OrderBook,
         children: Children,
         *,

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 from actors import __version__, trust
 from actors.bus import events, run_folder
@@ -48,6 +47,7 @@ from actors.supervisor.rules import Rules
 from actors.supervisor.service_manager import ServiceManager
 from actors.supervisor.settings import Settings
 from actors.supervisor.start import TunnelSource
+from actors.supervisor.state_folder import StateFolder
 from actors.supervisor.statistics import Statistics
 from actors.supervisor.terminal import stop_words
 from actors.supervisor.watcher import Watcher
@@ -72,7 +72,7 @@ class Supervisor:
         announce: Announcer,
         manager: ServiceManager,
         orders: OrderBook,
-        state_folder: Path,
+        state: StateFolder,
         keeper: Keeper | None,
         head_start: dict[str, Forked],
         nursery: Nursery | None,
@@ -83,7 +83,7 @@ class Supervisor:
         self._announce = announce
         self._manager = manager
         self._orders = orders
-        self._source = TunnelSource(settings, state_folder, keeper, announce, logger)
+        self._source = TunnelSource(settings, state.path, keeper, announce, logger)
         self._tasks = Tasks(self._fault)
         self._children = Children(
             bus.context,
@@ -101,7 +101,7 @@ class Supervisor:
         self._statistics = Statistics(self._policy, self._counts, bus, announce, self._children)
         self._rules = Rules(
             settings,
-            state_folder,
+            state,
             orders,
             self._children,
             page=self._page,

@@ -22,13 +22,23 @@ STATE_FILE_MODE: Final = 0o600
 LOCK_FILE_NAME: Final = "tunnel.lock"
 KEPT_FILE_NAME: Final = "kept.json"
 """The tunnel of `--keep` with its secret. When it was last touched is when it was last known to serve."""
+RULES_FILE_NAME: Final = "configuration.json"
+"""The rules that the service pushed last, and that were good."""
 FOLDER_MODE: Final = 0o700
 
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 """What everybody but the owner may do with a file."""
 
+OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+MAX_RULES_BYTES: Final = 8 * 1024 * 1024
+"""Of the file of the rules: a configuration of 1 MiB, as JSON within JSON."""
+
 MAX_KEPT_BYTES: Final = 64 * 1024
 """A kept tunnel has 500 bytes, and the longest that there can be a few thousand."""
+
+OURS: Final = (URL_FILE_NAME, STATE_FILE_NAME, KEPT_FILE_NAME, RULES_FILE_NAME)
+"""Files that are written whole, or not at all."""
 
 MAX_USUAL_FOLDERS: Final = 20
 """Tunnels of one user that find a folder by themselves: more are a script that forgot to stop them."""
@@ -227,7 +237,7 @@ class StateFolder:
     def _remove_stale(self) -> None:
         """What an instance that was killed left behind: it says that a tunnel is there, and none is."""
         whole = [self.path / name for name in (URL_FILE_NAME, STATE_FILE_NAME)]
-        halves = [_half_written(self.path, name) for name in (URL_FILE_NAME, STATE_FILE_NAME, KEPT_FILE_NAME)]
+        halves = [_half_written(self.path, name) for name in OURS]
         for path in itertools.chain(whole, *halves):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -305,7 +315,48 @@ class StateFolder:
             OSError: it cannot be read, or is not one that only we can have written.
         """
         self._check_ours()
-        path = self.path / KEPT_FILE_NAME
+        return self._read_own(KEPT_FILE_NAME, MAX_KEPT_BYTES, unwanted=OTHERS)
+
+    def write_kept(self, content: bytes) -> None:
+        """Keep a tunnel, in the place of one that was kept before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._write_own(KEPT_FILE_NAME, content)
+
+    def touch_kept(self) -> None:
+        """The kept tunnel serves. One that was forgotten meanwhile (`forget_kept`) does not come back.
+
+        Raises:
+            OSError: it cannot be said.
+        """
+        self._check_ours()
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path / KEPT_FILE_NAME, follow_symlinks=False)
+
+    # --- the rules that the service pushed last ---
+
+    def read_rules(self) -> bytes | None:
+        """The file of the kept rules; None: there is none.
+
+        Raises:
+            OSError: it cannot be read, or others can have written it.
+        """
+        found = self._read_own(RULES_FILE_NAME, MAX_RULES_BYTES, unwanted=OTHERS_WRITE)
+        return found[0] if found is not None else None
+
+    def write_rules(self, content: bytes) -> None:
+        """Keep rules, in the place of those that were kept before.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        self._write_own(RULES_FILE_NAME, content)
+
+    def _read_own(self, name: str, limit: int, *, unwanted: int) -> tuple[bytes, float] | None:
+        """A file of ours, and when it was last touched; None: there is none. `unwanted`: what others must not be able to."""
+        path = self.path / name
         try:  # nobody waits for the writer of a pipe
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -320,30 +371,17 @@ class StateFolder:
                 raise OSError(errno.EINVAL, "it is no file", str(path))
             if found.st_uid != os.geteuid():
                 raise OSError(errno.EPERM, f"it belongs to user {found.st_uid}", str(path))
-            if found.st_mode & OTHERS:
-                raise OSError(errno.EPERM, f"others may read it (mode {stat.S_IMODE(found.st_mode):04o})", str(path))
-            return os.read(descriptor, MAX_KEPT_BYTES), found.st_mtime
+            if found.st_mode & unwanted:
+                may = "read" if unwanted & stat.S_IROTH else "write"
+                mode = f"{stat.S_IMODE(found.st_mode):04o}"
+                raise OSError(errno.EPERM, f"others may {may} it (mode {mode})", str(path))
+            return os.read(descriptor, limit), found.st_mtime
         finally:
             os.close(descriptor)
 
-    def write_kept(self, content: bytes) -> None:
-        """Keep a tunnel, in the place of one that was kept before.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+    def _write_own(self, name: str, content: bytes) -> None:
         self._check_ours()
-        write_atomically(self.path / KEPT_FILE_NAME, content, mode=STATE_FILE_MODE)
-
-    def touch_kept(self) -> None:
-        """The kept tunnel serves. One that was forgotten meanwhile (`forget_kept`) does not come back.
-
-        Raises:
-            OSError: it cannot be said.
-        """
-        self._check_ours()
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(self.path / KEPT_FILE_NAME, follow_symlinks=False)
+        write_atomically(self.path / name, content, mode=STATE_FILE_MODE)
 
     def release(self) -> None:
         """Let the lock go."""

@@ -11,9 +11,10 @@ from structlog.testing import CapturingLogger
 
 from actors.bus.messages import Credentials
 from actors.bus.routes import Origin, Routes, Status
-from actors.supervisor import remote_rules
-from actors.supervisor.remote_rules import KEPT_FILE, RemoteRules
+from actors.supervisor import state_folder
+from actors.supervisor.remote_rules import RemoteRules
 from actors.supervisor.settings import Settings
+from actors.supervisor.state_folder import RULES_FILE_NAME, StateFolder
 from actors.supervisor.token import OwnTunnel
 
 ID = str(uuid.UUID(int=1))
@@ -24,7 +25,9 @@ class World:
     def __init__(self, folder: Path, tunnel_id: str = ID) -> None:
         self.log = CapturingLogger()
         tunnel = OwnTunnel(Credentials(tunnel_id, "", "t" * 32, b"s" * 32))
-        self.rules = RemoteRules(Settings(origin=None, tunnel=tunnel), folder, page=self._page, log=self.log)
+        self.rules = RemoteRules(
+            Settings(origin=None, tunnel=tunnel), StateFolder(folder), page=self._page, log=self.log
+        )
 
     async def _page(self) -> Origin:
         return PAGE
@@ -78,7 +81,7 @@ async def test_the_last_good_one_is_there_from_the_first_second_and_any_push_rep
     await before.push(7)
     await before.push(8, "unix:/x")
     await before.kept()
-    assert os.stat(tmp_path / KEPT_FILE).st_mode & 0o777 == 0o600
+    assert os.stat(tmp_path / RULES_FILE_NAME).st_mode & 0o777 == 0o600
     world = World(tmp_path)
     await world.rules.take_kept()
     assert world.in_force == (-1, [Status(201)])
@@ -90,7 +93,7 @@ async def test_what_was_kept_and_cannot_be_used_is_said_and_passed_over(tmp_path
     before = World(tmp_path, str(uuid.UUID(int=2)) if spoil == "another's" else ID)
     await before.push(7)
     await before.kept()
-    kept = tmp_path / KEPT_FILE
+    kept = tmp_path / RULES_FILE_NAME
     match spoil:
         case "broken":
             kept.write_bytes(b"\xff{")
@@ -117,7 +120,7 @@ async def test_a_folder_that_cannot_be_written_costs_the_next_start_its_rules_an
 
 async def test_many_pushes_are_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
-    monkeypatch.setattr(remote_rules, "write_atomically", lambda path, content, mode: written.append(content))
+    monkeypatch.setattr(state_folder, "write_atomically", lambda path, content, mode: written.append(content))
     world = World(tmp_path)
     for version in range(1, 51):
         await world.push(version)
@@ -134,3 +137,13 @@ async def test_roots_that_are_no_file_refuse_a_push(tmp_path: Path, path: str, w
     rule = {"service": "https://127.0.0.1:1", "originRequest": {"caPool": path}}
     answer, _ = await world.rules.judge(1, msgspec.json.encode({"ingress": [rule]}))
     assert why in answer.error
+
+
+async def test_without_a_lock_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another instance could be at it: as with all files of the folder."""
+    world = World(tmp_path)
+    monkeypatch.setattr(world.rules._folder, "_not_ours", OSError(37, "locks do not work there"))
+    assert await world.push(1) == (1, "")
+    await world.kept()
+    assert not list(tmp_path.iterdir())
+    assert world.log.calls

@@ -16,6 +16,7 @@ from actors.supervisor.children import Children, Name
 from actors.supervisor.orders import OrderBook
 from actors.supervisor.rules import Rules
 from actors.supervisor.settings import Settings
+from actors.supervisor.state_folder import StateFolder
 from actors.supervisor.token import OwnTunnel
 from actors.supervisor.vocabulary import RulesInForce
 
@@ -35,7 +36,7 @@ class World:
         self.orders = SimpleNamespace(routes=Routes())
         self.rules = Rules(
             Settings(**{"origin": None, **settings}),
-            folder,
+            StateFolder(folder),
             cast(OrderBook, self.orders),
             cast(Children, SimpleNamespace(tell=self._tell, tell_all=self._tell)),
             page=self._page,
