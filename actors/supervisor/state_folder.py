@@ -355,7 +355,8 @@ class StateFolder:
         self._write_own(RULES_FILE_NAME, content)
 
     def _read_own(self, name: str, limit: int, *, unwanted: int) -> tuple[bytes, float] | None:
-        """A file of ours, and when it was last touched; None: there is none. `unwanted`: what others must not be able to."""
+        """A file of ours, and when it was last touched; None: there is none. `unwanted`: the rights that nobody else
+        may have."""
         path = self.path / name
         try:  # nobody waits for the writer of a pipe
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
