@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from actors.local_edge.certificates import make_certificates
-from tests.kit.origins import answer, read_head, scripted
+from tests.kit.origins import answer, closing, read_head, scripted
 from tests.kit.processes import PATIENCE, running
 from tests.kit.tunnel import tunnel
 
@@ -49,7 +49,7 @@ async def test_host_is_the_visitor_s_unless_another_is_asked_for(state: Path) ->
 
 
 async def test_origin_that_listens_on_ipv6_alone(state: Path) -> None:
-    server = await asyncio.start_server(hello, "::1", 0)
+    server = await asyncio.start_server(closing(hello), "::1", 0)
     port = server.sockets[0].getsockname()[1]
     async with tunnel(port, state) as made:
         for _ in range(3):
@@ -59,7 +59,7 @@ async def test_origin_that_listens_on_ipv6_alone(state: Path) -> None:
 
 async def test_unix_socket(state: Path, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
-    server = await asyncio.start_unix_server(hello, path)
+    server = await asyncio.start_unix_server(closing(hello), path)
     async with tunnel(None, state, url=f"unix:{path}") as made:
         assert (await made.visitor.get("/x")).text.startswith("GET /x HTTP/1.1")
     server.close()
@@ -86,7 +86,7 @@ async def test_tls(state: Path, tmp_path: Path) -> None:
         except (ConnectionError, asyncio.IncompleteReadError):
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(closing(serve), "127.0.0.1", 0, ssl=context)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     trusting: list[str | Path] = ["--origin-ca", tmp_path / "ca.pem", "--origin-server-name", "app.test"]
     async with tunnel(None, state, *trusting, url=url) as made:

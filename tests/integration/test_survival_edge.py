@@ -11,7 +11,7 @@ import pytest
 
 from actors.url_file import read_url_file
 from tests.kit.invariants import trial
-from tests.kit.origins import answer, read_head, scripted
+from tests.kit.origins import answer, closing, read_head, scripted
 from tests.kit.processes import PATIENCE, Process, python, running
 from tests.kit.tunnel import Tunnel
 
@@ -121,7 +121,7 @@ async def test_origin_that_goes_and_comes_is_said(state: Path) -> None:
         writer.write(answer(b"here", Connection="close"))
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing(serve), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with trial(port, state) as made:
         assert (await made.visitor.get("/")).text == "here"
@@ -134,7 +134,7 @@ async def test_origin_that_goes_and_comes_is_said(state: Path) -> None:
         stats = await made.process.event("stats", origin_reachable=False)
         assert (stats["state"], stats["serves"]) == ("registered", True), "the tunnel is up all the same"
         assert not json.loads((state / "tunnel.json").read_text())["origin_reachable"]
-        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        server = await asyncio.start_server(closing(serve), "127.0.0.1", port)
         await made.process.event("origin_reachable")
         assert (await made.visitor.get("/")).text == "here"
         server.close()

@@ -34,10 +34,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def closing(serve: Serve) -> Serve:
+    """`serve`, which need not know that a client may leave: each connection is closed however it ends. Not every Python
+    does so by itself, after an error."""
+
+    async def closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            try:
+                await serve(reader, writer)
+            finally:
+                writer.close()
+
+    return closed
+
+
 @contextlib.asynccontextmanager
-async def scripted(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[int]:
+async def scripted(serve: Serve) -> AsyncIterator[int]:
     """An origin on a raw socket: `serve` is called with each connection, and cut off at the end. Yields its port."""
     running: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
@@ -45,9 +60,8 @@ async def scripted(
         task = asyncio.current_task()
         assert task is not None
         running[task] = writer
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await serve(reader, writer)
-        writer.close()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing(serve)(reader, writer)
         del running[task]
 
     server = await asyncio.start_server(guarded, "127.0.0.1", 0)
