@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from actors.bus.guards import Guard
 from actors.bus.routes import Access, Destination, Origin, Routes, Status
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering, Target
@@ -13,6 +14,7 @@ from actors.exchange.request import Request
 
 if TYPE_CHECKING:
     from actors.exchange.access_keys import AccessKeys
+    from actors.exchange.guard_gate import GuardGate, Guarding
 
 _MANAGEMENT: Final = re.compile(rb"management\.(?:fed\.)?argotunnel\.com\.?(?::[0-9]*)?", re.IGNORECASE)
 """The hosts by which Cloudflare's dashboard asks a connector for its logs. Such a request has a token that must reach
@@ -25,8 +27,16 @@ _NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant f
 class Router:
     """The targets of a tunnel."""
 
-    def __init__(self, routes: Routes) -> None:
-        """Raises: IngressError, as `replace`."""
+    def __init__(self, routes: Routes, *, guard_file: str | None = None, slot: int = 0, generation: int = 0) -> None:
+        """`guard_file`: what the guards of all workers count in together, of which this is one; None: each for itself.
+
+        Raises:
+            IngressError: as `replace`.
+        """
+        self._counts_in = guard_file, slot, generation
+        self._guarding: Guarding | None = None
+        self._guards: dict[tuple[int, Guard], GuardGate] = {}
+        """Of the routes, by their numbers: one that stays remembers whom it knows."""
         self._targets: dict[Destination, Target] = {}
         self._keys: dict[str, AccessKeys] = {}
         """Of the issuers that the routes name."""
@@ -45,11 +55,17 @@ class Router:
         self.version = routes.version
         gone, self._targets = self._targets, {}
         keys, self._keys = self._keys, {}
+        guards, self._guards = self._guards, {}
         ways = []
         for route in routes.routes:
             target = self._targets.get(route.destination) or gone.pop(route.destination, None)
             self._targets[route.destination] = target = target or _target(route.destination)
-            ways.append(Way(target, None if route.access is None else self._gate(route.access, keys)))
+            gates: list[Gate] = []
+            if route.guard is not None:
+                gates.append(self._guard(route.guard, routes.guards[route.guard], guards))
+            if route.access is not None:
+                gates.append(self._gate(route.access, keys))
+            ways.append(Way(target, tuple(gates)))
         self._ways = ways
         self._find = find
         """Finds the rule of a request; None: the first one is for all."""
@@ -74,15 +90,27 @@ class Router:
         self._keys[issuer] = keys = self._keys.get(issuer) or known.get(issuer) or AccessKeys(issuer)
         return AccessGate(demanded, keys)
 
+    def _guard(self, number: int, guard: Guard, known: dict[tuple[int, Guard], "GuardGate"]) -> Gate:
+        """`known` are gates from before."""
+        from actors.exchange.guard_gate import GuardGate, Guarding  # here, since few have a guard
+
+        if self._guarding is None:
+            self._guarding = Guarding(*self._counts_in)
+        key = number, guard
+        self._guards[key] = gate = self._guards.get(key) or known.get(key) or GuardGate(guard, number, self._guarding)
+        return gate
+
     @property
     def failures(self) -> int:
         """Times so far that a target could not be reached."""
         return self._failures_before + sum(target.failures for target in self._targets.values())
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the connections that are idle. No request comes any more."""
         for target in self._targets.values():
             target.close()
+        if self._guarding is not None:
+            self._guarding.close()
 
 
 def _finder(routes: Routes) -> Callable[[bytes, bytes], int | None]:

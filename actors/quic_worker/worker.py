@@ -72,7 +72,9 @@ class Worker:
         self._deltas.connect(orders.deltas_endpoint)
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
-        self._router = Router(orders.routes)
+        self._router = Router(
+            orders.routes, guard_file=orders.guard_file, slot=orders.slot, generation=orders.generation
+        )
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
         observers = Observers(Counting(self._ledger), journal)
         self._exchanges = Exchanges(self._router, observers, self._tasks, at_once=orders.max_streams)

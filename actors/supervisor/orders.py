@@ -63,6 +63,7 @@ class OrderBook:
     """Of a tunnel of one's own: a local edge has to be told of it."""
     credentials: Credentials | None = None
     proxies: ProxyRules = DIRECTLY
+    guard_file: str | None = None
 
     def learn(self, endpoints: dict[str, dict[str, str]]) -> None:
         """Take in what the children that are up have bound, by actor and purpose."""
@@ -107,6 +108,7 @@ class OrderBook:
             transport=self.transport,
             protocol=command.protocol,
             proxy=self.proxies.for_edge(command.edge) if command.protocol == "http2" else None,
+            guard_file=self.guard_file,
         )
 
     def helper(self, name: Name) -> ChildOrders:

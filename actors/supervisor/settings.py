@@ -9,6 +9,7 @@ from actors.bus.addresses import HostPort
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
+from actors.supervisor.guards import NO_GUARDS, Guards
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
@@ -50,6 +51,10 @@ class Settings:
     """Of the edge; empty: all."""
     remote_services: "Allowed | None" = None
     """What rules may reach that the service pushes; None: what is usual."""
+    guards: Guards = NO_GUARDS
+    """Who may come."""
+    expires: float | None = None
+    """Seconds after which the tunnel ends; None: nobody said."""
     warnings: tuple[str, ...] = ()
     """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False
