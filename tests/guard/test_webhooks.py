@@ -9,7 +9,7 @@ import pytest
 
 from actors.bus.guards import Sender, Webhook
 from actors.exchange.request import Kind, Request
-from actors.guard.webhooks import TOLERANCE, Delivery, Finding, is_set_up, is_signed, judge
+from actors.guard.webhooks import TOLERANCE, Delivery, Finding, is_set_up, is_signed, judge, svix_key
 from tests.guard.kit import asked
 
 
@@ -23,6 +23,15 @@ class Example(NamedTuple):
     now: float = 0.0
     target: str = "/"
     host: str = "app.example"
+
+    def signed_at(self, now: int) -> "Example":
+        """The same, as its sender would send it at another time: Slack's and Svix's."""
+        (*others, (stamp, _), (name, _)) = self.fields
+        begin = f"v0:{now}:" if self.sender == "slack" else f"{others[0][1]}.{now}."
+        key = self.secret.encode() if self.sender == "slack" else svix_key(self.secret.encode())
+        made = hmac.digest(key, begin.encode() + self.body, "sha256")
+        value = f"v0={made.hex()}" if self.sender == "slack" else f"v1,{base64.b64encode(made).decode()}"
+        return self._replace(now=now, fields=(*others, (stamp, str(now)), (name, value)))
 
 
 SLACK_BODY = (
@@ -190,6 +199,11 @@ def test_what_is_sent_again_with_a_new_time_is_wrong(example: Example) -> None:
     later = str(int(example.now) + 1000)
     fields = tuple((name, value.replace(str(int(example.now)), later)) for name, value in example.fields)
     assert found(example._replace(fields=fields, now=example.now + 1000)) is Finding.WRONG
+
+
+def test_published_examples_are_signed_here_as_they_were_there() -> None:
+    for example in (each for each in PUBLISHED if each.now):
+        assert example.signed_at(int(example.now)) == example
 
 
 @pytest.mark.parametrize("stamp", ["", "-1", "1e9", "９", "99999999999999999999", "1700000000 "])

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.guard.test_webhooks import PUBLISHED, Example
 from tests.kit.guard_breakers import HOOK, RULES, SECRETS, SLACK, TOKEN, basic, signed, tries
 from tests.kit.origins import answer, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE
@@ -34,15 +35,14 @@ class Seen:
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
-        self.bytes = 0
+        self.bodies: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head = await read_head(reader)
             self.heads.append(head)
             length = next((line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), b":0")
-            body = await reader.readexactly(int(length.partition(b":")[2]))
-            self.bytes += len(head) + len(body)
+            self.bodies.append(await reader.readexactly(int(length.partition(b":")[2])))
             writer.write(answer(b"canary"))
 
 
@@ -137,7 +137,7 @@ async def test_whoever_may_come_comes(state: Path, tmp_path: Path, protocol: str
         for head in seen.heads:
             assert TOKEN.encode() not in head
             assert b"Basic" not in head
-        assert seen.bytes > 0
+        assert body in seen.bodies
         text = await metrics(made)
         assert "tunnel_guard_refused_total{" in text
 
@@ -173,6 +173,41 @@ async def test_refusal_tells_nothing_and_the_metrics_do(state: Path, tmp_path: P
                 counted = {line.split('reason="')[1].split('"')[0]: line.split()[-1] for line in lines}
         wanted = {"login_absent": "1", "login_wrong": "1", "webhook_wrong": "1", "path": "1", "rate": "0"}
         assert wanted.items() <= counted.items()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_webhooks_as_their_senders_publish_them(state: Path, tmp_path: Path, protocol: str) -> None:
+    """As they are, changed, and (where the time is signed) years later, which is now; then as they would be now."""
+    files: dict[str, list[str]] = {}
+    for example in PUBLISHED:
+        files.setdefault(example.sender, []).append(example.secret)
+    made_of = secrets(tmp_path, **{sender: "\n".join(known) for sender, known in files.items()})
+    flags = [f"--verify-webhook={sender}={path}" for sender, path in made_of.items()]
+    seen = Seen()
+
+    async def send(example: Example, body: bytes | None = None) -> bytes:
+        fields = [("Content-Length", str(len(example.body if body is None else body))), *example.fields]
+        metadata = [("HttpMethod", "POST"), ("HttpHost", example.host), *((f"HttpHeader:{k}", v) for k, v in fields)]
+        text = (example.body if body is None else body).decode("latin-1")
+        dest = f"https://{example.host}{example.target}"
+        return bytes.fromhex((await made.open_stream(dest=dest, metadata=metadata, body=text))["data"])
+
+    async with scripted(seen.serve) as port, tunnel(port, state, *flags, "--protocol", protocol) as made:
+        for example in PUBLISHED:
+            assert b"401" in await send(example, example.body[:-1] + b"#"), example.sender
+            assert seen.bodies == []
+            is_late = bool(example.now)
+            assert (b"401" if is_late else b"canary") in await send(example), example.sender
+            assert seen.bodies == ([] if is_late else [example.body]), "byte for byte"
+            seen.bodies.clear()
+            if is_late:
+                present = example.signed_at(int(time.time()))
+                for _ in range(2):  # within five minutes it may be sent again, as the senders' own libraries have it
+                    assert b"canary" in await send(present), example.sender
+                assert seen.bodies == [example.body] * 2
+                seen.bodies.clear()
+        await made.process.logged("guard_webhook_late")
+        await made.process.logged("guard_webhook_wrong")
 
 
 async def test_browser_comes_by_a_link(state: Path, tmp_path: Path) -> None:
@@ -225,34 +260,37 @@ async def test_rate_of_one_visitor_over_all_connections(state: Path, connections
 
 
 async def test_places_of_all_connections_and_of_a_worker_that_is_killed(state: Path) -> None:
-    held = asyncio.Event()
+    held, came = asyncio.Event(), asyncio.Semaphore(0)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = await read_head(reader)
-            if b"/slow" in head:
+            if b"/slow" in await read_head(reader):
+                came.release()
                 await held.wait()
             writer.write(answer(b"done"))
 
     async with scripted(serve) as port, tunnel(port, state, "--max-in-flight", "2", connections=2) as made:
-        async with asyncio.TaskGroup() as tasks:
-            slow = [tasks.create_task(made.visitor.get("/slow")) for _ in range(2)]
-            async with asyncio.timeout(PATIENCE):
-                while (got := await made.visitor.get("/")).status_code != 503:
-                    await asyncio.sleep(0.01)
-            assert int(got.headers["Retry-After"]) >= 1
-            held.set()
+
+        @contextlib.asynccontextmanager
+        async def full() -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
+            """Both places are taken."""
+            held.clear()
+            async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE):
+                slow = [tasks.create_task(made.visitor.get("/slow")) for _ in range(2)]
+                for _ in slow:
+                    await came.acquire()
+                yield slow
+                held.set()
+
+        async with full() as slow:
+            got = [await made.visitor.get("/") for _ in range(4)]
+            assert {each.status_code for each in got} == {503}
+            assert int(got[-1].headers["Retry-After"]) >= 1
         assert [task.result().text for task in slow] == ["done", "done"]
         assert (await made.visitor.get("/")).status_code == 200
-        held.clear()
-        async with asyncio.TaskGroup() as tasks:
-            slow = [tasks.create_task(made.visitor.get("/slow")) for _ in range(2)]
-            async with asyncio.timeout(PATIENCE):
-                while (await made.visitor.get("/")).status_code != 503:
-                    await asyncio.sleep(0.01)
+        async with full():
             for worker in made.process.actors("worker"):
                 worker.kill()
-            held.set()
         await made.process.event("connection_ended")
         async with asyncio.timeout(PATIENCE):
             while (await made.visitor.get("/")).status_code != 200:
