@@ -20,7 +20,7 @@ from actors.exchange import reasons
 from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.contained import contained
 from actors.exchange.driver import Driver, Timer
-from actors.exchange.gate import Refusal
+from actors.exchange.gate import Refusal, Way
 from actors.exchange.http1 import NO_HEAD, BadRequest, Body, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
@@ -77,7 +77,15 @@ class Exchange:
             self.method = method_of(self.request)
             self._fail(503, "too many requests at once", reasons.FULL)
             return
+        if body:
+            self._upload.add(body)
         way = self._driver.route(self.request)
+        if way is None:
+            self._driver.await_rules(self)
+        else:
+            self._go_by(way)
+
+    def _go_by(self, way: Way) -> None:
         self._target = way.target
         if self.request.kind is not Kind.TCP:
             try:
@@ -90,10 +98,12 @@ class Exchange:
                 return
             self.method = self.head.method
             self.is_renamed = self._rewrite is not None
-        if body:
-            self._upload.add(body)
+        upload = self._upload
+        if upload.has_begun:
             if self.head.announces_no_body:
                 self.head = self.head.framed(has_body=True)
+        elif upload.has_ended and self.head.body is Body.UNKNOWN:
+            self.head = self.head.framed(has_body=False)
         if way.gate is None:
             self._admit(way.target)
         else:
@@ -135,6 +145,12 @@ class Exchange:
             self._driver.connect(self, target)
 
     # --- from the driver ---
+
+    @contained
+    def routed(self, way: Way) -> None:
+        """It has waited for rules, and now there are some, or none will come."""
+        if not self._ended:
+            self._go_by(way)
 
     @contained
     def judged(self, refusal: Refusal | None) -> None:
