@@ -22,7 +22,7 @@ from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.contained import contained
 from actors.exchange.driver import Driver, Timer
 from actors.exchange.entrance import Entrance
-from actors.exchange.gate import Refusal, Reply, Verdict
+from actors.exchange.gate import Refusal, Reply, Verdict, Way
 from actors.exchange.http1 import NO_HEAD, BadRequest, Body, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
@@ -81,14 +81,18 @@ class Exchange:
             self.method = method_of(self.request)
             self._fail(503, "too many requests at once", reasons.FULL)
             return
+        if body:
+            self._upload.add(body)
         way = self._driver.route(self.request)
+        if way is None:
+            self._driver.await_rules(self)
+        else:
+            self._go_by(way)
+
+    def _go_by(self, way: Way) -> None:
         self._target = way.target
         if self.request.kind is not Kind.TCP and not self._prepare(self.request):
             return
-        if body:
-            self._upload.add(body)
-            if self.head.announces_no_body:
-                self.head = self.head.framed(has_body=True)
         if way.gates:
             ask = functools.partial(self._driver.judge, self)
             self._entrance = Entrance(self, ask, self._driver, self._upload, way.gates)
@@ -106,8 +110,11 @@ class Exchange:
             message = f"the request was refused: {error}"
             self._answer(error.status, message, reasons.refusal(error.status))
             return False
-        if self.head is not NO_HEAD and head.body is not self.head.body:  # it has turned out whether there is a body
-            head = head.framed(has_body=self.head.body is Body.CHUNKED)
+        if self._upload.has_begun:
+            if head.announces_no_body:
+                head = head.framed(has_body=True)
+        elif self._upload.has_ended and head.body is Body.UNKNOWN:
+            head = head.framed(has_body=False)
         self.head, self.method, self.is_renamed = head, head.method, self._rewrite is not None
         return True
 
@@ -169,6 +176,12 @@ class Exchange:
             self._driver.connect(self, target)
 
     # --- from the driver ---
+
+    @contained
+    def routed(self, way: Way) -> None:
+        """It has waited for rules, and now there are some, or none will come."""
+        if not self._ended:
+            self._go_by(way)
 
     @contained
     def judged(self, verdict: Verdict) -> None:

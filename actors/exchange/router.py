@@ -27,12 +27,23 @@ _NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant f
 class Router:
     """The targets of a tunnel."""
 
-    def __init__(self, routes: Routes, *, guard_file: str | None = None, slot: int = 0, generation: int = 0) -> None:
-        """`guard_file`: what the guards of all workers count in together, of which this is one; None: each for itself.
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        awaits_rules: bool = False,
+        guard_file: str | None = None,
+        slot: int = 0,
+        generation: int = 0,
+    ) -> None:
+        """`awaits_rules`: the edge is to push rules, and what comes before them waits. `guard_file`: what the guards of
+        all workers count in together, of which this is one; None: each for itself.
 
         Raises:
             IngressError: as `replace`.
         """
+        self.awaits_rules = awaits_rules
+        """Whether what meets no rule is to wait: none has come yet."""
         self._counts_in = guard_file, slot, generation
         self._guarding: Guarding | None = None
         self._guards: dict[tuple[int, Guard], GuardGate] = {}
@@ -53,6 +64,7 @@ class Router:
         """
         find = None if routes.begins_with_all else _finder(routes)
         self.version = routes.version
+        self.awaits_rules = self.awaits_rules and not routes.routes and routes.version < 0
         gone, self._targets = self._targets, {}
         keys, self._keys = self._keys, {}
         guards, self._guards = self._guards, {}
@@ -73,14 +85,16 @@ class Router:
             self._failures_before += target.failures
             target.close()
 
-    def route(self, request: Request) -> Way:
-        """The way of a request; an exchange asks once, and keeps to it for its life."""
+    def route(self, request: Request) -> Way | None:
+        """The way of a request, which an exchange keeps to for its life; None: the rules are about to come."""
         if _MANAGEMENT.fullmatch(request.host):
             return _NO_MANAGEMENT
         if self._find is None:
             return self._ways[0]
         index = self._find(request.host, request.target)
-        return _NO_RULE if index is None else self._ways[index]
+        if index is None:
+            return None if self.awaits_rules else _NO_RULE
+        return self._ways[index]
 
     def _gate(self, demanded: Access, known: dict[str, "AccessKeys"]) -> Gate:
         """`known` are keys from before, which need not be fetched again."""

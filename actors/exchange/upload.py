@@ -61,6 +61,11 @@ class Upload(Valve):
         self.has_ended = False
         """Whether the visitor has said all."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether bytes came that are held."""
+        return bool(self._early)
+
     def announce(self, head: RequestHead) -> None:
         """The backend has been given this head."""
         self._body, self._left = head.body, head.length

@@ -73,6 +73,7 @@ class Playbook(Observer):
         is_full: bool = False,
         answer: Answer | None = None,
         gates: tuple[Any, ...] = (),
+        has_rules: bool = True,
         **origin: Any,
     ) -> None:
         self._done: list[str] = []
@@ -86,6 +87,7 @@ class Playbook(Observer):
         self.answer = answer
         self._gates = gates
         self.bodies_held = 0
+        self._has_rules = has_rules
         self._warm = warm
         self.observers = Observers(self)
         given = tuple((name.encode(), value.encode()) for name, value in fields)
@@ -162,7 +164,14 @@ class Playbook(Observer):
     # --- the driver ---
 
     def route(self, request: Request) -> Any:
-        return Way(self, self._gates)  # type: ignore[arg-type]
+        return Way(self, self._gates) if self._has_rules else None  # type: ignore[arg-type]
+
+    def await_rules(self, exchange: Exchange) -> None:
+        self.say("await rules")
+
+    def rules_come(self) -> None:
+        self._has_rules = True
+        self.exchange.routed(self.route(self.request))
 
     def judge(self, exchange: Exchange, gate: Any, body: bytes | None) -> None:
         self.say(f"judge {gate}" if body is None else f"judge {gate} by {body.decode()!r}")
@@ -301,6 +310,43 @@ def test_whether_a_body_comes_is_waited_for_if_nothing_says_so(what: str) -> Non
     play.connected()
     assert (b"Content-Length: 0" in play.connection.head) == (what == "end")
     assert (b"Transfer-Encoding: chunked" in play.connection.head) == (what != "end")
+
+
+@pytest.mark.parametrize("body", ["", "ab"])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_request_that_waited_for_rules_is_what_it_would_have_been(body: str, has_ended: bool) -> None:
+    play = Playbook("PATCH", has_rules=False)
+    for sign in body:
+        play.exchange.data_received(sign.encode())
+    if has_ended:
+        play.exchange.eof_received()
+    play.does("await rules")
+    play.rules_come()
+    if not body and not has_ended:
+        play.does()
+        play.fire(BODY_TIMEOUT)
+    play.does("connect")
+    play.connected()
+    begin, *passed = play._done
+    assert begin == "begin PATCH /"
+    chunks = [line for sign in body for line in (f"to origin '1\\r\\n{sign}\\r\\n'", "credit 1")]
+    assert passed == chunks + (["to origin '0\\r\\n\\r\\n'"] if body and has_ended else [])
+    assert (b"Content-Length: 0" in play.connection.head) == (has_ended and not body)
+
+
+def test_visitor_who_leaves_while_rules_are_awaited_costs_nothing() -> None:
+    play = Playbook(has_rules=False)
+    play.exchange.reset_received()
+    play.rules_come()
+    play.does("await rules", "reset")
+
+
+def test_request_that_makes_no_sense_is_refused_once_there_are_rules() -> None:
+    play = Playbook("G(T", body=b"x", has_rules=False)
+    play.does("await rules")
+    play.rules_come()
+    (refused,) = play._done
+    assert refused.startswith("respond 400")
 
 
 def test_body_that_nobody_expects_any_more_is_no_silent_loss() -> None:
