@@ -147,9 +147,9 @@ class TunnelManager:
         """Let in who has an access token, one in each line of the file: as a Bearer token, or in a link."""
         return self._with(access_token_file=os.fspath(file))
 
-    def with_verify_webhook(self, **files: Path) -> Self:
-        """Let in webhooks that are signed: `with_verify_webhook(github="FILE", stripe="FILE")`, with their secrets."""
-        return self._with(verify_webhook=tuple(f"{sender}={os.fspath(file)}" for sender, file in files.items()))
+    def with_verify_webhook(self, *senders: str) -> Self:
+        """Let in webhooks that are signed with the secrets in files: `"github=FILE"`, `"stripe=FILE"`, …"""
+        return self._with(verify_webhook=senders)
 
     def with_allow_ip(self, *networks: str) -> Self:
         """Let in these addresses and networks alone."""
