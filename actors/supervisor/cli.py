@@ -315,6 +315,10 @@ def _load_for_worker(settings: Settings) -> None:
         ways.load("http2", settings.transport.engine)
     with contextlib.suppress(ImportError):
         importlib.import_module("uvloop")
+    if settings.guards != guards.NO_GUARDS:
+        importlib.import_module("actors.exchange.guard_gate")
+    if any(guard.logins for guard in settings.guards.each):
+        importlib.import_module("bcrypt")
     trust.edge_roots()
 
 
