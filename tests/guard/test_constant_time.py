@@ -1,9 +1,9 @@
-"""What is compared with a secret is compared whole, with all of them, and as digests of one length: however wrong it is,
-the time that it takes tells nothing. (No clock is asked: each comparison is counted.)"""
+"""What is compared with a secret is compared whole, with all of them, and as digests of one length.
+
+However wrong it is, the time that it takes tells nothing. No clock is asked: each comparison is counted."""
 
 import base64
 import hmac
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +17,7 @@ _compare = hmac.compare_digest
 
 
 @pytest.fixture
-def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The lengths of what was compared."""
     lengths: list[tuple[int, int]] = []
 
@@ -26,7 +26,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]
         return _compare(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    yield lengths
+    return lengths
 
 
 def times(compared: list[tuple[int, int]]) -> list[tuple[int, int]]:
