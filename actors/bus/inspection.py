@@ -13,6 +13,9 @@ import msgspec
 
 from actors.bus.tally import Count, Message, Seconds
 
+DEFAULT_BODY_BYTES: Final = 64 * 1024
+"""Bytes that are shown of each body: all of a webhook, and the beginning of what nobody reads to its end anyway."""
+
 MAX_BODY_BYTES: Final = 1024 * 1024
 """The most that `--inspect-body` takes: a replay has to fit into one message, and edited into a page's request."""
 

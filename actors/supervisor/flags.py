@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Final, NoReturn, get_args
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
-from actors.bus.inspection import MAX_BODY_BYTES
+from actors.bus.inspection import DEFAULT_BODY_BYTES, MAX_BODY_BYTES
 from actors.bus.messages import ProtocolWish
 from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE
 from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor import flag_values as value
-from actors.supervisor.inspecting import DEFAULT_BODY
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_KEEP_FOR, DEFAULT_MAX_STREAMS
 
@@ -147,7 +146,7 @@ def add_inspector_flags(group: argparse._ActionsContainer) -> None:
         "--inspect-body",
         type=value.inspect_body,
         metavar="BYTES",
-        help=f"with --inspect: of each body that are shown (default: {DEFAULT_BODY}; at most {MAX_BODY_BYTES})",
+        help=f"with --inspect: of each body that are shown (default: {DEFAULT_BODY_BYTES}; at most {MAX_BODY_BYTES})",
     )
     group.add_argument(
         "--inspect-mask",

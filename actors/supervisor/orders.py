@@ -24,9 +24,9 @@ from actors.bus.messages import (
 )
 from actors.bus.routes import Origin, Routes
 from actors.supervisor.children import Name
-from actors.supervisor.inspecting import Inspecting
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
+from actors.supervisor.settings import Inspecting
 from actors.supervisor.vocabulary import SpawnWorker
 
 NO_ROUTES: Final = Routes()
