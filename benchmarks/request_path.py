@@ -124,7 +124,7 @@ def whole_path() -> tuple[Callable[[], None], Callable[[], int]]:
         stream.handler = IncomingStream(stream, exchanges, lambda *_: None, log)
 
     connection = Unconnected(Owner(accept, lambda: None, lambda _: None, print))
-    pool = cast(Any, router.route(head_read()).target)
+    pool = cast(Any, router.route(head_read())).target
     origin = OriginConnection(pool)
     origin.connection_made(cast(asyncio.Transport, Nothing()))
     pool.release(origin)

@@ -78,6 +78,8 @@ class Ended(Message, frozen=True, omit_defaults=True):
     """What to do about it."""
     is_substitute: bool = False
     """The response is this program's own."""
+    is_cut: bool = False
+    """The visitor had not sent all of the request's body."""
 
 
 class Part(msgspec.Struct, omit_defaults=True):

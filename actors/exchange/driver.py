@@ -28,8 +28,11 @@ class Driver(Protocol):
     def is_full(self) -> bool:
         """Whether as many exchanges run as may."""
 
-    def route(self, request: Request) -> Way:
-        """Where a request goes."""
+    def route(self, request: Request) -> Way | None:
+        """Where a request goes; None: the tunnel's rules are about to come."""
+
+    def await_rules(self, exchange: "Exchange") -> None:
+        """Tell the exchange once it is known where it goes: `routed`."""
 
     def now(self) -> float:
         """Seconds of a monotonic clock."""

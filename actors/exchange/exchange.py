@@ -20,7 +20,7 @@ from actors.exchange import reasons
 from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.contained import contained
 from actors.exchange.driver import Driver, Timer
-from actors.exchange.gate import Refusal
+from actors.exchange.gate import Refusal, Way
 from actors.exchange.http1 import NO_HEAD, BadRequest, Body, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
@@ -53,6 +53,8 @@ class Exchange:
     bytes_in = 0
     bytes_out = 0
     _target: Target
+    _failure: OriginError | None = None
+    """Why there is no connection, while the rest of the body is waited for."""
     _backend: Backend | None = None
     _rewrite: Rewrite | None = None
     head = NO_HEAD
@@ -69,6 +71,16 @@ class Exchange:
         self._begun_at = driver.now()
         self._upload = Upload(responder.consumed, self._passed)
 
+    @property
+    def held(self) -> Sequence[bytes]:
+        """Bytes of the body that came, and went nowhere."""
+        return self._upload.held
+
+    @property
+    def is_heard_out(self) -> bool:
+        """Whether all of the body has come."""
+        return self._upload.is_complete or self._upload.is_heard_out(self.head)
+
     @contained
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
@@ -78,7 +90,15 @@ class Exchange:
             self.method = method_of(self.request)
             self._fail(503, "too many requests at once", reasons.FULL)
             return
+        if body:
+            self._upload.add(body)
         way = self._driver.route(self.request)
+        if way is None:
+            self._driver.await_rules(self)
+        else:
+            self._go_by(way)
+
+    def _go_by(self, way: Way) -> None:
         self._target, self.rule = way.target, way.rule
         if self.request.kind is not Kind.TCP:
             try:
@@ -91,10 +111,12 @@ class Exchange:
                 return
             self.method = self.head.method
             self.is_renamed = self._rewrite is not None
-        if body:
-            self._upload.add(body)
+        upload = self._upload
+        if upload.has_begun:
             if self.head.announces_no_body:
                 self.head = self.head.framed(has_body=True)
+        elif upload.has_ended and self.head.body is Body.UNKNOWN:
+            self.head = self.head.framed(has_body=False)
         if way.gate is None:
             self._admit(way.target)
         else:
@@ -139,6 +161,12 @@ class Exchange:
     # --- from the driver ---
 
     @contained
+    def routed(self, way: Way) -> None:
+        """It has waited for rules, and now there are some, or none will come."""
+        if not self._ended:
+            self._go_by(way)
+
+    @contained
     def judged(self, refusal: Refusal | None) -> None:
         """The gate has let the request through, or not."""
         if not self._ended:
@@ -157,8 +185,19 @@ class Exchange:
 
     @contained
     def connect_failed(self, error: OriginError) -> None:
-        """There is none."""
-        if not self._ended:
+        """There is none. If somebody wants to send the request again, once there is an origin, its body has to be
+        whole: what has not come yet is waited for, as long as for a body that nothing announced."""
+        if self._ended:
+            return
+        self._failure = error
+        if self._tell.keep_bodies and not self._upload.is_heard_out(self.head):
+            self._timer = self._driver.call_later(BODY_TIMEOUT, self._give_up)
+        else:
+            self._give_up()
+
+    @contained
+    def _give_up(self) -> None:
+        if (error := self._failure) is not None and not self._ended:
             self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
     def _begin(self, backend: Backend) -> None:
@@ -200,6 +239,8 @@ class Exchange:
             self._wait_for_answer()
         elif self.head.announces_no_body:
             self._body_known(has_body=True)
+        elif self._failure is not None and self._upload.is_heard_out(self.head):
+            self._give_up()
 
     @contained
     def eof_received(self) -> None:
@@ -210,6 +251,8 @@ class Exchange:
             self._go(self._target)
         elif self._response_ended:
             self._end()  # of a raw tunnel, whose halves end one by one
+        elif self._failure is not None:
+            self._give_up()
         else:
             self._wait_for_answer()
 

@@ -23,10 +23,11 @@ class Exchanges:
         self._tasks = tasks
         self._at_once = at_once
         self._running: set[Exchange] = set()
+        self._await_rules: list[Exchange] = []
         self._idle: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self.call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle] = self._loop.call_later
-        self.route: Callable[[Request], Way] = router.route
+        self.route: Callable[[Request], Way | None] = router.route
         self.now = monotonic
 
     def open(self, responder: Responder, request: Request) -> Exchange:
@@ -39,6 +40,15 @@ class Exchanges:
         """How many run."""
         return len(self._running)
 
+    def rules_came(self) -> None:
+        """There are rules now, or none are to be expected: those that waited for them go on."""
+        waiting, self._await_rules = self._await_rules, []
+        for exchange in waiting:
+            if (way := self.route(exchange.request)) is None:
+                self._await_rules.append(exchange)
+            else:
+                exchange.routed(way)
+
     async def idle(self) -> None:
         """Wait until none runs."""
         if self._running:
@@ -50,6 +60,9 @@ class Exchanges:
     @property
     def is_full(self) -> bool:
         return len(self._running) > self._at_once
+
+    def await_rules(self, exchange: Exchange) -> None:
+        self._await_rules.append(exchange)
 
     def connect(self, exchange: Exchange, target: Target) -> None:
         self._tasks.start(self._connect(exchange, target), name="connect")

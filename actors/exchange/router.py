@@ -20,15 +20,21 @@ _MANAGEMENT: Final = re.compile(rb"management\.(?:fed\.)?argotunnel\.com\.?(?::[
 no origin, whatever the rules are; we offer nothing there, and claim nothing."""
 
 _NO_MANAGEMENT: Final = Way(Answering(Answer(404, reasons.MANAGEMENT)))
-_NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant for this host and path")))
+NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant for this host and path")))
 
 
 class Router:
     """The targets of a tunnel."""
 
-    def __init__(self, routes: Routes, *, closed: HostPort | None = None) -> None:
-        """`closed`: an address where nothing goes, whatever the routes say. Raises: IngressError, as `replace`."""
+    def __init__(self, routes: Routes, *, awaits_rules: bool = False, closed: HostPort | None = None) -> None:
+        """`awaits_rules`: the edge is to push rules, and what comes before them waits. `closed`: an address where
+        nothing goes, whatever the routes say.
+
+        Raises: IngressError, as `replace`.
+        """
         self._closed = closed
+        self.awaits_rules = awaits_rules
+        """Whether what meets no rule is to wait: none has come yet."""
         self._targets: dict[Destination, Target] = {}
         self._keys: dict[str, AccessKeys] = {}
         """Of the issuers that the routes name."""
@@ -45,6 +51,7 @@ class Router:
         """
         find = None if routes.begins_with_all else _finder(routes)
         self.version = routes.version
+        self.awaits_rules = self.awaits_rules and not routes.routes and routes.version < 0
         gone, self._targets = self._targets, {}
         keys, self._keys = self._keys, {}
         ways = []
@@ -60,14 +67,16 @@ class Router:
             self._failures_before += target.failures
             target.close()
 
-    def route(self, request: Request) -> Way:
-        """The way of a request; an exchange asks once, and keeps to it for its life."""
+    def route(self, request: Request) -> Way | None:
+        """The way of a request, which an exchange keeps to for its life; None: the rules are about to come."""
         if _MANAGEMENT.fullmatch(request.host):
             return _NO_MANAGEMENT
         if self._find is None:
             return self._ways[0]
         index = self._find(request.host, request.target)
-        return _NO_RULE if index is None else self._ways[index]
+        if index is None:
+            return None if self.awaits_rules else NO_RULE
+        return self._ways[index]
 
     def _gate(self, demanded: Access, known: dict[str, "AccessKeys"]) -> Gate:
         """`known` are keys from before, which need not be fetched again."""

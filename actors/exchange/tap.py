@@ -81,6 +81,8 @@ class _Seen:
 class Tap(Observer):
     """Tells the inspector of the exchanges of one connection."""
 
+    keeps_bodies = True
+
     def __init__(
         self,
         send: Callable[[bytes], bool],
@@ -130,10 +132,8 @@ class Tap(Observer):
             part = self._part(seen)
             if seen.is_raw:
                 self._say(seen, part, data, from_visitor=True)
-            elif kept := self._kept(seen, data, seen.kept_in):
-                seen.kept_in += len(kept)
-                part.request.append(kept)
-                self._gathered(len(kept))
+            else:
+                self._gather(seen, part, data)
 
     def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
@@ -150,6 +150,13 @@ class Tap(Observer):
                 part.response.append(kept)
                 self._gathered(len(kept))
 
+    def _gather(self, seen: _Seen, part: Part, data: bytes) -> None:
+        """Bytes of the request's body."""
+        if kept := self._kept(seen, data, seen.kept_in):
+            seen.kept_in += len(kept)
+            part.request.append(kept)
+            self._gathered(len(kept))
+
     def _say(self, seen: _Seen, part: Part, data: bytes, *, from_visitor: bool) -> None:
         """Bytes of a WebSocket: the inspector keeps the latest messages, and needs all bytes to find them."""
         if not seen.is_torn:
@@ -165,13 +172,17 @@ class Tap(Observer):
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
             return
-        part, reason = self._part(seen), exchange.reason
-        part.request_bytes, part.response_bytes = exchange.bytes_in, exchange.bytes_out
+        part, reason, held = self._part(seen), exchange.reason, 0
+        for data in exchange.held:
+            held += len(data)
+            self._gather(seen, part, data)
+        part.request_bytes, part.response_bytes = exchange.bytes_in + held, exchange.bytes_out
         part.ended = Ended(
             exchange.seconds,
             exchange.status,
             *(("", "", "") if reason is None else (reason.label, exchange.error, reason.hint)),
             exchange.is_substitute,
+            is_cut=not exchange.is_heard_out,
         )
         if not seen.has_head:
             self._take_head(seen, part)

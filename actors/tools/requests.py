@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,8 +75,8 @@ class Inspector:
             raise Failed(Status.NOT_RUNNING if answer.status == 404 else Status.USAGE, _why(content))
         return content
 
-    def get(self, path: str, **parameters: str) -> View:
-        """What is answered, which is JSON."""
+    def get(self, path: str, parameters: Mapping[str, str]) -> View:
+        """What is answered, which is JSON; parameters that are empty are left out."""
         query = urllib.parse.urlencode({name: value for name, value in parameters.items() if value})
         return dict(json.loads(self.ask("GET", f"{path}?{query}" if query else path)))
 
@@ -162,7 +162,7 @@ def _text(data: bytes) -> str:
 
 def _list(inspector: Inspector, given: argparse.Namespace) -> None:
     names = ("limit", "method", "status", "path", "text")
-    found = inspector.get("/api/exchanges", **{name: str(getattr(given, name) or "") for name in names})
+    found = inspector.get("/api/exchanges", {name: str(getattr(given, name) or "") for name in names})
     for one in reversed(found["exchanges"]):
         print(json.dumps(one) if given.json else line_of(one))
     if found["dropped"]:
@@ -170,7 +170,7 @@ def _list(inspector: Inspector, given: argparse.Namespace) -> None:
 
 
 def _show(inspector: Inspector, given: argparse.Namespace) -> None:
-    told = inspector.get(f"/api/exchanges/{_id(given)}", unmasked="1" if given.unmasked else "")
+    told = inspector.get(f"/api/exchanges/{_id(given)}", {"unmasked": "1" if given.unmasked else ""})
     print(json.dumps(told) if given.json else _shown(inspector, told))
 
 
@@ -183,7 +183,7 @@ def _replay(inspector: Inspector, given: argparse.Namespace) -> None:
 
 
 def _follow(inspector: Inspector, given: argparse.Namespace) -> None:
-    begun = inspector.get("/api/exchanges", limit=str(STREAMED))
+    begun = inspector.get("/api/exchanges", {"limit": str(STREAMED)})
     for one in reversed(begun["exchanges"]):
         print(json.dumps(one) if given.json else line_of(one), flush=True)
     for kind, told in inspector.events(begun["sequence"]):

@@ -20,7 +20,7 @@ from actors.inspector.feed import MAX_FEEDS, Feeds
 from actors.inspector.foreign import Foreign
 from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded, Store
-from actors.web.pages import serving
+from actors.web.pages import Serve, serving
 from tests.kit.processes import PATIENCE
 from tests.kit.seen import WORKER, part, store
 
@@ -67,7 +67,8 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def bench(kept: Store) -> AsyncIterator[Bench]:
-    source, masks, made = Source(kept), Masks(), []
+    source, masks = Source(kept), Masks()
+    made: list[Serve] = []
     feeds = Feeds(kept, source.status)
     async with serving(lambda client, request: made[0](client, request), "127.0.0.1", 0, stop_timeout=0.1) as bound:
         address = HostPort(*bound)
