@@ -142,8 +142,8 @@ def live_line(stats: events.Stats, width: int, inspector: str = "") -> str:
     """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
     parts = [
         _name(stats),
-        *([f"inspector {inspector.removeprefix('http://')}"] if inspector else []),
         f"{stats.connections}/{stats.slots} connections" + (" over HTTP/2" if "http2" in stats.protocols else ""),
+        *([f"see {inspector.removeprefix('http://').removeprefix('127.0.0.1')}"] if inspector else []),
         f"{stats.totals.streams} requests",
         f"{stats.streams_in_flight} in flight",
         f"in {in_units(stats.totals.bytes_in)}",
