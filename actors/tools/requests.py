@@ -189,6 +189,7 @@ def _follow(inspector: Inspector, given: argparse.Namespace) -> None:
     for kind, told in inspector.events(begun["sequence"]):
         if kind == "exchange" and (told["state"] == "ended" or given.json):
             print(json.dumps(told) if given.json else line_of(told), flush=True)
+    raise Failed(Status.NOT_RUNNING, "the inspector has ended, with the tunnel or before it is started again")
 
 
 def _export(inspector: Inspector, given: argparse.Namespace) -> None:

@@ -270,6 +270,13 @@ def test_what_the_guard_does_not_let_in_is_shown_without_secrets(ends_at_once: b
     assert part.head.fields == [(b"AUTHORIZATION", STRIPPED), (b"Cookie", STRIPPED), (b"A", b"kept")]
 
 
+@pytest.mark.parametrize("piece", [b"?", b"&", b"token", b"=", b";", b"a=token", b"&token=x", b"%00"])
+def test_longest_targets_cost_little(piece: bytes) -> None:
+    """A visitor who is refused must not keep a worker busy: this would take minutes if it went by the square."""
+    target = b"/?" + piece * (200_000 // len(piece))
+    assert head(Request(Kind.HTTP, b"GET", target, b"a", ()), is_stripped=True).is_stripped
+
+
 def test_head_of_any_kind() -> None:
     for kind, word in ((Kind.HTTP, "http"), (Kind.WEBSOCKET, "websocket"), (Kind.TCP, "tcp")):
         assert head(Request(kind, b"GET", b"/", b"a", ()), is_stripped=False).kind == word
