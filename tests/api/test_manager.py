@@ -12,6 +12,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -353,7 +354,7 @@ def test_inspector_has_one_method_for_its_flags(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("correct horse\n")
     password.chmod(0o600)
-    given = {"body": 10, "mask": ["X-A", "X-B"], "password_file": password}
+    given: dict[str, Any] = {"body": 10, "mask": ["X-A", "X-B"], "password_file": password}
     for manager, inspecting in (
         (TunnelManager(1).with_inspector(), Inspecting()),
         (TunnelManager(1).with_inspector(body=0), Inspecting(body_limit=0)),

@@ -1,11 +1,12 @@
 """Whatever visitors send, everything that shows it gets through: one request must not hide all others."""
 
 import random
+from typing import Any
 
 import msgspec
 import pytest
 
-from actors.bus.inspection import Answered, Ended, Head
+from actors.bus.inspection import Answered, Ended, Head, Part
 from actors.inspector import har, ngrok, views
 from tests.kit.seen import MASKS, part, store
 
@@ -26,17 +27,17 @@ FIELDS = (
 )
 
 
-def entries(seed: int) -> list[object]:
+def entries(seed: int) -> list[Part]:
     dice = random.Random(seed)
 
     def junk() -> bytes:
         return dice.choice((dice.randbytes(dice.randrange(30)), dice.choice(ODD)))
 
-    parts = []
+    parts: list[Part] = []
     for number in range(1, 40):
         fields = [(dice.choice((junk(), dice.choice(FIELDS))), junk()) for _ in range(dice.randrange(6))]
         head = Head(dice.choice(("http", "websocket", "tcp")), junk(), junk(), junk(), fields)
-        more = {"raw": [(0.1, dice.random() < 0.5, junk())]} if dice.random() < 0.3 else {}
+        more: dict[str, Any] = {"raw": [(0.1, dice.random() < 0.5, junk())]} if dice.random() < 0.3 else {}
         answered = dice.choice((None, Answered(0.1, dice.choice((0, 101, 200, 999)), fields)))
         ended = dice.choice((None, Ended(0.1, dice.choice((None, 200)), "r", "\x00\u2028<b>", "h")))
         parts.append(part(number, head=head, answered=answered, ended=ended, body=junk(), answer=junk(), **more))
@@ -45,7 +46,7 @@ def entries(seed: int) -> list[object]:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_all_views_of_anything(seed: int) -> None:
-    kept = store(*entries(seed))  # type: ignore[arg-type]
+    kept = store(*entries(seed))
     for entry in kept.newest():
         for told in (
             views.summary(entry),
