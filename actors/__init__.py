@@ -12,6 +12,7 @@ The map of the system. These folders are actors, each a process of its own:
 what they are made of:
 
     exchange/     what happens to a request, whatever brought it
+    guard/        who may come, and how often
     wire/         the bytes of the tunnel's protocol
     web/          HTTP towards clients: small pages, and the front of the local edge
     ingress/      the rules by which requests are told apart, as people and dashboards write them

@@ -13,6 +13,7 @@ PURE = [
     "bus/events.py",
     "bus/inspection.py",
     "errors.py",
+    "bus/guards.py",
     "bus/messages.py",
     "bus/routes.py",
     "bus/tally.py",
@@ -42,6 +43,7 @@ PURE = [
     "exchange/backend.py",
     "exchange/contained.py",
     "exchange/driver.py",
+    "exchange/entrance.py",
     "exchange/exchange.py",
     "exchange/flow.py",
     "exchange/gate.py",
@@ -58,6 +60,7 @@ PURE = [
     "exchange/tap.py",
     "exchange/upload.py",
     "exchange/rewrite.py",
+    *(f"guard/{path.name}" for path in (ACTORS / "guard").glob("*.py")),
     "ingress/allowed.py",
     "ingress/defaults.py",
     "ingress/errors.py",
@@ -164,6 +167,12 @@ TESTED_WITH = {
     "api/supervisor_process.py": "api/test_manager.py",
     "errors.py": "test_layout.py",
     "bus/events.py": "bus/test_messages.py",
+    "bus/guards.py": "bus/test_routes.py",
+    "guard/banner.py": "guard/test_sentry.py",
+    "guard/wanted.py": "guard/test_values.py",
+    "supervisor/guard_flags.py": "supervisor/test_guards.py",
+    "supervisor/guard_file.py": "supervisor/test_guards.py",
+    "supervisor/secret_files.py": "supervisor/test_guards.py",
     "local_edge/certificates.py": "quic_worker/test_connection.py",
     "local_edge/edge_engine.py": "quic_worker/test_connection.py",
     "local_edge/engines.py": "quic_worker/test_connection.py",
@@ -193,6 +202,7 @@ TESTED_WITH = {
     "quic_worker/engine.py": "quic_worker/test_connection.py",
     "exchange/backend.py": "exchange/test_exchange.py",
     "exchange/gate.py": "exchange/test_exchange.py",
+    "exchange/guard_gate.py": "exchange/test_router.py",
     "exchange/origin.py": "exchange/test_origin_pool.py",
     "exchange/contained.py": "exchange/test_exchange_faults.py",
     "exchange/driver.py": "exchange/test_exchange.py",
@@ -279,6 +289,7 @@ READS_THE_CLOCK = {
     "supervisor/start.py",  # a rate limit is remembered across restarts
     "supervisor/provisioning.py",  # Retry-After as a date
     "exchange/access_keys.py",  # tokens expire
+    "exchange/guard_gate.py",  # so do cookies and webhooks
     "tools/checks.py",  # is it right?
     "hello_world/__main__.py",
     "local_edge/certificates.py",

@@ -23,6 +23,8 @@ class Driver(Protocol):
     """Does for exchanges what takes a clock or an event loop."""
 
     observers: Observers
+    bodies_held: int
+    """By all exchanges together, for gates that ask for them."""
 
     @property
     def is_full(self) -> bool:
@@ -43,8 +45,8 @@ class Driver(Protocol):
     def connect(self, exchange: "Exchange", target: Target) -> None:
         """Open a connection, and tell the exchange: `connected`, `connect_failed` or `fault`."""
 
-    def judge(self, exchange: "Exchange", gate: Gate) -> None:
-        """Ask the gate, and tell the exchange: `judged`, or `fault`."""
+    def judge(self, exchange: "Exchange", gate: Gate, body: bytes | None) -> None:
+        """Ask the gate, and tell the exchange: `judged`, perhaps at once, or `fault`."""
 
     def ended(self, exchange: "Exchange") -> None:
         """The exchange needs nothing any more. Called once."""

@@ -1,12 +1,13 @@
 """What drives the exchanges of one connection to the edge: the event loop's part of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
+from typing import Any
 
 from actors.exchange.backend import OriginError, Target
 from actors.exchange.exchange import Exchange
-from actors.exchange.gate import Gate, Way
+from actors.exchange.gate import Gate, Verdict, Way
 from actors.exchange.observers import Observers
 from actors.exchange.request import Request, Responder
 from actors.exchange.router import Router
@@ -19,6 +20,7 @@ class Exchanges:
     def __init__(self, router: Router, observers: Observers, tasks: Tasks, *, at_once: int) -> None:
         """`at_once`: how many may run; what comes beyond that is refused."""
         self.observers = observers
+        self.bodies_held = 0
         self._router = router
         self._tasks = tasks
         self._at_once = at_once
@@ -77,16 +79,20 @@ class Exchanges:
         else:
             exchange.connected(backend)
 
-    def judge(self, exchange: Exchange, gate: Gate) -> None:
-        self._tasks.start(self._judge(exchange, gate), name="judge")
+    def judge(self, exchange: Exchange, gate: Gate, body: bytes | None) -> None:
+        verdict = gate.judge(exchange.request, body)
+        if isinstance(verdict, Coroutine):
+            self._tasks.start(self._judge(exchange, verdict), name="judge")
+        else:
+            exchange.judged(verdict)
 
-    async def _judge(self, exchange: Exchange, gate: Gate) -> None:
+    async def _judge(self, exchange: Exchange, waiting: Coroutine[Any, Any, Verdict]) -> None:
         try:
-            refusal = await gate.judge(exchange.request)
+            verdict = await waiting
         except Exception as error:
             exchange.fault(error)
         else:
-            exchange.judged(refusal)
+            exchange.judged(verdict)
 
     def ended(self, exchange: Exchange) -> None:
         self._running.discard(exchange)

@@ -38,7 +38,7 @@ class Observed(Protocol):
     """Of the response's body, or a raw tunnel, towards the edge."""
 
     @property
-    def held(self) -> Sequence[bytes]:
+    def held(self) -> bytes:
         """Bytes of the request's body that came, and went nowhere."""
 
     @property

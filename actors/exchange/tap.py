@@ -173,11 +173,10 @@ class Tap(Observer):
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
             return
-        part, reason, held = self._part(seen), exchange.reason, 0
-        for data in exchange.held:
-            held += len(data)
-            self._gather(seen, part, data)
-        part.request_bytes, part.response_bytes = exchange.bytes_in + held, exchange.bytes_out
+        part, reason, held = self._part(seen), exchange.reason, exchange.held
+        if held:
+            self._gather(seen, part, held)
+        part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out
         part.ended = Ended(
             exchange.seconds,
             exchange.status,

@@ -81,8 +81,14 @@ class Worker:
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
         inspected = orders.inspection
-        closed = None if inspected is None else inspected.http
-        self._router = Router(orders.routes, awaits_rules=orders.takes_configuration, closed=closed)
+        self._router = Router(
+            orders.routes,
+            awaits_rules=orders.takes_configuration,
+            closed=None if inspected is None else inspected.http,
+            guard_file=orders.guard_file,
+            slot=orders.slot,
+            generation=orders.generation,
+        )
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
         self._inspected = None if inspected is None else _inspected(inspected, orders.identity, context, logger)
         taps = [] if self._inspected is None else [self._inspected.tap]

@@ -11,6 +11,7 @@ from actors.bus.inspection import DEFAULT_BODY_BYTES
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
+from actors.supervisor.guards import NO_GUARDS, Guards
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
@@ -72,6 +73,10 @@ class Settings:
     """Of the edge; empty: all."""
     remote_services: "Allowed | None" = None
     """What rules may reach that the service pushes; None: what is usual."""
+    guards: Guards = NO_GUARDS
+    """Who may come."""
+    expires: float | None = None
+    """Seconds after which the tunnel ends; None: nobody said."""
     warnings: tuple[str, ...] = ()
     """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False

@@ -346,6 +346,14 @@ VALUES: dict[str, tuple[object, ...]] = {
     "max_streams": (7,),
     "max_reconnect_attempts": (4,),
     "service_url": ("http://127.0.0.1:1",),
+    "allow_ip": ("10.0.0.0/8", "::1"),
+    "deny_ip": ("10.1.0.0/16",),
+    "allow_path": ("/hooks",),
+    "deny_path": ("/admin", "/x"),
+    "rate_limit": ("10/s,burst=20",),
+    "max_in_flight": (50,),
+    "verify_webhook": ("github=FILE", "slack=FILE"),
+    "expires": (timedelta(hours=8),),
 }
 """What is given to a method that takes no text."""
 

@@ -73,7 +73,7 @@ class Playbook(Observer):
         warm: bool = False,
         is_full: bool = False,
         answer: Answer | None = None,
-        gate: Any = None,
+        gates: tuple[Any, ...] = (),
         observer: Observer | None = None,
         has_rules: bool = True,
         **origin: Any,
@@ -88,7 +88,8 @@ class Playbook(Observer):
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.origin = Origin(host="127.0.0.1", port=1, **origin)
         self.answer = answer
-        self._gate = gate
+        self._gates = gates
+        self.bodies_held = 0
         self._has_rules = has_rules
         self._warm = warm
         self.observers = Observers(self, *([] if observer is None else [observer]))
@@ -166,7 +167,7 @@ class Playbook(Observer):
     # --- the driver ---
 
     def route(self, request: Request) -> Any:
-        return Way(self, self._gate) if self._has_rules else None  # type: ignore[arg-type]
+        return Way(self, self._gates) if self._has_rules else None  # type: ignore[arg-type]
 
     def await_rules(self, exchange: Exchange) -> None:
         self.say("await rules")
@@ -175,8 +176,8 @@ class Playbook(Observer):
         self._has_rules = True
         self.exchange.routed(self.route(self.request))
 
-    def judge(self, exchange: Exchange, gate: Any) -> None:
-        self.say("judge")
+    def judge(self, exchange: Exchange, gate: Any, body: bytes | None) -> None:
+        self.say(f"judge {gate}" if body is None else f"judge {gate} by {body.decode()!r}")
 
     def now(self) -> float:
         return self.time
@@ -430,7 +431,7 @@ def test_body_for_nobody_is_waited_for_where_somebody_keeps_it(framing: str, end
         if value == "chunked":
             play.does()
             play.exchange.eof_received()
-        assert (play.exchange.held, play.exchange.is_heard_out) == ([b"ab", b"cde"], True)
+        assert (play.exchange.held, play.exchange.is_heard_out) == (b"abcde", True)
     (respond,) = play._done
     assert respond.startswith("respond 502")
     assert not play.timers
@@ -568,8 +569,8 @@ REFUSAL = Refusal(403, "not you", reasons.ACCESS_ABSENT)
 def test_nothing_reaches_the_target_before_the_gate_has_let_it_through(
     first: str, fields: tuple[tuple[str, str], ...]
 ) -> None:
-    play = Playbook("POST", *fields, gate="closed", warm=True)
-    play.does("judge")
+    play = Playbook("POST", *fields, gates=("first",), warm=True)
+    play.does("judge first")
     assert play.timers == [], "nobody waits for a body that may never be wanted"
     if first == "verdict":
         play.exchange.judged(None)
@@ -583,9 +584,9 @@ def test_nothing_reaches_the_target_before_the_gate_has_let_it_through(
 
 
 def test_body_that_never_comes_is_waited_for_only_once_the_gate_is_open() -> None:
-    play = Playbook("POST", gate="closed")
+    play = Playbook("POST", gates=("first",))
     play.exchange.eof_received()
-    play.does("judge")
+    play.does("judge first")
     play.exchange.judged(None)
     play.does("connect")
     play.connected()
@@ -594,7 +595,7 @@ def test_body_that_never_comes_is_waited_for_only_once_the_gate_is_open() -> Non
 
 @pytest.mark.parametrize("kind", [Kind.HTTP, Kind.WEBSOCKET])
 def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
-    play = Playbook("POST", kind=kind, gate="closed", warm=True, body=b"secret")
+    play = Playbook("POST", kind=kind, gates=("first",), warm=True, body=b"secret")
     play.exchange.judged(REFUSAL)
     _, respond = play._done
     assert respond.startswith("respond 403")
@@ -604,28 +605,28 @@ def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
 
 
 def test_gate_that_refuses_a_raw_tunnel() -> None:
-    play = Playbook("", kind=Kind.TCP, gate="closed", body=b"SSH")
+    play = Playbook("", kind=Kind.TCP, gates=("first",), body=b"SSH")
     play.exchange.judged(REFUSAL)
-    play.does("judge", "refuse not you")
+    play.does("judge first", "refuse not you")
 
 
 def test_gate_comes_before_an_answer_of_the_target_s_own() -> None:
-    play = Playbook(gate="closed", answer=Answer(200))
-    play.does("judge")
+    play = Playbook(gates=("first",), answer=Answer(200))
+    play.does("judge first")
     play.exchange.judged(None)
     play.does("respond 200 '' end")
 
 
 @pytest.mark.parametrize("refusal", [None, REFUSAL])
 def test_verdict_on_somebody_who_has_left(refusal: Refusal | None) -> None:
-    play = Playbook(gate="closed", warm=True)
+    play = Playbook(gates=("first",), warm=True)
     play.exchange.reset_received()
     play.exchange.judged(refusal)
-    play.does("judge", "reset")
+    play.does("judge first", "reset")
 
 
 def test_fault_in_a_gate_lets_nobody_through() -> None:
-    play = Playbook(gate="closed", warm=True)
+    play = Playbook(gates=("first",), warm=True)
     play.exchange.fault(ZeroDivisionError())
     _, fault, respond = play._done
     assert fault == "fault ZeroDivisionError"

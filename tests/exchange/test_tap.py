@@ -135,12 +135,12 @@ def test_bodies_are_shown_up_to_the_limit_and_counted_beyond() -> None:
 def test_body_that_went_nowhere_is_shown() -> None:
     """The origin is down: what came is sent again once it is up."""
     line, one = Line(), seen()
-    one.held, one.is_heard_out = [b"abc", b"de"], False
+    one.held, one.is_heard_out = b"abcde", False
     line.tap.opened(one)
     line.tap.ended(one)
     line.fire()
     (part,) = line.parts
-    assert (part.request, part.request_bytes) == ([b"abc", b"de"], 5)
+    assert (part.request, part.request_bytes) == ([b"abcde"], 5)
     assert part.ended is not None
     assert part.ended.is_cut
     assert line.tap.keeps_bodies

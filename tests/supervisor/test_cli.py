@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from actors.bus.addresses import HostPort
+from actors.bus.guards import Guard, Rate
 from actors.bus.messages import Transport
 from actors.bus.routes import Origin
 from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
+from actors.supervisor.guards import Guards
 from actors.supervisor.settings import DEFAULT_KEEP_FOR, Inspecting, Settings
 
 CA = str(Path(__file__).parents[2] / "actors" / "data" / "edge-roots.pem")
@@ -104,6 +106,17 @@ def test_every_flag_has_its_variable() -> None:
         "token_file": "",
         "credentials_file": "",
         "region": "",
+        "auth_file": "",
+        "access_token_file": "",
+        "verify_webhook": "",
+        "allow_ip": "10.0.0.0/8, ::1",
+        "deny_ip": "10.1.0.0/16",
+        "allow_path": "/hooks",
+        "deny_path": "/admin, /x",
+        "rate_limit": "10/s,burst=20",
+        "max_in_flight": "50",
+        "banner": "1",
+        "expires": "8h",
     }
     flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "_h",
@@ -112,6 +125,18 @@ def test_every_flag_has_its_variable() -> None:
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
+        guards=Guards(
+            Guard(
+                allow_ips=("10.0.0.0/8", "::1/128"),
+                deny_ips=("10.1.0.0/16",),
+                allow_paths=("/hooks",),
+                deny_paths=("/admin", "/x"),
+                rate=Rate(0.1, 20),
+                max_in_flight=50,
+                banner=True,
+            )
+        ),
+        expires=8 * 3600.0,
         origin=Origin(
             host="localhost",
             port=81,
