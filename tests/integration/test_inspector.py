@@ -1,7 +1,9 @@
 """The inspector at a living tunnel: what came is seen, goes out again, and nothing of it is in the tunnel's way."""
 
 import asyncio
+import base64
 import contextlib
+import hmac
 import json
 import shutil
 import signal
@@ -216,11 +218,51 @@ async def test_rules_say_where_a_replay_goes(state: Path, tmp_path: Path) -> Non
             assert (len(one.heads), moved["rule"]) == (1, f"* → 127.0.0.1:{first}")
 
 
+async def test_guard_s_refusals_are_seen_and_its_secrets_never(state: Path, tmp_path: Path) -> None:
+    login, webhook, handler = tmp_path / "login", tmp_path / "webhook", Handler()
+    for path, secret in ((login, "user:s3cret-of-the-door"), (webhook, "s3cret-of-the-sender")):
+        path.touch(0o600)
+        path.write_text(secret)
+    handler.status = "200 OK"
+    rules = tmp_path / "rules.yml"
+    async with scripted(handler.serve) as port:
+        service = f"service: http://127.0.0.1:{port}"
+        rules.write_text(
+            f"ingress:\n- path: ^/hook\n  {service}\n  guard: {{verify-webhook: [github={webhook}]}}\n"
+            f"- path: ^/page\n  {service}\n  guard: {{auth-file: {login}}}\n- {service}\n"
+        )
+        async with tunnel(None, state, "--inspect", "--config", rules) as made, inspected(made) as inspector:
+            right, wrong = ("user", "s3cret-of-the-door"), ("user", "s3cret-of-the-other-door")
+            assert (await made.visitor.get("/page?access_token=s3cret-in-a-query", auth=wrong)).status_code == 401
+            assert (await made.visitor.get("/page", auth=right)).status_code == 200
+            forged = {"X-Hub-Signature-256": "sha256=" + "0" * 64}
+            assert (await made.visitor.post("/hook", content=b'{"a":1}', headers=forged)).status_code == 401
+            signature = hmac.new(b"s3cret-of-the-sender", b'{"a":1}', "sha256").hexdigest()
+            signed = {"X-Hub-Signature-256": f"sha256={signature}"}
+            assert (await made.visitor.post("/hook", content=b'{"a":1}', headers=signed)).status_code == 200
+            good, bad, page, refused = await inspector.until(4)
+            assert [one["status"] for one in (good, bad, page, refused)] == [200, 401, 200, 401]
+            assert refused["reason"].startswith("guard")
+            assert bad["reason"].startswith("guard")
+            assert await inspector.body(bad["id"], "request") == b'{"a":1}', "to see what was wrong with it"
+            for one in (good, bad, page, refused):
+                told = (await inspector.trusted.get(f"/api/exchanges/{one['id']}?unmasked=1")).text
+                assert "s3cret" not in told
+                assert all(base64.b64encode(":".join(each).encode()).decode() not in told for each in (right, wrong))
+            assert "s3cret" not in (await inspector.trusted.get("/api/har?unmasked=1")).text
+            answered = await inspector.trusted.post(f"/api/exchanges/{refused['id']}/replay")
+            assert (answered.status_code, "guard" in answered.json()["error"]) == (409, True)
+            # Past the guard, which let it in once already.
+            assert (await inspector.replay(page["id"]))["status"] == 200
+            assert (await inspector.replay(good["id"], body="edited, so that no signature fits"))["status"] == 200
+
+
 async def ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while await read_head(reader):
         writer.write(answer(b"ok"))
 
 
+@pytest.mark.row("K7")
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 async def test_inspector_that_is_harmed_under_load_harms_nobody(state: Path, harm: signal.Signals) -> None:
     async with scripted(ok) as port, trial(port, state, "--inspect") as made, inspected(made) as inspector:
