@@ -1,0 +1,55 @@
+/* What a person changed of a request before it is sent again. Pure. */
+
+import { asLines, fromLines, needsSecrets, restored } from "./fields.js";
+
+const ABOUT_THE_BODY = new Set(["content-length", "transfer-encoding"]); // made anew for whatever body is sent
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** A text as a browser's text field gives it back: its line breaks are LF. */
+export function inField(text) {
+  return text.replaceAll("\r\n", "\n").replaceAll("\r", "\n");
+}
+
+/** The edited text with the line breaks of the original: multipart bodies are nothing without their CRLF. */
+export function withItsBreaks(edited, original) {
+  const isCrlf = /\r\n/.test(original) && !/(?:^|[^\r])\n/.test(original);
+  return isCrlf ? edited.replaceAll("\n", "\r\n") : edited;
+}
+
+/** Whether the order below needs the values behind the masks. */
+export function asksForSecrets(edited, original) {
+  return edited.lines !== asLines(original.fields) && needsSecrets(fromLines(edited.lines), original.fields);
+}
+
+/**
+ * What to ask of the server: only what differs from the original, which it has as a whole.
+ *
+ * @param edited {method, target, lines, body}: as the form has it; body null if it is to be as it was
+ * @param original {method, target, fields, body, isComplete}: fields as shown, [[name, value, isMasked]]; body null
+ *   if it is no text
+ * @param secrets the fields unmasked, if `asksForSecrets`
+ * @throws {Error} something in the form cannot be sent, in words
+ */
+export function order(edited, original, secrets) {
+  const asked = {};
+  const method = edited.method.trim();
+  const target = edited.target.trim();
+  if (!METHOD.test(method)) throw new Error("The method must be one word, such as POST.");
+  if (!/^(?:\/|\*$)/.test(target) || /\s/.test(target)) throw new Error("The path must begin with “/” and have no spaces.");
+  if (method !== original.method) asked.method = method;
+  if (target !== original.target) asked.target = target;
+  const hasNewBody =
+    edited.body !== null && (!original.isComplete || original.body === null || edited.body !== inField(original.body));
+  if (hasNewBody) asked.body = withItsBreaks(edited.body, original.body ?? "");
+  let fields = fromLines(edited.lines);
+  const isEdited = edited.lines !== asLines(original.fields);
+  if (isEdited && secrets) fields = restored(fields, original.fields, secrets);
+  if (hasNewBody) {
+    // The text is sent as it stands in the form, which shows it without its coding.
+    const kept = fields.filter(([name]) => !ABOUT_THE_BODY.has(name.toLowerCase()) && name.toLowerCase() !== "content-encoding");
+    if (isEdited || kept.length !== fields.length) asked.fields = kept;
+  } else if (isEdited) {
+    asked.fields = fields;
+  }
+  return asked;
+}
