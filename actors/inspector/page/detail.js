@@ -76,9 +76,15 @@ export class Detail {
       this.draw();
     } catch (error) {
       if (id !== this.id) return;
+      if (!this.detail) this.forget();
       place.hidden = false;
       setText(place, error.message);
     }
+  }
+
+  /** Nothing of the one before must stand below the name of another. */
+  forget() {
+    for (const name of ["head", "times", "request", "response", "messages", "compare"]) byId(`part-${name}`).replaceChildren();
   }
 
   choose(tab) {

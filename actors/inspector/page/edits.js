@@ -2,7 +2,8 @@
 
 import { asLines, fromLines, needsSecrets, restored } from "./fields.js";
 
-const ABOUT_THE_BODY = new Set(["content-length", "transfer-encoding"]); // made anew for whatever body is sent
+// Made anew for a new body, which goes as it stands in the form: without the coding that the original had.
+const ABOUT_THE_BODY = new Set(["content-length", "transfer-encoding", "content-encoding"]);
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** A text as a browser's text field gives it back: its line breaks are LF. */
@@ -16,9 +17,21 @@ export function withItsBreaks(edited, original) {
   return isCrlf ? edited.replaceAll("\n", "\r\n") : edited;
 }
 
-/** Whether the order below needs the values behind the masks. */
+/** The fields to send, masked ones as they are shown; null if they are the original's. */
+function fieldsToSend(edited, original) {
+  const fields = fromLines(edited.lines);
+  const kept = hasNewBody(edited, original) ? fields.filter(([name]) => !ABOUT_THE_BODY.has(name.toLowerCase())) : fields;
+  return edited.lines === asLines(original.fields) && kept.length === fields.length ? null : kept;
+}
+
+function hasNewBody(edited, original) {
+  if (edited.body === null) return false;
+  return !original.isComplete || original.body === null || edited.body !== inField(original.body);
+}
+
+/** Whether `order` needs the values behind the masks. */
 export function asksForSecrets(edited, original) {
-  return edited.lines !== asLines(original.fields) && needsSecrets(fromLines(edited.lines), original.fields);
+  return needsSecrets(fieldsToSend(edited, original) ?? [], original.fields);
 }
 
 /**
@@ -38,18 +51,8 @@ export function order(edited, original, secrets) {
   if (!/^(?:\/|\*$)/.test(target) || /\s/.test(target)) throw new Error("The path must begin with “/” and have no spaces.");
   if (method !== original.method) asked.method = method;
   if (target !== original.target) asked.target = target;
-  const hasNewBody =
-    edited.body !== null && (!original.isComplete || original.body === null || edited.body !== inField(original.body));
-  if (hasNewBody) asked.body = withItsBreaks(edited.body, original.body ?? "");
-  let fields = fromLines(edited.lines);
-  const isEdited = edited.lines !== asLines(original.fields);
-  if (isEdited && secrets) fields = restored(fields, original.fields, secrets);
-  if (hasNewBody) {
-    // The text is sent as it stands in the form, which shows it without its coding.
-    const kept = fields.filter(([name]) => !ABOUT_THE_BODY.has(name.toLowerCase()) && name.toLowerCase() !== "content-encoding");
-    if (isEdited || kept.length !== fields.length) asked.fields = kept;
-  } else if (isEdited) {
-    asked.fields = fields;
-  }
+  if (hasNewBody(edited, original)) asked.body = withItsBreaks(edited.body, original.body ?? "");
+  const fields = fieldsToSend(edited, original);
+  if (fields) asked.fields = secrets ? restored(fields, original.fields, secrets) : fields;
   return asked;
 }

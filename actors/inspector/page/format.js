@@ -78,7 +78,7 @@ export function shortType(contentType) {
   if (sub === "x-www-form-urlencoded") return "form";
   if (type.startsWith("multipart/")) return "multipart";
   if (sub.includes("javascript")) return "js";
-  return sub.slice(sub.lastIndexOf("+") + 1).replace(/^(x-|vnd\.)/, "").replace(/^svg\+xml$/, "svg");
+  return sub.slice(sub.lastIndexOf("+") + 1).replace(/^(x-|vnd\.)/, "");
 }
 
 // What has no look of its own, or changes the look of what stands beside it: C0, C1, marks of direction, joiners, BOM.

@@ -2,6 +2,7 @@
 
 import { parameters, value } from "./fields.js";
 
+const LONGEST_BOUNDARY = 70; // characters, by RFC 2046
 const MOST_PARTS = 1000; // what is more is left: a body of nothing but boundaries must not fill the page
 
 /**
@@ -11,7 +12,7 @@ const MOST_PARTS = 1000; // what is more is left: a body of nothing but boundari
  */
 export function parts(body, contentType) {
   const { boundary } = parameters(contentType).parameters;
-  if (!boundary) return [];
+  if (!boundary || boundary.length > LONGEST_BOUNDARY) return [];
   const delimiter = new TextEncoder().encode(`--${boundary}`);
   const found = [];
   let at = nextDelimiter(body, delimiter, 0);

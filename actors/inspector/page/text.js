@@ -19,8 +19,8 @@ export function decoded(bytes, contentType) {
 export function isText(bytes, contentType) {
   const sample = decoded(bytes.subarray(0, SAMPLE_BYTES), contentType);
   if (!sample) return true;
-  // The sample may end within a character: the last one says nothing.
-  const odd = [...sample.slice(0, -1)].filter((char) => /[\u0000-\u0008\u000e-\u001a\u001c-\u001f\ufffd]/.test(char));
+  // The sample may end within a character.
+  const odd = [...sample.replace(/\ufffd$/, "")].filter((char) => /[\u0000-\u0008\u000e-\u001a\u001c-\u001f\ufffd]/.test(char));
   return odd.length <= sample.length * MOST_ODD && !odd.includes("\u0000");
 }
 

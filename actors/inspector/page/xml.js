@@ -2,7 +2,7 @@
 
 const TOKEN = /<!--[^]*?(?:-->|$)|<!\[CDATA\[[^]*?(?:\]\]>|$)|<\?[^]*?(?:\?>|$)|<![^>]*>?|<\/?[A-Za-z_:][^\s<>/]*(?:[^<>"']|"[^"]*"|'[^']*')*>?|[^<]+|</g;
 const TAG = /^(<\/?[^\s<>/]+)([^]*?)(\/?>?)$/;
-const ATTRIBUTE = /([^\s=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"']+)|\s+|[^]/g;
+const ATTRIBUTE = /([^\s=]+)(?:(\s*=\s*)("[^"]*"|'[^']*'|[^\s"']+))?|\s+|[^]/g;
 const DEEPEST = 32; // levels that are indented: see json.js
 
 /** The markup as tokens: [{kind: open|close|empty|text|aside, text}]. Asides are comments, instructions and doctypes. */
@@ -49,8 +49,9 @@ function coloured({ kind, text }) {
   const [, start, middle, end] = TAG.exec(text);
   const found = [["tag", start]];
   for (const [whole, name, equals, quoted] of middle.matchAll(ATTRIBUTE)) {
-    if (name) found.push(["key", name], ["mark", equals], ["string", quoted]);
-    else found.push(["mark", whole]);
+    if (name) found.push(["key", name]);
+    if (quoted) found.push(["mark", equals], ["string", quoted]);
+    if (!name) found.push(["mark", whole]);
   }
   if (end) found.push(["tag", end]);
   return found;
