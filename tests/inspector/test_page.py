@@ -86,11 +86,20 @@ def test_what_can_be_told_apart_by_colour_only_is_legible() -> None:
         for ground in ("ground", "pane", "raised", "sunk", "chosen"):
             for text, behind in zip(told[name].split(", "), told[ground].split(", "), strict=True):
                 assert contrast(text, behind) >= 4.5, f"{name} {text} on {ground} {behind}"
+    for name in ("good", "elsewhere", "refused", "bad", "upgraded"):
+        for ground in ("pane", "sunk", "chosen"):
+            for text, behind in zip(told[name].split(", "), told[ground].split(", "), strict=True):
+                assert contrast(text, mixed(text, behind, 0.13)) >= 4.5, f"{name} {text} in its pill on {ground} {behind}"
 
 
 def contrast(one: str, other: str) -> float:
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    parts = [share * int(one[at : at + 2], 16) + (1 - share) * int(other[at : at + 2], 16) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(part):02x}" for part in parts)
 
 
 def luminance(colour: str) -> float:

@@ -119,12 +119,12 @@ function rowView(row) {
   return make(
     "div.pair",
     { role: "row", "data-kind": row.kind },
-    cell(row.left, "left", marked?.left, row.kind),
-    cell(row.right, "right", marked?.right, row.kind),
+    cell(row.left, "before", marked?.left, row.kind),
+    cell(row.right, "after", marked?.right, row.kind),
   );
 }
 
-const SIGNS = { left: { changed: "−", removed: "−" }, right: { changed: "+", added: "+" } };
+const SIGNS = { before: { changed: "−", removed: "−" }, after: { changed: "+", added: "+" } };
 
 function cell(text, side, marked, kind) {
   const sign = make("span.sign", {}, SIGNS[side][kind] ?? "");

@@ -197,8 +197,7 @@ export class Detail {
     const { detail } = this;
     const box = byId("detail");
     box.dataset.outcome = outcome(detail);
-    byId("act-replay").disabled = detail.kind !== "http";
-    byId("act-edit").disabled = detail.kind !== "http";
+    for (const act of ["replay", "edit", "curl"]) byId(`act-${act}`).hidden = detail.kind !== "http";
     byId("act-unmask").setAttribute("aria-pressed", this.isUnmasked);
     byId("act-unmask").hidden = !this.isUnmasked && !isMasked(detail);
     setText(byId("unmask-words"), this.isUnmasked ? "Hide secrets" : "Show secrets");

@@ -142,7 +142,7 @@ function fillIn(row, summary) {
   setText(row.path, visible(path));
   setText(row.query, visible(query));
   setText(row.status, statusText(summary));
-  setText(row.time, clock(summary.started));
+  setText(row.time, clock(summary.started).slice(0, 8));
   setText(row.took, summary.seconds === null ? "" : duration(summary.seconds));
   setText(row.size, summary.response_bytes ? bytes(summary.response_bytes) : "");
   setText(row.note, noteOf(summary));

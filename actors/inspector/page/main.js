@@ -90,7 +90,7 @@ const acts = {
   tab: (key) => detail.choose(["details", "messages", "compare"][Number(key) - 1]),
   replay: () => withDetail(async ({ id }) => sent((await api.replay(id, {})).id), true),
   edit: () => withDetail((shown) => editing.open(shown), true),
-  curl: () => withDetail(copyAsCurl),
+  curl: () => withDetail(copyAsCurl, true),
   unmask: () => withDetail(() => detail.toggleMask()),
   pause() {
     paused = paused ? null : list.ids;
@@ -108,7 +108,7 @@ function move(steps) {
   if (id) select(id);
 }
 
-/** Do something with what is shown; `isAgain`: it is about sending it again. */
+/** Do something with what is shown; `isAgain`: it is about sending it again, here or from a shell. */
 function withDetail(work, isAgain = false) {
   const shown = detail.detail;
   if (!shown) return say("Choose a request first.", "bad");

@@ -31,7 +31,7 @@ export function sideView(detail, side, onUnmask) {
   fold.addEventListener("toggle", () => {
     isFolded[side] = !fold.open;
   });
-  box.append(fold, bodySection(detail, side, told));
+  box.append(bodySection(detail, side, told), fold);
   return box;
 }
 
