@@ -198,6 +198,7 @@ export class Detail {
     const box = byId("detail");
     box.dataset.outcome = outcome(detail);
     for (const act of ["replay", "edit", "curl"]) byId(`act-${act}`).hidden = detail.kind !== "http";
+    byId("act-replay").disabled = !detail.can_replay;
     byId("act-unmask").setAttribute("aria-pressed", this.isUnmasked);
     byId("act-unmask").hidden = !this.isUnmasked && !isMasked(detail);
     setText(byId("unmask-words"), this.isUnmasked ? "Hide secrets" : "Show secrets");
@@ -217,8 +218,9 @@ export class Detail {
   banners(replays) {
     const { detail } = this;
     const found = [];
-    if (detail.error) found.push(make("p.banner.bad", { role: "note" }, visible(detail.error)));
-    else if (detail.reason && outcome(detail) === "failed") found.push(make("p.banner.bad", { role: "note" }, visible(detail.reason)));
+    const trouble = [detail.error || (outcome(detail) === "failed" && detail.reason), detail.hint].filter(Boolean);
+    if (trouble.length) found.push(make("p.banner.bad", { role: "note" }, trouble.map(visible).join(" – ")));
+    if (detail.response?.is_own) found.push(make("p.banner", {}, "The answer is the tunnel’s own: the service gave none."));
     if (detail.repeated) found.push(make("p.banner", {}, "The service closed its connection as the request came: it was sent once more."));
     if (detail.replay_of) {
       const go = () => this.onSelect(detail.replay_of, "details");

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId } from "./dom.js";
-import { asksForSecrets, inField, order } from "./edits.js";
+import { inField, order } from "./edits.js";
 import { asLines, value } from "./fields.js";
 import { bytes as size } from "./format.js";
 import { decoded, isText } from "./text.js";
@@ -60,8 +60,7 @@ export class EditDialog {
     };
     this.field.send.disabled = true;
     try {
-      const secrets = asksForSecrets(edited, original) ? (await api.detail(original.id, true)).request.fields : null;
-      const { id } = await api.replay(original.id, order(edited, original, secrets));
+      const { id } = await api.replay(original.id, order(edited, original));
       this.dialog.close();
       this.onSent(id);
     } catch (error) {

@@ -1,6 +1,6 @@
 /* What a person changed of a request before it is sent again. Pure. */
 
-import { asLines, fromLines, needsSecrets, restored } from "./fields.js";
+import { asLines, fromLines } from "./fields.js";
 
 // Made anew for a new body, which goes as it stands in the form: without the coding that the original had.
 const ABOUT_THE_BODY = new Set(["content-length", "transfer-encoding", "content-encoding"]);
@@ -17,7 +17,7 @@ export function withItsBreaks(edited, original) {
   return isCrlf ? edited.replaceAll("\n", "\r\n") : edited;
 }
 
-/** The fields to send, masked ones as they are shown; null if they are the original's. */
+/** The fields to send; null if they are the original's. A mask that was left stands for what is behind it: the server knows. */
 function fieldsToSend(edited, original) {
   const fields = fromLines(edited.lines);
   const kept = hasNewBody(edited, original) ? fields.filter(([name]) => !ABOUT_THE_BODY.has(name.toLowerCase())) : fields;
@@ -29,21 +29,14 @@ function hasNewBody(edited, original) {
   return !original.isComplete || original.body === null || edited.body !== inField(original.body);
 }
 
-/** Whether `order` needs the values behind the masks. */
-export function asksForSecrets(edited, original) {
-  return needsSecrets(fieldsToSend(edited, original) ?? [], original.fields);
-}
-
 /**
  * What to ask of the server: only what differs from the original, which it has as a whole.
  *
  * @param edited {method, target, lines, body}: as the form has it; body null if it is to be as it was
- * @param original {method, target, fields, body, isComplete}: fields as shown, [[name, value, isMasked]]; body null
- *   if it is no text
- * @param secrets the fields unmasked, if `asksForSecrets`
+ * @param original {method, target, fields, body, isComplete}: fields as shown; body null if it is no text
  * @throws {Error} something in the form cannot be sent, in words
  */
-export function order(edited, original, secrets) {
+export function order(edited, original) {
   const asked = {};
   const method = edited.method.trim();
   const target = edited.target.trim();
@@ -53,6 +46,6 @@ export function order(edited, original, secrets) {
   if (target !== original.target) asked.target = target;
   if (hasNewBody(edited, original)) asked.body = withItsBreaks(edited.body, original.body ?? "");
   const fields = fieldsToSend(edited, original);
-  if (fields) asked.fields = secrets ? restored(fields, original.fields, secrets) : fields;
+  if (fields) asked.fields = fields;
   return asked;
 }

@@ -72,27 +72,3 @@ export function fromLines(text) {
   });
   return fields;
 }
-
-/**
- * The edited fields, with each masked value that was left as it was replaced by what is behind the mask.
- *
- * @param edited what a person made of `masked`: [[name, value]]
- * @param masked the fields as they were shown: [[name, value, isMasked]]
- * @param unmasked the same fields, as they are
- */
-export function restored(edited, masked, unmasked) {
-  const hidden = masked.map((field, index) => ({ field, secret: unmasked[index] })).filter(({ field }) => field[2]);
-  return edited.map(([name, text]) => {
-    const at = hidden.findIndex(({ field }) => field[0].toLowerCase() === name.toLowerCase() && field[1] === text);
-    if (at < 0) return [name, text];
-    const [{ secret }] = hidden.splice(at, 1);
-    return [name, secret ? secret[1] : text];
-  });
-}
-
-/** Whether any of the edited values is one that is masked, so that what is behind it is needed. */
-export function needsSecrets(edited, masked) {
-  return edited.some(([name, text]) =>
-    masked.some((field) => field[2] && field[0].toLowerCase() === name.toLowerCase() && field[1] === text),
-  );
-}

@@ -9,7 +9,7 @@ const MOST_ASKED = 100_000; // the ring's own bound is lower
  * Keep a store as the server has it, for as long as the page lives.
  *
  * @param store the `Store`
- * @param told {changed(summary or null, what was known of it), status(status), connection(isUp)}: what is called
+ * @param told {changed(summary or null, what was known of it), cleared(), status(status), connection(isUp)}: what is called
  */
 export function follow(store, told) {
   let source = null;
@@ -34,7 +34,7 @@ export function follow(store, told) {
     });
     source.addEventListener("cleared", () => {
       store.clear();
-      told.changed(null);
+      told.cleared();
     });
     source.addEventListener("status", (event) => takeStatus(JSON.parse(event.data)));
   }

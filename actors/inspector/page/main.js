@@ -171,6 +171,10 @@ follow(store, {
     filters.somethingChanged();
     redraw();
   },
+  cleared() {
+    top.rate.reset(); // all that the server still has comes again
+    redraw();
+  },
   status: (status) => top.take(status),
   connection: (isUp) => top.connection(isUp),
 });

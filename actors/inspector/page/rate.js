@@ -7,6 +7,10 @@ export class Rate {
     this.counts = new Map(); // second → {all, failed}
   }
 
+  reset() {
+    this.counts.clear();
+  }
+
   /** A request came at `started`, seconds of the epoch. */
   came(started) {
     const second = Math.floor(started);

@@ -14,8 +14,7 @@ export function sideView(detail, side, onUnmask) {
   const told = detail[side];
   const box = make("section.side", { "aria-label": side }, make("h3", {}, side === "request" ? "Request" : "Response"));
   if (!told) {
-    const why = detail.error || (detail.state === "ended" ? "There was no response." : "There is no response yet.");
-    box.append(make("p.hint", {}, visible(why)));
+    box.append(make("p.hint", {}, detail.state === "ended" ? "There was no response." : "There is no response yet."));
     return box;
   }
   if (side === "request") {
@@ -31,7 +30,8 @@ export function sideView(detail, side, onUnmask) {
   fold.addEventListener("toggle", () => {
     isFolded[side] = !fold.open;
   });
-  box.append(bodySection(detail, side, told), fold);
+  box.append(bodySection(detail, side, told));
+  if (told.fields.length) box.append(fold);
   return box;
 }
 

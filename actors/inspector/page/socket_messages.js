@@ -22,7 +22,7 @@ export class MessagesView {
   }
 
   take(detail) {
-    const { messages = [], dropped = 0 } = detail.websocket ?? {};
+    const { messages, dropped, problem } = detail.websocket;
     this.started = detail.started;
     const isSame = this.first && messages[0] && this.first.at === messages[0].at && messages.length >= this.messages.length;
     if (!isSame) {
@@ -36,6 +36,7 @@ export class MessagesView {
     const words = [];
     if (!messages.length) words.push(detail.state === "ended" ? "There were no messages." : "There are no messages yet.");
     if (dropped) words.push(`${plural(dropped, "message")} could not be kept.`);
+    if (problem) words.push(visible(problem));
     this.hint.textContent = words.join(" ");
     this.hint.hidden = !words.length;
     this.tellEarlier();

@@ -15,15 +15,21 @@ const PHASES = [
 export function phases(times, now) {
   const found = [];
   let from = 0;
+  const add = (kind, words, to, isOpen) => {
+    found.push({ kind, words, from, to: Math.max(from, to), isOpen });
+    from = found.at(-1).to;
+  };
   for (const [kind, words, until] of PHASES) {
-    const to = times[until];
-    if (to !== null && to !== undefined) {
-      found.push({ kind, words, from, to: Math.max(from, to), isOpen: false });
-      from = Math.max(from, to);
-    } else if (times.ended === null || times.ended === undefined) {
-      if (now !== null) found.push({ kind, words, from, to: Math.max(from, now), isOpen: true });
-      return found;
+    const to = times[until] ?? null;
+    if (to !== null) {
+      add(kind, words, to, false);
+      continue;
     }
+    // An answer without a connection is the tunnel's own: nothing was reached.
+    if (until === "connected" && (times.first_byte ?? null) !== null) continue;
+    const end = times.ended ?? now;
+    if (end !== null) add(kind, words, end, (times.ended ?? null) === null);
+    break;
   }
   return found;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asLines, fromLines, needsSecrets, parameters, restored, value, values } from "../../../actors/inspector/page/fields.js";
+import { asLines, fromLines, parameters, value, values } from "../../../actors/inspector/page/fields.js";
 
 test("names have no case", () => {
   const fields = [["Set-Cookie", "a=1"], ["X", "y"], ["set-cookie", "b=2"]];
@@ -25,17 +25,4 @@ test("a person's lines become fields again", () => {
 
 test("a line that is no field is named", () => {
   for (const text of ["fine: yes\nno colon", "ok: 1\n: value", "ok: 1\na b: c"]) assert.throws(() => fromLines(text), /Line 2/);
-});
-
-const masked = [["Authorization", "••••", true], ["Cookie", "a=••••", true], ["Cookie", "a=••••", true], ["Accept", "*/*", false]];
-const unmasked = [["Authorization", "Bearer s"], ["Cookie", "a=1"], ["Cookie", "a=2"], ["Accept", "*/*"]];
-
-test("what is behind a mask that was left comes back, in its order", () => {
-  const edited = [["cookie", "a=••••"], ["Accept", "x/y"], ["Cookie", "a=••••"], ["Cookie", "a=••••"]];
-  assert.deepEqual(restored(edited, masked, unmasked), [["cookie", "a=1"], ["Accept", "x/y"], ["Cookie", "a=2"], ["Cookie", "a=••••"]]);
-});
-
-test("secrets are asked for only if a mask was left", () => {
-  assert.equal(needsSecrets([["Authorization", "Bearer mine"], ["Accept", "*/*"]], masked), false);
-  assert.equal(needsSecrets([["authorization", "••••"]], masked), true);
 });

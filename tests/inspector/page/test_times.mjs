@@ -16,7 +16,8 @@ test("one that goes on is open where it is", () => {
 });
 
 test("one that never reached its service, or was answered without one", () => {
-  assert.deepEqual(short(phases({ connected: null, first_byte: null, ended: 3 }, null)), [["receive", 0, 3, false]]);
+  assert.deepEqual(short(phases({ connected: null, first_byte: null, ended: 3 }, null)), [["reach", 0, 3, false]]);
+  assert.deepEqual(short(phases({ connected: 1, first_byte: null, ended: 3 }, null)), [["reach", 0, 1, false], ["wait", 1, 3, false]]);
   assert.deepEqual(short(phases({ connected: null, first_byte: 1, ended: 3 }, null)), [["wait", 0, 1, false], ["receive", 1, 3, false]]);
 });
 
