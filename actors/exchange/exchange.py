@@ -45,6 +45,9 @@ class Exchange:
     reason: reasons.Reason | None = None
     error = ""
     is_substitute = False
+    is_admitted = False
+    is_repeated = False
+    rule = ""
     is_renamed = False
     seconds = 0.0
     bytes_in = 0
@@ -55,8 +58,6 @@ class Exchange:
     head = NO_HEAD
     _response_begun = False
     _response_ended = False
-    _repeated = False
-    """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
     _timer: Timer | None = None
     _ended = False
 
@@ -78,7 +79,7 @@ class Exchange:
             self._fail(503, "too many requests at once", reasons.FULL)
             return
         way = self._driver.route(self.request)
-        self._target = way.target
+        self._target, self.rule = way.target, way.rule
         if self.request.kind is not Kind.TCP:
             try:
                 trailers = self._responder.takes_trailers
@@ -101,6 +102,7 @@ class Exchange:
 
     def _admit(self, target: Target) -> None:
         """Nobody is against it."""
+        self.is_admitted = True
         if target.answer is not None and self.request.kind is not Kind.TCP:
             self._answer_barely(target.answer)
         elif self.head.body is Body.UNKNOWN:
@@ -166,6 +168,8 @@ class Exchange:
             self._upload.become_raw()
         else:
             self._upload.announce(self.head)
+        for tell in self._tell.reached:
+            tell(self, self._target)
         backend.begin(self, self.head, raw=is_raw)
         if is_raw:
             self._responder.accept()
@@ -292,8 +296,8 @@ class Exchange:
         if self._response_begun:
             self.error = str(error)
             self.abandon(reasons.BROKEN_OFF)
-        elif self._backend is not None and self._backend.may_be_stale and not self._repeated:
-            self._repeated = True
+        elif self._backend is not None and self._backend.may_be_stale and not self.is_repeated:
+            self.is_repeated = True
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:

@@ -31,3 +31,5 @@ class Way(NamedTuple):
 
     target: Target
     gate: Gate | None = None
+    rule: str = ""
+    """Which rule says so, in words; empty where there is but one way."""

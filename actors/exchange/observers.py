@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from actors.exchange.backend import Target
 from actors.exchange.reasons import Reason
 from actors.exchange.request import Field, Request
 
@@ -21,6 +22,12 @@ class Observed(Protocol):
     """More exactly what failed at the origin or in the request; empty if nothing did, or only the visitor left."""
     is_substitute: bool
     """Whether the response is this program's, in the place of the origin's."""
+    is_admitted: bool
+    """Whether all gates have let it through: from then on `request` is what the target is asked for."""
+    is_repeated: bool
+    """Whether it was sent a second time, since the connection of the first had been closed by the origin meanwhile."""
+    rule: str
+    """Which rule applied, in words; empty where there is but one way."""
     is_renamed: bool
     """Whether the origin is asked for by a name of its own (`rewrite.py`)."""
     seconds: float
@@ -36,6 +43,9 @@ class Observer:
 
     def opened(self, exchange: Observed) -> None:
         """A request has come."""
+
+    def reached(self, exchange: Observed, target: Target) -> None:
+        """There is a connection to its target, on which it goes now."""
 
     def request_data(self, exchange: Observed, data: bytes) -> None:
         """Bytes of its body went to the origin, or were ready to."""
@@ -56,6 +66,7 @@ class Observers:
 
     def __init__(self, *observers: Observer) -> None:
         self.opened = [each.opened for each in observers if _wants(each, "opened")]
+        self.reached = [each.reached for each in observers if _wants(each, "reached")]
         self.request_data = [each.request_data for each in observers if _wants(each, "request_data")]
         self.answered = [each.answered for each in observers if _wants(each, "answered")]
         self.response_data = [each.response_data for each in observers if _wants(each, "response_data")]

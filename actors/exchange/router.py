@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from actors.bus.routes import Access, Destination, Origin, Routes, Status
+from actors.bus.addresses import HostPort
+from actors.bus.routes import Access, Destination, Origin, Route, Routes, Status
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering, Target
 from actors.exchange.gate import Gate, Way
@@ -25,8 +26,9 @@ _NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant f
 class Router:
     """The targets of a tunnel."""
 
-    def __init__(self, routes: Routes) -> None:
-        """Raises: IngressError, as `replace`."""
+    def __init__(self, routes: Routes, *, closed: HostPort | None = None) -> None:
+        """`closed`: an address where nothing goes, whatever the routes say. Raises: IngressError, as `replace`."""
+        self._closed = closed
         self._targets: dict[Destination, Target] = {}
         self._keys: dict[str, AccessKeys] = {}
         """Of the issuers that the routes name."""
@@ -48,8 +50,9 @@ class Router:
         ways = []
         for route in routes.routes:
             target = self._targets.get(route.destination) or gone.pop(route.destination, None)
-            self._targets[route.destination] = target = target or _target(route.destination)
-            ways.append(Way(target, None if route.access is None else self._gate(route.access, keys)))
+            self._targets[route.destination] = target = target or _target(route.destination, self._closed)
+            gate = None if route.access is None else self._gate(route.access, keys)
+            ways.append(Way(target, gate, "" if len(routes.routes) == 1 else _in_words(route)))
         self._ways = ways
         self._find = find
         """Finds the rule of a request; None: the first one is for all."""
@@ -85,20 +88,25 @@ class Router:
             target.close()
 
 
+def _in_words(route: Route) -> str:
+    """What a rule is for, and where it leads."""
+    return f"{route.hostname or '*'}{route.path and f' path {route.path}'} → {route.destination}"
+
+
 def _finder(routes: Routes) -> Callable[[bytes, bytes], int | None]:
     from actors.ingress.match import Table  # here: most tunnels have one place for all
 
     return Table(routes.routes).find
 
 
-def _target(destination: Destination) -> Target:
+def _target(destination: Destination, closed: HostPort | None) -> Target:
     match destination:
         case Origin():
-            return OriginPool(destination)
+            return OriginPool(destination, closed)
         case Status(status):
             if status < 200:  # after which another answer would have to come
                 return Answering(Answer(502, reasons.NO_ANSWER, f"{status} of a rule is no answer"))
             return Answering(Answer(status))
     from actors.exchange.services import Service  # here, since few use it
 
-    return Service(destination)
+    return Service(destination, closed)

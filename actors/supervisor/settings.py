@@ -9,6 +9,7 @@ from actors.bus.addresses import HostPort
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
+from actors.supervisor.inspecting import Inspecting
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
@@ -96,6 +97,8 @@ class Settings:
     """Our secret key, and the folder with the keys of all who may come in: they guard the tcp:// ones of these two;
     programs of this machine get ipc endpoints then. Read by the supervisor alone, after its children were forked."""
     metrics_http: HostPort | None = None
+    inspecting: Inspecting | None = None
+    """Show requests to whoever looks at the inspector's page; None: nobody does."""
     events_format: EventsFormat = "msgpack"
     json: bool = False
     qr: bool = False
@@ -122,6 +125,13 @@ class Settings:
         )
 
     @property
+    def origin_ports(self) -> tuple[int, ...]:
+        """Ports that are said to be origins', whether anything listens there or not."""
+        rules = self.configuration.rules if self.configuration is not None else ()
+        said = [self.origin, *(rule.service for rule in rules)]
+        return tuple(port for each in said if (port := getattr(each, "port", 0)))
+
+    @property
     def has_rules(self) -> bool:
         """Whether it is said here where requests go; else the service is to say it."""
         return self.origin is not None or self.hello_world or self.configuration is not None
@@ -135,5 +145,10 @@ class Settings:
     def helpers(self) -> tuple[str, ...]:
         """The actors beside the workers without which nothing begins."""
         has_page = self.hello_world or (self.configuration is not None and self.configuration.has_hello_world)
-        wanted = {"metrics": True, "hello_world": has_page, "local_edge": self.local_edge}
+        wanted = {
+            "metrics": True,
+            "inspector": self.inspecting is not None,
+            "hello_world": has_page,
+            "local_edge": self.local_edge,
+        }
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)

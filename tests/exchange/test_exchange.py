@@ -11,7 +11,7 @@ import pytest
 
 from actors.bus.routes import Origin
 from actors.exchange import reasons
-from actors.exchange.backend import Answer, OriginError, ResponseHandler
+from actors.exchange.backend import Answer, OriginError, ResponseHandler, Target
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
 from actors.exchange.gate import Refusal, Way
 from actors.exchange.http1 import RequestHead
@@ -59,6 +59,7 @@ class Playbook(Observer):
     """One exchange, and all that is around it: responder, target and driver."""
 
     id = 7
+    name = "127.0.0.1:1"
 
     takes_trailers = False
 
@@ -77,6 +78,7 @@ class Playbook(Observer):
     ) -> None:
         self._done: list[str] = []
         self.told: list[str] = []
+        self.reached_targets: list[str] = []
         self.sending = True
         self.is_full = is_full
         self.failures = 0
@@ -190,6 +192,9 @@ class Playbook(Observer):
 
     def opened(self, exchange: Observed) -> None:
         self.told.append("opened")
+
+    def reached(self, exchange: Observed, target: Target) -> None:
+        self.reached_targets.append(target.name + (" again" if exchange.is_repeated else ""))
 
     def request_data(self, exchange: Observed, data: bytes) -> None:
         self.told.append(f"in {len(data)}")
@@ -353,6 +358,7 @@ def test_connection_that_the_origin_had_just_closed_is_replaced_once() -> None:
     play.exchange.response_failed(OriginError("closed"))
     begin, respond, end = play._done
     assert (begin, end) == ("begin GET /", "close origin")
+    assert play.reached_targets == ["127.0.0.1:1", "127.0.0.1:1 again"]
     assert respond.startswith("respond 502")
 
 
@@ -503,6 +509,8 @@ def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
     _, respond = play._done
     assert respond.startswith("respond 403")
     assert (play.exchange.reason, play.exchange.error) == (reasons.ACCESS_ABSENT, "not you")
+    assert not play.exchange.is_admitted
+    assert not play.reached_targets
 
 
 def test_gate_that_refuses_a_raw_tunnel() -> None:
