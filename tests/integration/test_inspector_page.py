@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.kit.browser import Page, chromium
 from tests.kit.load import load
-from tests.kit.processes import running
+from tests.kit.processes import PATIENCE, running
 from tests.kit.shop import Shop, shop
 from tests.kit.tunnel import Tunnel, tunnel
 
@@ -36,9 +36,9 @@ FORM = (
 ).encode()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("browser")) as started:
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path) as started:
         yield started
 
 
@@ -67,13 +67,9 @@ class Place(NamedTuple):
             .sort((one, other) => one.ariaPosInSet - other.ariaPosInSet)[0]"""
         await self.page.until(f"{row} !== undefined", words)
         await self.page.run(f"{row}.click()", words)
-        await self.page.until(
-            """document.querySelector("[role=option][aria-selected=true]")?.dataset.id
-            && location.hash.includes(document.querySelector("[role=option][aria-selected=true]").dataset.id)
-            && document.querySelector("#detail-title") && !document.querySelector("#detail [aria-busy]")"""
-        )
-        path = words.split(" ")[-1].rstrip(",")
-        await self.page.until("document.querySelector('#detail-title').innerText.includes(arguments[0])", path)
+        chosen = "document.querySelector('[role=option][aria-selected=true]')?.dataset.id"
+        await self.page.until(f"document.querySelector('#detail').dataset.id === {chosen}")
+        await self.page.until("!document.querySelector('#detail [aria-busy]')")
 
     async def seen(self, words: str, selector: str = "#detail") -> None:
         """Wait until a part of the page says these words."""
@@ -107,7 +103,8 @@ async def test_the_list_is_live_while_many_requests_come(browser: webdriver.Chro
         await place.choose("POST /echo?the=one")
         where = """document.querySelector("[role=option][aria-selected=true]")"""
         async with load((str(front.hostname), front.port or 0), made.host, rate=200.0) as counted:
-            await counted.more(100)
+            async with asyncio.timeout(PATIENCE):
+                await counted.more(100)
             await page.until("document.querySelector('#shown').innerText.includes('request')")
             # Who reads keeps what is read before their eyes, whatever comes above it.
             await page.run(f"document.querySelector('#list').scrollTop = 1e9; {where}?.scrollIntoView()")

@@ -52,6 +52,7 @@ class Shop:
         self.hostile = ""
         """What stands in the answer of /hostile, and in a field of it."""
         plain: dict[str, tuple[bytes, str, str]] = {
+            "/": (b"open\n", "text/plain", ""),
             "/json": (b'{"number":12345678901234567890,"list":[1,null,true],"text":"gr\xc3\xbcn"}', "application/json", ""),
             "/xml": (XML, "text/xml", ""),
             "/png": (png(120, 80), "image/png", ""),

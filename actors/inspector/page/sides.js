@@ -78,9 +78,14 @@ function bodySection(detail, side, { body, fields }) {
   return box;
 }
 
+/** What the server takes off; asking for another in vain would be an error in the browser's console. */
+function isDecodable(coding) {
+  return /^(?:|identity|gzip|x-gzip|deflate)$/i.test(coding);
+}
+
 async function fill(place, id, side, type, coding) {
   try {
-    const { bytes, isDecoded } = await api.body(id, side);
+    const { bytes, isDecoded } = await api.body(id, side, isDecodable(coding));
     const hint = isDecoded ? null : make("p.hint.warn", {}, `It could not be decoded (${visible(coding)}): these are the bytes as they came.`);
     place.replaceChildren(...[hint, bodyView(bytes, type || "", `${id}-${side}`)].filter(Boolean));
   } catch (error) {
