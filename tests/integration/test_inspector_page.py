@@ -536,7 +536,7 @@ async def test_it_goes_on_when_the_inspector_was_started_again(browser: webdrive
         made.process.actors("inspector")[0].kill()
         await page.until("document.querySelector('#state').dataset.state === 'bad'")
         await page.until("document.querySelector('#state').dataset.state === 'good'")
-        while await page.run("return !document.querySelector('#shown').innerText.startsWith('1 ')"):
+        while await page.run("return document.querySelector('#shown').innerText.startsWith('0 ')"):
             await made.visitor.get("/json?n=2")
         await place.choose("GET /json?n=2")
         await page.click("#act-replay")
