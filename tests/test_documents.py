@@ -150,6 +150,9 @@ async def test_webhook_reaches_an_application_that_is_shown_as_the_readme_says(
 def test_commands_exist_and_take_their_flags(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # beside the files that they name
     Path("token").write_text(json.loads((ROOT / "tests" / "data" / "named-tunnels-golden.json").read_text())["token"])
+    for secret in ("access-token", "github-secret"):
+        Path(secret).write_text("a-token-drawn-by-chance\n")
+    Path("login").write_text("ann:sesame\n")
     for rules in blocks_of("yaml", "ingress:"):
         Path("config.yml").write_text(rules)
     for line in text.strip().splitlines():

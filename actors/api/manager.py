@@ -135,6 +135,51 @@ class TunnelManager:
         """Requests at once on one connection, then visitors get 503 (default: 1000)."""
         return self._with(max_streams=str(count))
 
+    # --- who may come ---
+
+    def with_auth_file(self, file: Path) -> Self:
+        """Let in who has a login: a file of `htpasswd -B`, or one `NAME:PASSWORD`.
+
+        Of login, access token and webhook any one will do. `file`: a path, `env:NAME` or `credential:NAME`.
+        """
+        return self._with(auth_file=os.fspath(file))
+
+    def with_access_token_file(self, file: Path) -> Self:
+        """Let in who has an access token, one in each line of the file: as a Bearer token, or in a link."""
+        return self._with(access_token_file=os.fspath(file))
+
+    def with_verify_webhook(self, *senders: str) -> Self:
+        """Let in webhooks that are signed with the secrets in files: `"github=FILE"`, `"stripe=FILE"`, …"""
+        return self._with(verify_webhook=senders)
+
+    def with_allow_ip(self, *networks: str) -> Self:
+        """Let in these addresses and networks alone."""
+        return self._with(allow_ip=networks)
+
+    def with_deny_ip(self, *networks: str) -> Self:
+        """Never let in these."""
+        return self._with(deny_ip=networks)
+
+    def with_allow_path(self, *patterns: str) -> Self:
+        """Let in requests for these paths alone, and all below them: `/hooks`, `/api/*/public`."""
+        return self._with(allow_path=patterns)
+
+    def with_deny_path(self, *patterns: str) -> Self:
+        """Never let in requests for these, however they are written."""
+        return self._with(deny_path=patterns)
+
+    def with_rate_limit(self, rate: str) -> Self:
+        """Requests of one visitor: `10/s`, `100/m,burst=20`; more get 429."""
+        return self._with(rate_limit=rate)
+
+    def with_max_in_flight(self, count: int) -> Self:
+        """Requests at once, of all visitors; more get 503."""
+        return self._with(max_in_flight=str(count))
+
+    def with_banner(self, on: bool = True) -> Self:
+        """Show browsers a page first, that this is somebody's own machine."""
+        return self._with(banner=on)
+
     # --- the tunnel ---
 
     def with_connections(self, count: int) -> Self:
@@ -160,6 +205,10 @@ class TunnelManager:
     def with_renew(self, on: bool = True) -> Self:
         """Ask for another tunnel, with another URL, when the service drops this one."""
         return self._with(renew=on)
+
+    def with_expires(self, time: Seconds) -> Self:
+        """End in order after this time."""
+        return self._with(expires=_seconds(time))
 
     def with_keep(self, on: bool = True) -> Self:
         """Keep the tunnel, with its secret, in the folder of `with_state_dir`: the next start there has its URL."""

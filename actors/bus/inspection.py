@@ -13,6 +13,9 @@ import msgspec
 
 from actors.bus.tally import Count, Message, Seconds
 
+DEFAULT_BODY_BYTES: Final = 64 * 1024
+"""Bytes that are shown of each body: all of a webhook, and the beginning of what nobody reads to its end anyway."""
+
 MAX_BODY_BYTES: Final = 1024 * 1024
 """The most that `--inspect-body` takes: a replay has to fit into one message, and edited into a page's request."""
 
@@ -75,6 +78,8 @@ class Ended(Message, frozen=True, omit_defaults=True):
     """What to do about it."""
     is_substitute: bool = False
     """The response is this program's own."""
+    is_cut: bool = False
+    """The visitor had not sent all of the request's body."""
 
 
 class Part(msgspec.Struct, omit_defaults=True):

@@ -30,7 +30,7 @@ a child that knows another one says so, and ends."""
 OTHER_VERSION_STATUS: Final = 64
 """The exit status of a child that cannot read its orders: the package was changed under the supervisor."""
 
-MAX_MESSAGE_BYTES: Final = 64 * 1024
+MAX_MESSAGE_BYTES: Final = 128 * 1024
 """The largest message that our sockets take, those to our own children aside. The biggest is a `KnownCounts` of 16
 tunnels: a test encodes it."""
 
@@ -195,6 +195,8 @@ class WorkerOrders(ChildOrders, frozen=True):
     """Where to go through, with `http2`; QUIC passes no proxy."""
     inspection: Inspection | None = None
     """None: nobody looks."""
+    guard_file: str | None = None
+    """What all workers of the tunnel count visitors in (`actors/guard/shared.py`); None: there is nothing to count."""
 
 
 class SpareOrders(ChildOrders, frozen=True):

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from actors.bus.addresses import Port, joined
+from actors.bus.guards import MAX_GUARDS, Guard
 from actors.bus.tally import Count, Message, Seconds
 
 DEFAULT_ORIGIN_KEEP_ALIVE: Final = 2.0
@@ -182,6 +183,8 @@ class Route(Message, frozen=True, omit_defaults=True):
     path: str = ""
     """A pattern of RE2, searched in the decoded path; empty: every one."""
     access: Access | None = None
+    guard: Annotated[int, msgspec.Meta(ge=0, lt=MAX_GUARDS)] | None = None
+    """Which of `Routes.guards` its requests have to pass; None: none."""
 
 
 class Routes(Message, frozen=True, omit_defaults=True):
@@ -190,6 +193,8 @@ class Routes(Message, frozen=True, omit_defaults=True):
     routes: tuple[Route, ...] = ()
     version: int = -1
     """Of the remote configuration that they are; -1: there was none yet, or the rules are this machine's own."""
+    guards: tuple[Guard, ...] = ()
+    """Those that routes name: many have the same one, which passes between processes once."""
 
     @property
     def only_origin(self) -> Origin | None:

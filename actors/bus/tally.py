@@ -122,10 +122,13 @@ class Details(Message, frozen=True):
     """Those of them that count as lost."""
     reports_refused: Count = 0
     """Reports that the full queue to the metrics actor did not take; the next one made up for each."""
+    refused: dict[Label, Count] = {}
+    """Requests that the guard refused, by reason."""
 
     def __add__(self, other: "Details") -> "Details":
         return Details(
             responses=add(self.responses, other.responses),
+            refused=add(self.refused, other.refused),
             duration=self.duration + other.duration,
             first_byte=self.first_byte + other.first_byte,
             packets_sent=self.packets_sent + other.packets_sent,
@@ -135,9 +138,9 @@ class Details(Message, frozen=True):
 
     def highest(self, other: "Details") -> "Details":
         """The later of two that tell of the same worker."""
-        names = {**self.responses, **other.responses}
         return Details(
-            responses={name: max(self.responses.get(name, 0), other.responses.get(name, 0)) for name in names},
+            responses=highest(self.responses, other.responses),
+            refused=highest(self.refused, other.refused),
             duration=self.duration.highest(other.duration),
             first_byte=self.first_byte.highest(other.first_byte),
             packets_sent=max(self.packets_sent, other.packets_sent),
@@ -212,3 +215,8 @@ class LifecycleCounts(Message, frozen=True):
 def add(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     """The sums, name by name."""
     return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
+
+
+def highest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The higher counts, name by name."""
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}

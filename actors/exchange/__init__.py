@@ -8,6 +8,8 @@ driver.py       what that is (pure)
 observers.py    who is told of exchanges as they go (pure)
 router.py       which target a request goes to, and past which gate
 gate.py         what a request passes before that (pure)
+entrance.py     a request before its gates, one after the other (pure)
+guard_gate.py   the gate of `actors/guard`: its clocks, and threads for passwords
 access.py       the gate of Cloudflare Access: what its tokens prove (pure)
 access_keys.py  the keys for that, which are fetched
 backend.py      what a target is, and a connection to it, as far as an exchange is concerned (pure)
@@ -27,6 +29,7 @@ dial.py         opens connections, and says why there is none
 reach.py        the origin's addresses, of which any may be deaf
 origin_tls.py   TLS towards an origin (pure)
 tap.py          what the inspector is shown (pure)
+replays.py      requests of the past, which go to the origin once more
 ledger.py       what passed, and how much of it is reported (pure)
 journal.py      the log of requests
 reasons.py      why a visitor did not get the origin's answer (pure)

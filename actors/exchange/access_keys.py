@@ -113,7 +113,7 @@ class AccessGate:
         self._demanded = demanded
         self._keys = keys
 
-    async def judge(self, request: Request) -> Refusal | None:
+    async def judge(self, request: Request, body: bytes | None) -> Refusal | None:
         token = access.token_of(request, self._demanded)
         if isinstance(token, Refusal):
             return token

@@ -23,13 +23,18 @@ class Driver(Protocol):
     """Does for exchanges what takes a clock or an event loop."""
 
     observers: Observers
+    bodies_held: int
+    """By all exchanges together, for gates that ask for them."""
 
     @property
     def is_full(self) -> bool:
         """Whether as many exchanges run as may."""
 
-    def route(self, request: Request) -> Way:
-        """Where a request goes."""
+    def route(self, request: Request) -> Way | None:
+        """Where a request goes; None: the tunnel's rules are about to come."""
+
+    def await_rules(self, exchange: "Exchange") -> None:
+        """Tell the exchange once it is known where it goes: `routed`."""
 
     def now(self) -> float:
         """Seconds of a monotonic clock."""
@@ -40,8 +45,8 @@ class Driver(Protocol):
     def connect(self, exchange: "Exchange", target: Target) -> None:
         """Open a connection, and tell the exchange: `connected`, `connect_failed` or `fault`."""
 
-    def judge(self, exchange: "Exchange", gate: Gate) -> None:
-        """Ask the gate, and tell the exchange: `judged`, or `fault`."""
+    def judge(self, exchange: "Exchange", gate: Gate, body: bytes | None) -> None:
+        """Ask the gate, and tell the exchange: `judged`, perhaps at once, or `fault`."""
 
     def ended(self, exchange: "Exchange") -> None:
         """The exchange needs nothing any more. Called once."""

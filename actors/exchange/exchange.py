@@ -12,6 +12,7 @@ credit, a slow visitor pauses reading from the origin. A response that breaks of
 """
 
 import contextlib
+import functools
 import http
 from collections.abc import Sequence
 from typing import Final
@@ -20,12 +21,13 @@ from actors.exchange import reasons
 from actors.exchange.backend import Answer, Backend, OriginError, Target
 from actors.exchange.contained import contained
 from actors.exchange.driver import Driver, Timer
-from actors.exchange.gate import Refusal
+from actors.exchange.entrance import Entrance
+from actors.exchange.gate import Refusal, Reply, Verdict, Way
 from actors.exchange.http1 import NO_HEAD, BadRequest, Body, error_answer, method_of, response_fields
 from actors.exchange.request import Field, Kind, Request, Responder
 from actors.exchange.response import Head
 from actors.exchange.rewrite import Rewrite, prepared
-from actors.exchange.upload import UnfitBody, Upload
+from actors.exchange.upload import MAX_GATHERED, UnfitBody, Upload
 
 HALF_CLOSED_TIMEOUT: Final = 5.0
 """Seconds that a raw tunnel lives on after the origin has closed its side."""
@@ -53,7 +55,11 @@ class Exchange:
     bytes_in = 0
     bytes_out = 0
     _target: Target
+    _failure: OriginError | None = None
+    """Why there is no connection, while the rest of the body is waited for."""
     _backend: Backend | None = None
+    _entrance: Entrance | None = None
+    """The gates of its way, if there are any: nothing of it goes on before it has passed them."""
     _rewrite: Rewrite | None = None
     head = NO_HEAD
     _response_begun = False
@@ -69,6 +75,16 @@ class Exchange:
         self._begun_at = driver.now()
         self._upload = Upload(responder.consumed, self._passed)
 
+    @property
+    def held(self) -> bytes:
+        """Bytes of the body that came, and went nowhere."""
+        return self._upload.held
+
+    @property
+    def is_heard_out(self) -> bool:
+        """Whether all of the body has come."""
+        return self._upload.is_complete or self._upload.is_heard_out(self.head)
+
     @contained
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came with the head."""
@@ -78,31 +94,63 @@ class Exchange:
             self.method = method_of(self.request)
             self._fail(503, "too many requests at once", reasons.FULL)
             return
-        way = self._driver.route(self.request)
-        self._target, self.rule = way.target, way.rule
-        if self.request.kind is not Kind.TCP:
-            try:
-                trailers = self._responder.takes_trailers
-                self.head, self._rewrite = prepared(self.request, way.target.origin, trailers=trailers)
-            except BadRequest as error:
-                self.method = method_of(self.request)  # enough to log it, and to answer a HEAD without a body
-                message = f"the request was refused: {error}"
-                self._answer(http.HTTPStatus(error.status), message, reasons.refusal(error.status))
-                return
-            self.method = self.head.method
-            self.is_renamed = self._rewrite is not None
         if body:
             self._upload.add(body)
-            if self.head.announces_no_body:
-                self.head = self.head.framed(has_body=True)
-        if way.gate is None:
-            self._admit(way.target)
+        way = self._driver.route(self.request)
+        if way is None:
+            self._driver.await_rules(self)
         else:
-            self._driver.judge(self, way.gate)
+            self._go_by(way)
 
-    def _admit(self, target: Target) -> None:
+    def _go_by(self, way: Way) -> None:
+        self._target, self.rule = way.target, way.rule
+        if self.request.kind is not Kind.TCP and not self._prepare(self.request):
+            return
+        if way.gates:
+            ask = functools.partial(self._driver.judge, self)
+            self._entrance = Entrance(self, ask, self._driver, self._upload, way.gates)
+            self._entrance.ask()
+        else:
+            self.admitted()
+
+    def _prepare(self, request: Request) -> bool:
+        """Make the head that the target gets; whether there is one: a request that is refused has been answered."""
+        try:
+            trailers = self._responder.takes_trailers
+            head, self._rewrite = prepared(request, self._target.origin, trailers=trailers)
+        except BadRequest as error:
+            self.method = method_of(request)  # enough to log it, and to answer a HEAD without a body
+            message = f"the request was refused: {error}"
+            self._answer(error.status, message, reasons.refusal(error.status))
+            return False
+        if self._upload.has_begun:
+            if head.announces_no_body:
+                head = head.framed(has_body=True)
+        elif self._upload.has_ended and head.body is Body.UNKNOWN:
+            head = head.framed(has_body=False)
+        self.head, self.method, self.is_renamed = head, head.method, self._rewrite is not None
+        return True
+
+    # --- from its gates (Comer) ---
+
+    @contained
+    def refused(self, refusal: Refusal) -> None:
+        """One is against it, and the origin sees nothing of it."""
+        self._fail(*refusal)
+
+    def replied(self, reply: Reply) -> None:
+        """One answers it."""
+        self.is_substitute = True
+        self._respond(*reply)
+
+    def changed(self, request: Request) -> bool:
+        """It goes on as this; whether that can be."""
+        self.request = request
+        return request.kind is Kind.TCP or self._prepare(request)
+
+    def admitted(self) -> None:
         """Nobody is against it."""
-        self.is_admitted = True
+        self.is_admitted, target = True, self._target
         if target.answer is not None and self.request.kind is not Kind.TCP:
             self._answer_barely(target.answer)
         elif self.head.body is Body.UNKNOWN:
@@ -118,6 +166,8 @@ class Exchange:
     def _body_known(self, *, has_body: bool) -> None:
         """It has turned out whether there is a body."""
         waited = self._timer is not None
+        if has_body and self._entrance is not None and self._entrance.has_shown_body:
+            raise UnfitBody(reasons.NO_LENGTH, "came after it was checked", http.HTTPStatus.LENGTH_REQUIRED)
         self.head = self.head.framed(has_body=has_body)
         if waited:
             self._stop_timer()
@@ -126,8 +176,10 @@ class Exchange:
     def _go(self, target: Target) -> None:
         """The request is known as far as the origin needs to know it."""
         if self.head.body is Body.CHUNKED and target.origin is not None and not target.origin.chunked:
+            if not self._upload.gathers:
+                text = f"is longer than {MAX_GATHERED} bytes, without a Content-Length"
+                self._upload.gather(UnfitBody(reasons.NOT_GATHERED, text, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
             if not self._upload.has_ended:
-                self._upload.gather()
                 return
             self.head = self.head.with_length(self._upload.gathered)
         backend = target.reuse(self.request, self.head)
@@ -139,13 +191,16 @@ class Exchange:
     # --- from the driver ---
 
     @contained
-    def judged(self, refusal: Refusal | None) -> None:
-        """The gate has let the request through, or not."""
+    def routed(self, way: Way) -> None:
+        """It has waited for rules, and now there are some, or none will come."""
         if not self._ended:
-            if refusal is None:
-                self._admit(self._target)
-            else:
-                self._fail(*refusal)
+            self._go_by(way)
+
+    @contained
+    def judged(self, verdict: Verdict) -> None:
+        """A gate has let the request through, or not, or wants the body first."""
+        if self._entrance is not None:
+            self._entrance.judged(verdict)
 
     @contained
     def connected(self, backend: Backend) -> None:
@@ -157,8 +212,19 @@ class Exchange:
 
     @contained
     def connect_failed(self, error: OriginError) -> None:
-        """There is none."""
-        if not self._ended:
+        """There is none. If somebody wants to send the request again, once there is an origin, its body has to be
+        whole: what has not come yet is waited for, as long as for a body that nothing announced."""
+        if self._ended:
+            return
+        self._failure = error
+        if self._tell.keep_bodies and not self._upload.is_heard_out(self.head):
+            self._timer = self._driver.call_later(BODY_TIMEOUT, self._give_up)
+        else:
+            self._give_up()
+
+    @contained
+    def _give_up(self) -> None:
+        if (error := self._failure) is not None and not self._ended:
             self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
     def _begin(self, backend: Backend) -> None:
@@ -189,7 +255,7 @@ class Exchange:
         origin = self._target.origin
         if origin is not None and not self._response_begun and not self._ended:
             message = f"{origin} did not answer within {origin.response_timeout:g} s"
-            self._answer(http.HTTPStatus.GATEWAY_TIMEOUT, message, reasons.SLOW)
+            self._answer(504, message, reasons.SLOW)
 
     # --- from the edge (RequestHandler) ---
 
@@ -200,18 +266,26 @@ class Exchange:
             self._wait_for_answer()
         elif self.head.announces_no_body:
             self._body_known(has_body=True)
+        elif self._failure is not None and self._upload.is_heard_out(self.head):
+            self._give_up()
 
     @contained
     def eof_received(self) -> None:
         self._upload.end()
         if self.head.body is Body.UNKNOWN:
             self._body_known(has_body=False)
+        elif self._entrance is not None and self._entrance.is_closed:
+            pass
         elif self._upload.gathers and self._backend is None:
             self._go(self._target)
         elif self._response_ended:
             self._end()  # of a raw tunnel, whose halves end one by one
+        elif self._failure is not None:
+            self._give_up()
         else:
             self._wait_for_answer()
+        if self._entrance is not None:
+            self._entrance.body_ended()
 
     @contained
     def reset_received(self) -> None:
@@ -313,14 +387,21 @@ class Exchange:
 
     # --- ends ---
 
-    def _fail(self, status: int, message: str, reason: reasons.Reason) -> None:
+    def _fail(
+        self,
+        status: int,
+        message: str,
+        reason: reasons.Reason,
+        fields: Sequence[Field] = (),
+        is_told: bool = True,
+    ) -> None:
         """There is no answer of the origin."""
         if self.request.kind is Kind.TCP:
             self.reason, self.error = reason, message
-            self._responder.refuse(message)
+            self._responder.refuse(message if is_told else http.HTTPStatus(status).phrase)
             self._end()
         else:
-            self._answer(http.HTTPStatus(status), message, reason)
+            self._answer(status, message, reason, fields, is_told)
 
     def _answer_barely(self, answer: Answer) -> None:
         """There is nobody who would answer."""
@@ -329,13 +410,19 @@ class Exchange:
         self._responder.respond(answer.status, (), b"", fin=True)
         self._end()
 
-    def _answer(self, status: http.HTTPStatus, message: str, reason: reasons.Reason) -> None:
+    def _answer(
+        self, status: int, message: str, reason: reasons.Reason, fields: Sequence[Field] = (), is_told: bool = True
+    ) -> None:
         """Answer in the origin's place, as a gateway does."""
-        fields, body = error_answer(status, message, method=self.method)
-        self.status, self.reason, self.error, self.is_substitute = status.value, reason, message, True
-        if body:
-            self._count(body)
-        self._responder.respond(status.value, fields, body, fin=True)
+        ours, page = error_answer(http.HTTPStatus(status), message if is_told else "", method=self.method)
+        self.reason, self.error, self.is_substitute = reason, message, True
+        self._respond(status, [*ours, *fields], page)
+
+    def _respond(self, status: int, fields: Sequence[Field], page: bytes) -> None:
+        self.status = status
+        if page:
+            self._count(page)
+        self._responder.respond(status, fields, page, fin=True)
         self._end()
 
     def _stop_timer(self) -> None:
@@ -356,7 +443,7 @@ class Exchange:
             self._abort_backend()
             if not self._response_begun and self.request.kind is not Kind.TCP:
                 message = "an internal fault of this program; its log has more"
-                self._answer(http.HTTPStatus.BAD_GATEWAY, message, reasons.FAULT)
+                self._answer(502, message, reasons.FAULT)
         if not self._ended:
             with contextlib.suppress(Exception):
                 self.abandon(reasons.FAULT)
@@ -391,6 +478,8 @@ class Exchange:
     def _let_go(self) -> None:
         """Give back all that it holds."""
         self._responder.stop()
+        if self._entrance is not None:
+            self._entrance.close()
         self._stop_timer()
         if (backend := self._backend) is not None:
             self._forget_backend()

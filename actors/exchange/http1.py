@@ -303,8 +303,9 @@ _IS_OF_HOP: Final = Known(lambda name: name.lower() in HOP_BY_HOP)
 
 
 def error_answer(status: http.HTTPStatus, message: str, *, method: str) -> tuple[list[Field], bytes]:
-    """Fields and body of an answer that this program gives itself."""
-    page = f"{status.value} {status.phrase}\n\ntunnel-supervisor: {message}\n".encode()
+    """Fields and body of an answer that this program gives itself; without a message it is the status alone."""
+    more = f"\ntunnel-supervisor: {message}\n" if message else ""
+    page = f"{status.value} {status.phrase}\n{more}".encode()
     fields = [
         (b"Content-Type", b"text/plain; charset=utf-8"),
         (b"Content-Length", b"%d" % len(page)),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from actors.bus.messages import StreamDelta
 from actors.bus.tally import NO_RESPONSE, Details, Gauges, HistogramMeter, Tally, Totals
 from actors.exchange.observers import Observed, Observer
+from actors.exchange.reasons import GUARD, GUARDS
 from actors.exchange.request import Field, Kind
 
 
@@ -23,6 +24,7 @@ class Ledger:
         self._bytes_in = 0
         self._bytes_out = 0
         self._responses: dict[str, int] = {}
+        self._refused: dict[str, int] = {}
         self._duration = HistogramMeter()
         self._first_byte = HistogramMeter()
         self._reports_refused = 0
@@ -53,6 +55,10 @@ class Ledger:
         self._responses[group] = self._responses.get(group, 0) + 1
         self._duration.observe(seconds)
 
+    def refused_by_guard(self, reason: str) -> None:
+        """The guard refused a request for this reason."""
+        self._refused[reason] = self._refused.get(reason, 0) + 1
+
     @property
     def totals(self) -> Totals:
         """What was counted of the three promised counters."""
@@ -63,6 +69,7 @@ class Ledger:
         """All that was counted so far."""
         details = Details(
             responses=self._responses.copy(),
+            refused=self._refused.copy(),
             duration=self._duration.histogram,
             first_byte=self._first_byte.histogram,
             packets_sent=self.packets_sent,
@@ -122,3 +129,5 @@ class Counting(Observer):
     def ended(self, exchange: Observed) -> None:
         if exchange.request.kind is not Kind.TCP:
             self._ledger.request_ended(exchange.status, exchange.seconds)
+        if exchange.reason is not None and exchange.reason in GUARDS:
+            self._ledger.refused_by_guard(exchange.reason.label.removeprefix(GUARD))

@@ -37,9 +37,20 @@ class Observed(Protocol):
     bytes_out: int
     """Of the response's body, or a raw tunnel, towards the edge."""
 
+    @property
+    def held(self) -> bytes:
+        """Bytes of the request's body that came, and went nowhere."""
+
+    @property
+    def is_heard_out(self) -> bool:
+        """Whether all of that body has come."""
+
 
 class Observer:
     """Told of the events of all exchanges; what it does not override costs nothing."""
+
+    keeps_bodies = False
+    """Whether it wants whole bodies also of requests that reach nobody."""
 
     def opened(self, exchange: Observed) -> None:
         """A request has come."""
@@ -65,6 +76,7 @@ class Observers:
     """Several observers, as lists of whom to call at which event."""
 
     def __init__(self, *observers: Observer) -> None:
+        self.keep_bodies = any(each.keeps_bodies for each in observers)
         self.opened = [each.opened for each in observers if _wants(each, "opened")]
         self.reached = [each.reached for each in observers if _wants(each, "reached")]
         self.request_data = [each.request_data for each in observers if _wants(each, "request_data")]

@@ -58,6 +58,33 @@ ACCESS_ABSENT: Final = Reason(
 ACCESS_REFUSED: Final = Reason("access_refused", "the tag (AUD) of the application must be among the rule's audTag")
 ACCESS_BROKEN: Final = Reason("access_broken", "is the rule's teamName right, and this machine's clock?")
 ACCESS_KEYS: Final = Reason("access_keys", "this machine must reach the team's address by HTTPS")
+GUARD: Final = "guard_"
+"""How the words for what the guard refuses begin."""
+
+GUARD_ADDRESS: Final = Reason(
+    "guard_address", "let the visitor's address in: --allow-ip ADDRESS, or a narrower --deny-ip"
+)
+GUARD_PATH: Final = Reason("guard_path", "let the path in: --allow-path PATTERN, or a narrower --deny-path")
+GUARD_RATE: Final = Reason("guard_rate", "--rate-limit gives each visitor more, as in 20/s,burst=50")
+GUARD_IN_FLIGHT: Final = Reason("guard_in_flight", "--max-in-flight allows more requests at once")
+GUARD_LOGIN_ABSENT: Final = Reason("guard_login_absent", "give the visitor a name and a password, or an access token")
+GUARD_LOGIN_WRONG: Final = Reason(
+    "guard_login_wrong", "does the visitor have what stands in --auth-file or --access-token-file?"
+)
+GUARD_WEBHOOK_WRONG: Final = Reason(
+    "guard_webhook_wrong",
+    "is the secret in the file of --verify-webhook the one that the sender shows for this address?",
+)
+GUARD_WEBHOOK_LATE: Final = Reason(
+    "guard_webhook_late", "is this machine's clock right? An old delivery that is sent again is refused on purpose"
+)
+GUARD_BODY: Final = Reason("guard_body", "a body that is checked is held, and must be short and whole")
+GUARD_BUSY: Final = Reason("guard_busy", "more is to be checked at once than may be; the visitor is told to come again")
+GUARDS: Final = (
+    *(GUARD_ADDRESS, GUARD_PATH, GUARD_RATE, GUARD_IN_FLIGHT, GUARD_LOGIN_ABSENT, GUARD_LOGIN_WRONG),
+    *(GUARD_WEBHOOK_WRONG, GUARD_WEBHOOK_LATE, GUARD_BODY, GUARD_BUSY),
+)
+"""Why the guard refuses a visitor, who is not told which of them it is."""
 NO_WEB_PAGE: Final = Reason("no_web_page", "the rule is for a TCP service: a browser can make nothing of it")
 NO_PORT: Final = Reason("no_port", "say in the rule which port the service listens at: SCHEME://HOST:PORT")
 NO_DESTINATION: Final = Reason("no_destination", "a bastion goes where the client says, as HOST:PORT")

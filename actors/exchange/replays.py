@@ -15,7 +15,7 @@ from actors.exchange.exchanges import Exchanges
 from actors.exchange.gate import Way
 from actors.exchange.observers import Observers
 from actors.exchange.request import Field, Kind, Request
-from actors.exchange.router import Router
+from actors.exchange.router import NO_RULE, Router
 from actors.exchange.tap import Tap
 from actors.processes.tasks import Tasks
 
@@ -99,5 +99,5 @@ class Replays:
         exchange.eof_received()
 
 
-def _ungated(way: Way) -> Way:
-    return Way(way.target, rule=way.rule)
+def _ungated(way: Way | None) -> Way:
+    return NO_RULE if way is None else Way(way.target, rule=way.rule)

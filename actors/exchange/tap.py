@@ -45,7 +45,8 @@ KINDS: Final[dict[request.Kind, Kind]] = {
 
 _SECRET_FIELDS: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie"))
 
-_SECRET_PARAMETER: Final = re.compile(rb"(?<=[?&;])([^=&;]*token[^=&;]*)=[^&;]*", re.IGNORECASE)
+_PARAMETER: Final = re.compile(rb"([?&;][^=&;?]*=)[^&;]*")
+"""One of a query. No byte can begin two of them, so that the longest target costs no more than its length."""
 
 STRIPPED: Final = b"[taken out: the guard did not let this in]"
 """What stands in the place of a secret that may be the guard's."""
@@ -80,6 +81,8 @@ class _Seen:
 
 class Tap(Observer):
     """Tells the inspector of the exchanges of one connection."""
+
+    keeps_bodies = True
 
     def __init__(
         self,
@@ -130,10 +133,8 @@ class Tap(Observer):
             part = self._part(seen)
             if seen.is_raw:
                 self._say(seen, part, data, from_visitor=True)
-            elif kept := self._kept(seen, data, seen.kept_in):
-                seen.kept_in += len(kept)
-                part.request.append(kept)
-                self._gathered(len(kept))
+            else:
+                self._gather(seen, part, data)
 
     def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
@@ -150,6 +151,13 @@ class Tap(Observer):
                 part.response.append(kept)
                 self._gathered(len(kept))
 
+    def _gather(self, seen: _Seen, part: Part, data: bytes) -> None:
+        """Bytes of the request's body."""
+        if kept := self._kept(seen, data, seen.kept_in):
+            seen.kept_in += len(kept)
+            part.request.append(kept)
+            self._gathered(len(kept))
+
     def _say(self, seen: _Seen, part: Part, data: bytes, *, from_visitor: bool) -> None:
         """Bytes of a WebSocket: the inspector keeps the latest messages, and needs all bytes to find them."""
         if not seen.is_torn:
@@ -165,13 +173,16 @@ class Tap(Observer):
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
             return
-        part, reason = self._part(seen), exchange.reason
-        part.request_bytes, part.response_bytes = exchange.bytes_in, exchange.bytes_out
+        part, reason, held = self._part(seen), exchange.reason, exchange.held
+        if held:
+            self._gather(seen, part, held)
+        part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out
         part.ended = Ended(
             exchange.seconds,
             exchange.status,
             *(("", "", "") if reason is None else (reason.label, exchange.error, reason.hint)),
             exchange.is_substitute,
+            is_cut=not exchange.is_heard_out,
         )
         if not seen.has_head:
             self._take_head(seen, part)
@@ -263,4 +274,8 @@ def head(asked: Request, *, is_stripped: bool) -> Head:
     if not is_stripped:
         return Head(KINDS[kind], method, target, host, list(fields))
     kept = [(name, STRIPPED if name.lower() in _SECRET_FIELDS else value) for name, value in fields]
-    return Head(KINDS[kind], method, _SECRET_PARAMETER.sub(rb"\1=[taken out]", target), host, kept, is_stripped=True)
+    return Head(KINDS[kind], method, _PARAMETER.sub(_stripped, target), host, kept, is_stripped=True)
+
+
+def _stripped(parameter: re.Match[bytes]) -> bytes:
+    return parameter[1] + b"[taken out]" if b"token" in parameter[1].lower() else parameter[0]

@@ -17,8 +17,8 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 MAX_GATHERED: Final = 1024 * 1024
-"""Bytes of a body that are held for an origin that must be told beforehand how many will come: in memory, for each
-upload, so that it is not much. What has a length from the beginning is never held."""
+"""Bytes of a body that are held, for an origin that must be told beforehand how many will come, or for a gate that
+judges by the body: in memory, for each upload, so that it is not much."""
 
 
 class UnfitBody(Exception):
@@ -35,7 +35,7 @@ class Upload(Valve):
     """One body. As a `Valve` it is closed while the backend is full."""
 
     __slots__ = (
-        *("_backend", "_body", "_consumed", "_early", "_left", "_passed"),
+        *("_backend", "_body", "_consumed", "_early", "_left", "_passed", "_too_long"),
         *("gathered", "gathers", "has_ended", "is_complete", "is_raw"),
     )
 
@@ -49,6 +49,7 @@ class Upload(Valve):
         """What came before there was a backend that takes it; bounded by the visitor's credit."""
         self._body = Body.NONE
         self._left = 0
+        self._too_long: UnfitBody | None = None
         self.gathers = False
         """Whether the body is to be whole before the backend gets any of it."""
         self.gathered = 0
@@ -59,6 +60,17 @@ class Upload(Valve):
         """Whether the backend has been given the whole request; never of raw bytes."""
         self.has_ended = False
         """Whether the visitor has said all."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether bytes came that are held."""
+        return bool(self._early)
+
+    def is_heard_out(self, head: RequestHead) -> bool:
+        """Whether all of a body has come, before any of it went on: of one with this head."""
+        if head.body is Body.LENGTH:
+            return sum(map(len, self._early)) >= head.length
+        return head.body is not Body.CHUNKED or self.has_ended
 
     def announce(self, head: RequestHead) -> None:
         """The backend has been given this head."""
@@ -110,23 +122,28 @@ class Upload(Valve):
         if not self.gathers:
             self.passed(len(data))
 
-    def gather(self) -> None:
+    @property
+    def held(self) -> bytes:
+        """What came so far, while the backend has got nothing."""
+        return b"".join(self._early)
+
+    def gather(self, too_long: UnfitBody) -> None:
         """Hold the whole body until it has ended; the visitor gets credit for it meanwhile.
 
         Raises:
-            UnfitBody: as `add`, from now on: it is too long for that.
+            UnfitBody: `too_long`, as soon as there is more of it than `MAX_GATHERED`: now, or by `add`.
         """
         self.gathers = True
+        self._too_long = too_long
         for data in self._early:
             self._gather(len(data))
 
     def _gather(self, size: int) -> None:
         self.gathered += size
         self._consumed(size)
-        if self.gathered > MAX_GATHERED:
+        if self.gathered > MAX_GATHERED and self._too_long is not None:
             self._early.clear()
-            text = f"is longer than {MAX_GATHERED} bytes, without a Content-Length"
-            raise UnfitBody(reasons.NOT_GATHERED, text, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise self._too_long
 
     def _count_down(self, size: int) -> None:
         if size > self._left:

@@ -17,7 +17,7 @@ from actors.bus.tally import Message
 from actors.ingress import rules
 from actors.ingress.errors import IngressError, RuleError, well_formed
 from actors.ingress.model import Configuration
-from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, TEXT, Field, Many, Scalar, Shape
+from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, LOCAL_RULE, TEXT, Field, Many, Scalar, Shape
 
 MAX_CHARACTERS: Final = 1024 * 1024
 """Of a file: some 10 000 rules."""
@@ -41,7 +41,8 @@ _KEPT_TO: Final = frozenset(("no-autoupdate", "autoupdate-freq"))
 """Flags that ask for what is so anyway: nothing here updates itself."""
 
 _STRINGS: Final = (Field("tunnel", "tunnel", TEXT), Field("credentials-file", "credentials_file", TEXT))
-_FILE: Final = Shape("file", *CONFIGURATION.fields.values(), *_STRINGS)
+_RULES: Final = Field("ingress", "rules", Many(LOCAL_RULE))
+_FILE: Final = Shape("file", *(CONFIGURATION.fields | {"ingress": _RULES}).values(), *_STRINGS)
 
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
@@ -196,6 +197,8 @@ class _Reader:
                 return self.fields(kind, node, depth)
             case Many(), SequenceNode():
                 return [self._part(kind.of, part, name, depth + 1) for part in node.value]
+            case Many(or_one=True), ScalarNode():
+                return [_scalar(kind.of, node, name)] if node.value and isinstance(kind.of, Scalar) else []
             case Scalar(), ScalarNode():
                 return _scalar(kind, node, name)
         wanted = {Many: "a list", Shape: "a map of names and values"}.get(type(kind), "a single value")

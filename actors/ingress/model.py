@@ -8,6 +8,7 @@ import msgspec
 
 from actors.bus.routes import DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE_PERIOD, EVERY_HOST, IpRule
 from actors.bus.tally import Message
+from actors.guard.wanted import GuardWanted
 from actors.ingress.patterns import Pattern
 
 
@@ -135,6 +136,8 @@ class Rule(Message, frozen=True):
     """The hostname as it stands in DNS, where that is another text."""
     path: str = ""
     request: OriginRequest = OriginRequest()
+    guard: GuardWanted | None = None
+    """Who may come, where this machine's own rule says something else than the flags. Nothing that is pushed does."""
     pattern: Pattern | None = None
     """Of the path, compiled: the next configuration has mostly the same ones, and finds them."""
 

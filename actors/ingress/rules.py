@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from actors.bus.routes import EVERY_HOST
+from actors.guard import values
+from actors.guard.wanted import GuardWanted
 from actors.ingress import defaults, hostnames
 from actors.ingress.defaults import Given
 from actors.ingress.errors import IngressError, RuleError
@@ -42,7 +46,18 @@ def _rule(given: Given, inherited: OriginRequest, *, number: int, is_last: bool)
     _check_access(request.access)
     hostnames.check(hostname, path, number=number, is_last=is_last)
     in_dns = "" if hostname in EVERY_HOST else hostnames.punycode(hostname)
-    return Rule(destination, hostname, in_dns, path, request, _pattern(path, number))
+    return Rule(destination, hostname, in_dns, path, request, _guard(given.get("guard")), _pattern(path, number))
+
+
+def _guard(given: Given | None) -> GuardWanted | None:
+    if given is None:
+        return None
+    wanted = msgspec.convert(given, GuardWanted)
+    try:
+        values.check(wanted)
+    except ValueError as error:
+        raise IngressError(f"guard: {error}") from None
+    return wanted
 
 
 def _pattern(path: str, number: int) -> Pattern | None:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from actors.guard.wanted import GuardWanted
 from actors.ingress.model import AccessRequest, OriginRequest, WarpRouting
 
 
@@ -32,6 +33,8 @@ class Many(NamedTuple):
     """A list."""
 
     of: "Scalar | Shape"
+    or_one: bool = False
+    """Whether a single value stands for a list of it, and an empty one for an empty list."""
 
     @property
     def go(self) -> str:
@@ -103,6 +106,23 @@ RULE: Final = Shape(
 )
 
 WARP_ROUTING: Final = Shape("config.WarpRoutingConfig", *_fields(WarpRouting, max_active_flows=UINT64))
+
+_LISTS: Final = ("verify_webhook", "allow_ip", "deny_ip", "allow_path", "deny_path")
+
+GUARD: Final = Shape(
+    "guard",
+    *(
+        Field(
+            name.replace("_", "-"),
+            name,
+            Many(TEXT, or_one=True) if name in _LISTS else FLAG if name == "banner" else TEXT,
+        )
+        for name in GuardWanted.__struct_fields__
+    ),
+)
+"""Of a rule in a file of this machine; the names are those of our flags."""
+
+LOCAL_RULE: Final = Shape(RULE.go, *RULE.fields.values(), Field("guard", "guard", GUARD))
 
 CONFIGURATION: Final = Shape(
     "ingress.RemoteConfigJSON",

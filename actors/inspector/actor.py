@@ -19,6 +19,7 @@ from actors.bus import inspection, sockets
 from actors.bus.addresses import HostPort
 from actors.bus.messages import DECODE_ERRORS, HEARTBEAT_INTERVAL, InspectorOrders
 from actors.errors import LocalSetupError, TunnelError
+from actors.inspector import ngrok
 from actors.inspector.api import Api, Rules, make_serve
 from actors.inspector.door import Door
 from actors.inspector.edits import CannotReplay, Edits, replay_of
@@ -120,6 +121,7 @@ class Inspector:
             "dropped": store.dropped,
             "masked": list(self.masks.names),
             "replays": self.replays,
+            **ngrok.status(said.serves, __version__),
         }
 
     def urls(self) -> list[str]:

@@ -9,7 +9,7 @@ import msgspec
 from actors.bus.inspection import MAX_BODY_BYTES, Field, Head, Replay
 from actors.inspector.masks import MASK, Masks
 from actors.inspector.store import Recorded
-from actors.inspector.views import why_no_replay
+from actors.inspector.views import why_never, why_no_replay
 
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 """Fields that say how a body is framed: they follow from the body."""
@@ -57,8 +57,7 @@ def replay_of(entry: Recorded, edits: Edits, masks: Masks, number: int) -> Repla
     """
     head, body = entry.head, bytes(entry.request.data)
     new_body = _body(edits)
-    why = why_no_replay(entry)
-    if why and not (new_body is not None and not entry.request.is_complete and entry.ended is not None):
+    if why := why_no_replay(entry) if new_body is None else why_never(entry):
         raise CannotReplay(why)
     method = head.method if edits.method is None else _ascii(edits.method.upper(), "the method")
     target = head.target if edits.target is None else edits.target.encode()

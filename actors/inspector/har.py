@@ -65,7 +65,7 @@ def _cut(entry: Recorded) -> str:
 
 def _request(entry: Recorded, about: View, masks: Masks, *, unmasked: bool) -> View:
     fields = entry.head.fields
-    query = urllib.parse.urlsplit(about["target"]).query
+    query = about["target"].partition("?")[2]
     made: View = {
         "method": about["method"],
         "url": f"https://{about['host']}{about['target']}",

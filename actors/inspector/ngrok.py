@@ -17,6 +17,11 @@ NAME: Final = "command_line"
 """What ngrok calls a tunnel that was asked for on the command line."""
 
 
+def status(serves: bool, version: str) -> View:
+    """How the agent is."""
+    return {"status": "online" if serves else "connecting", "agent_version": version, "uri": "/api/status"}
+
+
 def tunnels(urls: list[str], origin: str, counted: int) -> list[View]:
     """One for each public address. `counted`: requests so far."""
     found = []

@@ -25,6 +25,14 @@ class _Stats(msgspec.Struct):
     origin: str = ""
 
 
+class _State(msgspec.Struct):
+    """What is read of the event `state`, which comes as soon as there is news."""
+
+    url: str
+    state: str
+    serves: bool
+
+
 class _Configured(msgspec.Struct):
     """What is read of the event `configuration_applied`."""
 
@@ -58,7 +66,7 @@ class Tunnel:
     async def follow(self, context: sockets.Context, endpoint: str) -> None:
         """Listen, for as long as this process lives."""
         socket = sockets.make_socket(context, zmq.SocketType.SUB)
-        for topic in (b"stats", b"configuration_applied"):
+        for topic in (b"stats", b"state", b"configuration_applied"):
             socket.subscribe(topic)
         socket.connect(endpoint)
         while True:
@@ -66,5 +74,12 @@ class Tunnel:
             with contextlib.suppress(*DECODE_ERRORS):
                 if topic == b"configuration_applied":
                     self.hostnames = read_payload(payload, _Configured).hostnames
+                    continue
+                if topic == b"stats":
+                    self._stats = read_payload(payload, _Stats)
                 else:
-                    self._stats, self._at = read_payload(payload, _Stats), self._loop.time()
+                    said = read_payload(payload, _State)
+                    self._stats = msgspec.structs.replace(
+                        self._stats, url=said.url, state=said.state, serves=said.serves
+                    )
+                self._at = self._loop.time()

@@ -99,16 +99,25 @@ def details(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
     }
 
 
-def why_no_replay(entry: Recorded) -> str:
-    """Why it cannot be sent again as it was; empty if it can."""
+def why_never(entry: Recorded) -> str:
+    """Why it cannot be sent again, whatever is edited; empty if it can."""
     if entry.conversation is not None or entry.head.kind != "http":
         return "a WebSocket cannot be replayed: what was said on it hangs together"
     if entry.head.is_stripped:
         return "the guard did not let it in, so that its secrets were never shown here: let the visitor send it again"
+    return ""
+
+
+def why_no_replay(entry: Recorded) -> str:
+    """Why it cannot be sent again as it was; empty if it can."""
+    if why := why_never(entry):
+        return why
     if not entry.request.is_complete:
         if entry.ended is None:
             return "its body has not come to its end"
         return "its body was cut off here: --inspect-body BYTES keeps more (1 MiB at most)"
+    if entry.ended is not None and entry.ended.is_cut:
+        return "its body had not come whole when it ended: let the visitor send it again, or give the body"
     return ""
 
 

@@ -10,6 +10,7 @@ from actors import __version__
 from actors.bus.messages import QuicEngine
 from actors.bus.tally import NO_RESPONSE, Details, Histogram, LifecycleCounts, Totals
 from actors.errors import START_FAILURE_REASONS
+from actors.exchange.reasons import GUARD, GUARDS
 from actors.metrics.prometheus import Family, Sample, histogram, render
 from actors.metrics.registry import CounterRegistry, TunnelCounters
 from actors.quic_worker.ends import WorkerEnd
@@ -22,6 +23,7 @@ OTHER: Final = "other"
 # What a label may be is there from the start, as 0: a rate does not see the first of a series that begins with 1.
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", NO_RESPONSE)
 FAILURES: Final = tuple(end for end in WorkerEnd if end is not WorkerEnd.DRAINED)
+REFUSALS: Final = tuple(reason.label.removeprefix(GUARD) for reason in GUARDS)
 ACTORS: Final = ("worker", "spare", "metrics")
 
 
@@ -196,6 +198,15 @@ def _of_requests(tunnels: Mapping[str, TunnelCounters]) -> list[Family]:
                 Sample({"tunnel_id": tunnel_id, "status": status}, count)
                 for tunnel_id, tunnel in tunnels.items()
                 for status, count in (dict.fromkeys(STATUSES, 0) | tunnel.tally.details.responses).items()
+            ],
+        ),
+        Family(
+            "tunnel_guard_refused_total",
+            "Requests that the guard refused, by reason: what visitors are not told.",
+            [
+                Sample({"tunnel_id": tunnel_id, "reason": reason}, count)
+                for tunnel_id, tunnel in tunnels.items()
+                for reason, count in (dict.fromkeys(REFUSALS, 0) | tunnel.tally.details.refused).items()
             ],
         ),
         Family(

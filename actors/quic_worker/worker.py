@@ -58,6 +58,10 @@ UNREGISTER_TIMEOUT: Final = 1.0
 MAX_TEXT: Final = 1000
 """Characters of the edge's words that are passed on."""
 
+FIRST_RULES_TIMEOUT: Final = 3.0
+"""Seconds after the registration for which requests wait for the first rules: the edge sends them at once, and sends
+requests at once, too. A tunnel for which none were made answers 503 from then on."""
+
 REPORT_INTERVAL: Final = 0.25
 """Seconds between reports to the metrics actor: what a worker that is killed can lose."""
 
@@ -77,7 +81,14 @@ class Worker:
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
         inspected = orders.inspection
-        self._router = Router(orders.routes, closed=None if inspected is None else inspected.http)
+        self._router = Router(
+            orders.routes,
+            awaits_rules=orders.takes_configuration,
+            closed=None if inspected is None else inspected.http,
+            guard_file=orders.guard_file,
+            slot=orders.slot,
+            generation=orders.generation,
+        )
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
         self._inspected = None if inspected is None else _inspected(inspected, orders.identity, context, logger)
         taps = [] if self._inspected is None else [self._inspected.tap]
@@ -163,9 +174,15 @@ class Worker:
                 protocol=self._edge.protocol,
             )
         )
+        if self._router.awaits_rules:
+            asyncio.get_running_loop().call_later(FIRST_RULES_TIMEOUT, self._wait_for_no_rules)
         if orders.slot == 0 and not result.remotely_managed:
             self._tasks.start(self._configure(), name="configure")
         return result.connection_id
+
+    def _wait_for_no_rules(self) -> None:
+        self._router.awaits_rules = False
+        self._exchanges.rules_came()
 
     async def _configure(self) -> None:
         """Tell the edge where requests go. It is informative: a failure is no reason to end a connection that works."""
@@ -214,6 +231,7 @@ class Worker:
                     self._tell_counts()
                 case Reroute():
                     self._router.replace(order.routes)
+                    self._exchanges.rules_came()
                 case ConfigurationAnswered():
                     self._pushes.answered(order)
 

@@ -3,9 +3,14 @@
 cli.py           the command line: from settings to a supervisor
 flags.py         the flags
 flag_values.py   what makes sense as the value of one
+guard_flags.py   the flags that decide who may come
+guards.py        what comes of them: the guards of all rules, with their secrets
+guard_file.py    in which all workers count visitors together
+secret_files.py  where secrets stand
 habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
+inspecting.py      of the inspector
 compose.py       what a supervisor is made of, put together
 bus_sockets.py   its own sockets and endpoints
 runner.py        the process at work: children, what they say, what is done about it

@@ -24,7 +24,7 @@ from actors.processes import environment, lifeline, log, means, text
 from actors.processes.dispositions import take_signals
 from actors.processes.forked import forked
 from actors.processes.nursery import nursery
-from actors.supervisor import habits, inspecting, own_tunnel
+from actors.supervisor import guard_flags, guards, habits, inspecting, own_tunnel
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
@@ -59,7 +59,7 @@ def read_settings(arguments: Sequence[str], variables: dict[str, str]) -> Settin
         parser.parse_args(habit, given)
     rules = fill(given, parser, variables)
     own_tunnel.check(given)
-    settings = _settings(given, rules, DIRECTLY if given.local_edge else ProxyRules.read(variables))
+    settings = _settings(given, rules, variables)
     if given.run is None:
         return settings
     in_file = {} if rules is None else {"named": rules.tunnel, "credentials_file": rules.credentials_file}
@@ -84,8 +84,12 @@ def _with_tunnel(settings: Settings, given: argparse.Namespace, tunnel: OwnTunne
     )
 
 
-def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: ProxyRules) -> Settings:
+def _settings(given: argparse.Namespace, rules: "LocalFile | None", variables: dict[str, str]) -> Settings:
     configuration, warnings = _rules(given, rules)
+    own = [rule.guard for rule in configuration.rules] if configuration is not None else []
+    guarded = guards.read(
+        guard_flags.wanted(given), own if any(own) else [], guards.environment_of(variables), warnings
+    )
     asked = [in_words(name) for name in WHAT if getattr(given, name)]
     if asked and configuration is not None:
         raise UsageError(f"{asked[0]} and the rules of --config {given.config} both say where requests go; give one")
@@ -129,6 +133,7 @@ def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: Pro
         "renew": given.renew,
         "keep_for": _keep_for(given, is_a_programs=is_a_programs),
         "probe": given.probe,
+        "expires": given.expires,
         "state_folder": _state_folder(given) if given.state_dir or not is_a_programs else None,
         # A tunnel that is kept is looked for in one place: beside it there may be another's.
         "state_folder_is_usual": not (given.state_dir or is_a_programs or given.keep),
@@ -149,7 +154,8 @@ def _settings(given: argparse.Namespace, rules: "LocalFile | None", proxies: Pro
         hello_world=bool(given.hello_world),
         configuration=configuration,
         warnings=tuple(warnings),
-        proxies=proxies,
+        guards=guarded,
+        proxies=DIRECTLY if given.local_edge else ProxyRules.read(variables),
         log_json=sys.stderr is None or not sys.stderr.isatty(),
         **{name: value for name, value in wanted.items() if value is not None},
     )
@@ -258,6 +264,7 @@ def main() -> int:
         variables = dict(os.environ)
         environment.forget(TOKEN_VARIABLES)
         settings = read_settings(sys.argv[1:], variables)
+        environment.forget(settings.guards.variables)
         if settings.lifeline:
             check_stdin()
     except (TunnelError, OSError) as fault:
@@ -309,6 +316,10 @@ def _load_for_worker(settings: Settings) -> None:
         ways.load("http2", settings.transport.engine)
     with contextlib.suppress(ImportError):
         importlib.import_module("uvloop")
+    if settings.guards != guards.NO_GUARDS:
+        importlib.import_module("actors.exchange.guard_gate")
+    if any(guard.logins for guard in settings.guards.each):
+        importlib.import_module("bcrypt")
     trust.edge_roots()
 
 

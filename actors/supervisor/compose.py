@@ -16,6 +16,7 @@ from actors.processes.log import Logger
 from actors.processes.nursery import Nursery
 from actors.supervisor.announcer import Announcer
 from actors.supervisor.bus_sockets import BusSockets
+from actors.supervisor.guard_file import GuardFile
 from actors.supervisor.keeper import Keeper
 from actors.supervisor.kept import CLIENT_ID_BYTES
 from actors.supervisor.orders import OrderBook
@@ -67,8 +68,10 @@ async def _supervise(
         keeper = None if settings.keep_for is None else Keeper(state, settings.service_url, settings.keep_for, logger)
         client_id = keeper.client_id if keeper is not None else secrets.token_bytes(CLIENT_ID_BYTES)
         orders = _order_book(settings, bus, folder, client_id)
+        guard_file = GuardFile(folder) if settings.guards.counts_together else None
+        orders.guard_file = None if guard_file is None else str(guard_file.path)
         return await Supervisor(
-            settings, logger, bus, announce, manager, orders, state, keeper, head_start, nursery
+            settings, logger, bus, announce, manager, orders, state, keeper, guard_file, head_start, nursery
         ).run()
 
 
@@ -102,7 +105,8 @@ def _terminal(settings: Settings) -> Iterator[Terminal | None]:
     if settings.log_json or settings.json:  # with --json stdout may be the same terminal: a program reads it there
         yield None
         return
-    with contextlib.closing(Terminal(with_code=settings.qr, on_this_machine=settings.local_edge)) as terminal:
+    who = ["on this machine only: the edge is the local one"] if settings.local_edge else settings.guards.in_words()
+    with contextlib.closing(Terminal(with_code=settings.qr, who=who)) as terminal:
         yield terminal
 
 

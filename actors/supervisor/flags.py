@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Final, NoReturn, get_args
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
-from actors.bus.inspection import MAX_BODY_BYTES
+from actors.bus.inspection import DEFAULT_BODY_BYTES, MAX_BODY_BYTES
 from actors.bus.messages import ProtocolWish
 from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE
 from actors.errors import ExitCode, UsageError
 from actors.processes import log
 from actors.supervisor import flag_values as value
-from actors.supervisor.inspecting import DEFAULT_BODY
+from actors.supervisor.guard_flags import add_guard_flags
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.settings import DEFAULT_KEEP_FOR, DEFAULT_MAX_STREAMS
 
@@ -147,7 +147,7 @@ def add_inspector_flags(group: argparse._ActionsContainer) -> None:
         "--inspect-body",
         type=value.inspect_body,
         metavar="BYTES",
-        help=f"with --inspect: of each body that are shown (default: {DEFAULT_BODY}; at most {MAX_BODY_BYTES})",
+        help=f"with --inspect: of each body that are shown (default: {DEFAULT_BODY_BYTES}; at most {MAX_BODY_BYTES})",
     )
     group.add_argument(
         "--inspect-mask",
@@ -237,6 +237,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"requests at once on one connection, then 503 (default: {DEFAULT_MAX_STREAMS})",
     )
+    add_guard_flags(parser.add_argument_group("who may come"))
     edge = parser.add_argument_group("the tunnel")
     edge.add_argument("--connections", type=value.connections, metavar="N", help="connections, 1 to 4 (default: 2)")
     edge.add_argument(
@@ -279,6 +280,12 @@ def make_parser() -> argparse.ArgumentParser:
         type=value.duration,
         metavar="TIME",
         help=f"with --keep: how long after its last use, as in 90m, 24h or 7d (default: {DEFAULT_KEEP_FOR / 3600:g}h)",
+    )
+    edge.add_argument(
+        "--expires",
+        type=value.duration,
+        metavar="TIME",
+        help="end in order after this time, as 30m, 8h or 7d (default: it ends when it is stopped)",
     )
     edge.add_argument(
         "--probe",

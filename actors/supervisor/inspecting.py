@@ -1,22 +1,17 @@
 """What was asked for of the inspector: who may see how much of requests, and where."""
 
 import argparse
+import dataclasses
 import ipaddress
 import os
-import secrets
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from actors.bus.addresses import HostPort
 from actors.errors import UsageError
-
-DEFAULT_BODY: Final = 64 * 1024
-"""Bytes of each body: all of a webhook, and the beginning of what nobody reads to its end anyway."""
-
-USUAL: Final = HostPort("127.0.0.1", 4040)
-"""Where programs look for a tunnel's agent."""
+from actors.supervisor.settings import Inspecting
+from actors.supervisor.sources import in_words
 
 MAX_PASSWORD_BYTES: Final = 1024
 
@@ -24,22 +19,6 @@ MIN_PASSWORD_BYTES: Final = 8
 
 _MORE: Final = ("inspect_body", "inspect_mask", "inspect_password_file")
 """Flags that say more of `--inspect`."""
-
-
-@dataclass(frozen=True)
-class Inspecting:
-    """The inspector's settings."""
-
-    http: HostPort = USUAL
-    may_move: bool = True
-    """Whether the next free port will do."""
-    body_limit: int = DEFAULT_BODY
-    mask: tuple[str, ...] = ()
-    """Names of fields beside those that are always masked."""
-    password: str = field(default="", repr=False)
-    """Empty: none is asked for."""
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    """One per start."""
 
 
 def of(given: argparse.Namespace) -> Inspecting | None:
@@ -51,7 +30,7 @@ def of(given: argparse.Namespace) -> Inspecting | None:
     if not given.inspect:
         for name in _MORE:
             if getattr(given, name) is not None:
-                raise UsageError(f"--{name.replace('_', '-')} needs --inspect")
+                raise UsageError(f"{in_words(name)} needs --inspect")
         return None
     where = given.inspect if isinstance(given.inspect, HostPort) else None
     password = _password(given.inspect_password_file) if given.inspect_password_file is not None else ""
@@ -60,13 +39,12 @@ def of(given: argparse.Namespace) -> Inspecting | None:
             f"--inspect {where}: whoever reaches this address would see all requests; give --inspect-password-file "
             "FILE, or an address of this machine alone, as 127.0.0.1"
         )
-    return Inspecting(
-        http=where or USUAL,
-        may_move=where is None,
-        body_limit=DEFAULT_BODY if given.inspect_body is None else given.inspect_body,
-        mask=tuple(given.inspect_mask or ()),
-        password=password,
-    )
+    asked = Inspecting(mask=tuple(given.inspect_mask or ()), password=password)
+    if where is not None:
+        asked = dataclasses.replace(asked, http=where, may_move=False)
+    if given.inspect_body is not None:
+        asked = dataclasses.replace(asked, body_limit=given.inspect_body)
+    return asked
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,9 +24,9 @@ from actors.bus.messages import (
 )
 from actors.bus.routes import Origin, Routes
 from actors.supervisor.children import Name
-from actors.supervisor.inspecting import Inspecting
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
+from actors.supervisor.settings import Inspecting
 from actors.supervisor.vocabulary import SpawnWorker
 
 NO_ROUTES: Final = Routes()
@@ -72,6 +72,7 @@ class OrderBook:
     """Where origins of this machine may come to listen yet."""
     inspector: HostPort | None = None
     """Where it serves, once it is up; started again, it comes back there."""
+    guard_file: str | None = None
 
     def learn(self, endpoints: dict[str, dict[str, str]]) -> None:
         """Take in what the children that are up have bound, by actor and purpose."""
@@ -119,6 +120,7 @@ class OrderBook:
             protocol=command.protocol,
             proxy=self.proxies.for_edge(command.edge) if command.protocol == "http2" else None,
             inspection=self._inspection(),
+            guard_file=self.guard_file,
         )
 
     @property

@@ -6,18 +6,16 @@ a credentials file. What was given besides is named, since somebody meant it.
 
 import argparse
 import os
-import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from actors.errors import UsageError
 from actors.processes.environment import variable
+from actors.supervisor import secret_files
+from actors.supervisor.secret_files import STDIN
 from actors.supervisor.sources import PROOFS, in_words
 from actors.supervisor.token import MAX_BYTES, OwnTunnel, looks_like_token, read_credentials, read_token, tunnel_id
-
-STDIN: Final = Path("-")
 
 SYSTEMD_CREDENTIAL: Final = "tunnel-token"
 """`LoadCredential=tunnel-token:FILE` of a unit: systemd shows it to nobody else (systemd.exec(5))."""
@@ -133,21 +131,6 @@ def _credentials_file(path: Path, named: str, warnings: list[str]) -> OwnTunnel:
 
 
 def _read(path: Path, flag: str, warnings: list[str]) -> bytes:
-    """A file with a secret, which others should not be able to read."""
     if looks_like_token(str(path)):
         raise UsageError(f"{flag} takes the name of a file, and what was given looks like a token; put it into one")
-    try:
-        if path == STDIN:
-            content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                content = file.read(MAX_BYTES + 1)
-            if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-                warnings.append(f"every user of this machine can read {path}, which is your tunnel: chmod 600 {path}")
-    except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{flag} {path}: cannot be read: {cause}") from None
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{flag} {path}: has more than {MAX_BYTES} bytes, which no token and no credentials file has")
-    return content
+    return secret_files.read_file(path, flag, "your tunnel", warnings, MAX_BYTES)

@@ -70,13 +70,14 @@ class Rules:
         else:
             origin = await self._page() if settings.origin is None else settings.origin
             told = [{"service": origin.url, "originRequest": {}}]
-            self._orders.routes, self._orders.ingress = all_to(origin), msgspec.json.encode(told).decode()
+            self._orders.routes = settings.guards.over(all_to(origin))
+            self._orders.ingress = msgspec.json.encode(told).decode()
 
     def _are(self, routes: Routes, configuration: "Configuration") -> None:
         from actors.ingress import defaults
 
         told = msgspec.json.encode(defaults.local_rules(configuration)).decode()
-        self._orders.routes, self._orders.ingress = routes, told
+        self._orders.routes, self._orders.ingress = self._settings.guards.over(routes), told
 
     def announce(self) -> None:
         """Say what is in force, if there are rules to speak of."""

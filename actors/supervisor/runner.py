@@ -35,6 +35,8 @@ from actors.supervisor.children import CRASHES, Children, Name
 from actors.supervisor.counts import Counts
 from actors.supervisor.dice import Dice
 from actors.supervisor.ending import EndRequests
+from actors.supervisor.guard_file import GuardFile
+from actors.supervisor.guards import OPEN_DOOR
 from actors.supervisor.history import History
 from actors.supervisor.keeper import Keeper
 from actors.supervisor.orders import OrderBook
@@ -74,6 +76,7 @@ class Supervisor:
         orders: OrderBook,
         state: StateFolder,
         keeper: Keeper | None,
+        guard_file: GuardFile | None,
         head_start: dict[str, Forked],
         nursery: Nursery | None,
     ) -> None:
@@ -83,6 +86,7 @@ class Supervisor:
         self._announce = announce
         self._manager = manager
         self._orders = orders
+        self._guard_file = guard_file
         self._source = TunnelSource(settings, state.path, keeper, announce, logger)
         self._tasks = Tasks(self._fault)
         self._children = Children(
@@ -114,7 +118,7 @@ class Supervisor:
         self._helpers: dict[str, Name] = {}
         """The present generation of each actor that is no worker."""
         self._requests = EndRequests(
-            settings, stop=self._stop, end_at_once=self._end_at_once, recount=self._statistics.recount
+            settings, logger, stop=self._stop, end_at_once=self._end_at_once, recount=self._statistics.recount
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._final_totals = Totals()
@@ -196,6 +200,8 @@ class Supervisor:
         if origin is not None:
             self._watch_origin(origin)
         self._rules.announce()
+        if not settings.local_edge and orders.routes.routes and settings.guards.is_open(orders.routes):
+            self._log.info(OPEN_DOOR)
         self._watcher.keep("package", self._watcher.watch_package)
         self._tasks.start(self._tick(), name="tick")
         if (warning := trust.expiry_warning(datetime.date.today())) is not None:
@@ -327,6 +333,8 @@ class Supervisor:
         if name.actor == "worker":
             self._statistics.gone((name.slot, name.generation))
             self._counts.gone(name.slot, name.generation)
+            if self._guard_file is not None:
+                self._guard_file.gone(name.slot, name.generation)
             self._handle(vocabulary.WorkerExited(name.slot, name.generation, status, status in CRASHES))
         elif not self._over.done():  # else it ended as it was told to
             self._handle(vocabulary.HelperExited(name.actor, status, status in CRASHES))

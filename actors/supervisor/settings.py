@@ -1,15 +1,17 @@
 """What was asked for, checked."""
 
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
+from actors.bus.inspection import DEFAULT_BODY_BYTES
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
-from actors.supervisor.inspecting import Inspecting
+from actors.supervisor.guards import NO_GUARDS, Guards
 from actors.supervisor.provisioning import DEFAULT_SERVICE_URL, USER_AGENT
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.publisher import EventsFormat
@@ -35,6 +37,26 @@ OWN_CONNECTIONS: Final = 4
 """Those of a tunnel of one's own: as the Go client's."""
 
 
+INSPECTOR: Final = HostPort("127.0.0.1", 4040)
+"""Where it is: programs look for a tunnel's agent there."""
+
+
+@dataclass(frozen=True)
+class Inspecting:
+    """What was asked for of the inspector."""
+
+    http: HostPort = INSPECTOR
+    may_move: bool = True
+    """Whether the next free port will do."""
+    body_limit: int = DEFAULT_BODY_BYTES
+    mask: tuple[str, ...] = ()
+    """Names of fields beside those that are always masked."""
+    password: str = field(default="", repr=False)
+    """Empty: none is asked for."""
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False, compare=False)
+    """One per start."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The whole of a supervisor's configuration. Times are in seconds."""
@@ -51,6 +73,10 @@ class Settings:
     """Of the edge; empty: all."""
     remote_services: "Allowed | None" = None
     """What rules may reach that the service pushes; None: what is usual."""
+    guards: Guards = NO_GUARDS
+    """Who may come."""
+    expires: float | None = None
+    """Seconds after which the tunnel ends; None: nobody said."""
     warnings: tuple[str, ...] = ()
     """What the user should know of what was asked for, before anything is done."""
     local_edge: bool = False

@@ -35,15 +35,11 @@ DEFAULT_WIDTH: Final = 80
 class Terminal:
     """Shows the tunnel on stderr, which is a terminal."""
 
-    def __init__(self, *, with_code: bool, on_this_machine: bool) -> None:
-        """`with_code`: a QR code too. `on_this_machine`: the URL is the local edge's, not the world's."""
+    def __init__(self, *, with_code: bool, who: list[str]) -> None:
+        """`with_code`: a QR code too. `who`: may come, in lines."""
         self._writer = OutputWriter("stderr")
         self._with_code = with_code
-        self._warning = (
-            "on this machine only: the edge is the local one"
-            if on_this_machine
-            else "public: whoever knows the address can use it"
-        )
+        self._who = who
         self._origin = ""
         self._ways: list[str] = []
         """How else a local edge is reached, and whom to trust then."""
@@ -79,7 +75,7 @@ class Terminal:
         plain = "utf" not in (sys.stderr.encoding or "").lower()
         origin = [f"→ {self._origin}"] if self._origin else []
         inspector = [f"requests: {self._inspector}"] if self._inspector else []
-        text = box([*lines, *origin, *inspector, self._warning], _width(), ascii_only=plain)
+        text = box([*lines, *origin, *inspector, *self._who], _width(), ascii_only=plain)
         if self._with_code and url:
             text += (
                 "no QR code: this terminal's encoding has no blocks (set LANG to a UTF-8 one)\n"
@@ -142,8 +138,8 @@ def live_line(stats: events.Stats, width: int, inspector: str = "") -> str:
     """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
     parts = [
         _name(stats),
-        *([f"inspector {inspector.removeprefix('http://')}"] if inspector else []),
         f"{stats.connections}/{stats.slots} connections" + (" over HTTP/2" if "http2" in stats.protocols else ""),
+        *([f"see {inspector.removeprefix('http://').removeprefix('127.0.0.1')}"] if inspector else []),
         f"{stats.totals.streams} requests",
         f"{stats.streams_in_flight} in flight",
         f"in {in_units(stats.totals.bytes_in)}",

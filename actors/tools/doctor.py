@@ -26,6 +26,7 @@ NAME: Final = "tunnel-doctor"
 def parser() -> argparse.ArgumentParser:
     """Its flags."""
     made = make_parser(NAME, "What stands in the way of a tunnel here. None is asked for; exit code 1: one would fail.")
+    made.add_argument("run", nargs="?", choices=("run",), help="a tunnel of your own: no API is asked")
     made.add_argument("--port", type=port, metavar="PORT", help="look whether something listens there, too")
     add_edge_flags(made)
     made.add_argument("--json", action="store_true", help="a list of findings as JSON")
@@ -39,6 +40,8 @@ async def examine(given: argparse.Namespace) -> list[Finding]:
     found.append(checks.state_folder(state_folder(given)))
     if given.port is not None:
         found.append(await checks.origin(given.port))
+    if given.run is not None:
+        return [*found, *await _network(given, rules)]
     service, network = await asyncio.gather(
         checks.api(given.service_url or DEFAULT_SERVICE_URL), _network(given, rules)
     )

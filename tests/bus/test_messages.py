@@ -24,7 +24,7 @@ from actors.bus.messages import (
     encode,
 )
 from actors.bus.tally import BOUNDS, Details, Gauges, Histogram, LifecycleCounts, Tally, Totals
-from actors.metrics.exposition import STATUSES
+from actors.metrics.exposition import REFUSALS, STATUSES
 from actors.supervisor.counts import KEPT_TUNNELS
 
 DELTA = StreamDelta("t", 0, 1, 1, Totals(1, 2, 3), Totals(1, 2, 3))
@@ -94,7 +94,9 @@ def test_largest_message_fits() -> None:
     """A metrics actor that begins anew is told of 16 tunnels of four connections, all counters at their largest."""
     most = 2**63 - 1
     histogram = Histogram([most] * (len(BOUNDS) + 1), 1e300)
-    details = Details(dict.fromkeys(STATUSES, most), histogram, histogram, most, most, most)
+    details = Details(
+        dict.fromkeys(STATUSES, most), histogram, histogram, most, most, most, dict.fromkeys(REFUSALS, most)
+    )
     tally = Tally(Totals(most, most, most), details)
     tunnel = TunnelTally("x" * 36, tally, [GenerationTally(slot, most, tally) for slot in range(4)])
     lifecycle = LifecycleCounts(

@@ -73,7 +73,9 @@ class Playbook(Observer):
         warm: bool = False,
         is_full: bool = False,
         answer: Answer | None = None,
-        gate: Any = None,
+        gates: tuple[Any, ...] = (),
+        observer: Observer | None = None,
+        has_rules: bool = True,
         **origin: Any,
     ) -> None:
         self._done: list[str] = []
@@ -86,9 +88,11 @@ class Playbook(Observer):
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.origin = Origin(host="127.0.0.1", port=1, **origin)
         self.answer = answer
-        self._gate = gate
+        self._gates = gates
+        self.bodies_held = 0
+        self._has_rules = has_rules
         self._warm = warm
-        self.observers = Observers(self)
+        self.observers = Observers(self, *([] if observer is None else [observer]))
         given = tuple((name.encode(), value.encode()) for name, value in fields)
         self.request = Request(kind, method.encode(), target.encode(), b"x.example", given)
         self.exchange = Exchange(self, self.request, self)
@@ -163,10 +167,17 @@ class Playbook(Observer):
     # --- the driver ---
 
     def route(self, request: Request) -> Any:
-        return Way(self, self._gate)  # type: ignore[arg-type]
+        return Way(self, self._gates) if self._has_rules else None  # type: ignore[arg-type]
 
-    def judge(self, exchange: Exchange, gate: Any) -> None:
-        self.say("judge")
+    def await_rules(self, exchange: Exchange) -> None:
+        self.say("await rules")
+
+    def rules_come(self) -> None:
+        self._has_rules = True
+        self.exchange.routed(self.route(self.request))
+
+    def judge(self, exchange: Exchange, gate: Any, body: bytes | None) -> None:
+        self.say(f"judge {gate}" if body is None else f"judge {gate} by {body.decode()!r}")
 
     def now(self) -> float:
         return self.time
@@ -307,6 +318,43 @@ def test_whether_a_body_comes_is_waited_for_if_nothing_says_so(what: str) -> Non
     assert (b"Transfer-Encoding: chunked" in play.connection.head) == (what != "end")
 
 
+@pytest.mark.parametrize("body", ["", "ab"])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_request_that_waited_for_rules_is_what_it_would_have_been(body: str, has_ended: bool) -> None:
+    play = Playbook("PATCH", has_rules=False)
+    for sign in body:
+        play.exchange.data_received(sign.encode())
+    if has_ended:
+        play.exchange.eof_received()
+    play.does("await rules")
+    play.rules_come()
+    if not body and not has_ended:
+        play.does()
+        play.fire(BODY_TIMEOUT)
+    play.does("connect")
+    play.connected()
+    begin, *passed = play._done
+    assert begin == "begin PATCH /"
+    chunks = [line for sign in body for line in (f"to origin '1\\r\\n{sign}\\r\\n'", "credit 1")]
+    assert passed == chunks + (["to origin '0\\r\\n\\r\\n'"] if body and has_ended else [])
+    assert (b"Content-Length: 0" in play.connection.head) == (has_ended and not body)
+
+
+def test_visitor_who_leaves_while_rules_are_awaited_costs_nothing() -> None:
+    play = Playbook(has_rules=False)
+    play.exchange.reset_received()
+    play.rules_come()
+    play.does("await rules", "reset")
+
+
+def test_request_that_makes_no_sense_is_refused_once_there_are_rules() -> None:
+    play = Playbook("G(T", body=b"x", has_rules=False)
+    play.does("await rules")
+    play.rules_come()
+    (refused,) = play._done
+    assert refused.startswith("respond 400")
+
+
 def test_body_that_nobody_expects_any_more_is_no_silent_loss() -> None:
     play = Playbook(warm=True)
     play.exchange.data_received(b"late")
@@ -360,6 +408,49 @@ def test_connection_that_the_origin_had_just_closed_is_replaced_once() -> None:
     assert (begin, end) == ("begin GET /", "close origin")
     assert play.reached_targets == ["127.0.0.1:1", "127.0.0.1:1 again"]
     assert respond.startswith("respond 502")
+
+
+class Keeps(Observer):
+    """Wants bodies also of requests that reach nobody."""
+
+    keeps_bodies = True
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("ends", ["whole", "late"])
+def test_body_for_nobody_is_waited_for_where_somebody_keeps_it(framing: str, ends: str) -> None:
+    name, _, value = framing.partition(": ")
+    play = Playbook("POST", (name, value), observer=Keeps(), body=b"ab")
+    play.does("connect")
+    play.exchange.connect_failed(OriginError("nobody there"))
+    play.does()
+    if ends == "late":
+        play.fire(BODY_TIMEOUT)
+    else:
+        play.exchange.data_received(b"cde")
+        if value == "chunked":
+            play.does()
+            play.exchange.eof_received()
+        assert (play.exchange.held, play.exchange.is_heard_out) == (b"abcde", True)
+    (respond,) = play._done
+    assert respond.startswith("respond 502")
+    assert not play.timers
+
+
+def test_body_for_nobody_is_not_waited_for_else() -> None:
+    play = Playbook("POST", ("Content-Length", "5"), body=b"ab")
+    play.exchange.connect_failed(OriginError("nobody there"))
+    _, respond = play._done
+    assert respond.startswith("respond 502")
+    play = Playbook("GET", observer=Keeps())
+    play.exchange.connect_failed(OriginError("nobody there"))
+    _, respond = play._done
+    assert respond.startswith("respond 502"), "there is none"
+    play = Playbook("POST", ("Content-Length", "5"), observer=Keeps())
+    play.exchange.connect_failed(OriginError("nobody there"))
+    play.exchange.reset_received()
+    play.does("connect", "reset")
+    assert not play.timers
 
 
 def test_answer_that_breaks_off_is_not_taken_for_the_whole() -> None:
@@ -478,8 +569,8 @@ REFUSAL = Refusal(403, "not you", reasons.ACCESS_ABSENT)
 def test_nothing_reaches_the_target_before_the_gate_has_let_it_through(
     first: str, fields: tuple[tuple[str, str], ...]
 ) -> None:
-    play = Playbook("POST", *fields, gate="closed", warm=True)
-    play.does("judge")
+    play = Playbook("POST", *fields, gates=("first",), warm=True)
+    play.does("judge first")
     assert play.timers == [], "nobody waits for a body that may never be wanted"
     if first == "verdict":
         play.exchange.judged(None)
@@ -493,9 +584,9 @@ def test_nothing_reaches_the_target_before_the_gate_has_let_it_through(
 
 
 def test_body_that_never_comes_is_waited_for_only_once_the_gate_is_open() -> None:
-    play = Playbook("POST", gate="closed")
+    play = Playbook("POST", gates=("first",))
     play.exchange.eof_received()
-    play.does("judge")
+    play.does("judge first")
     play.exchange.judged(None)
     play.does("connect")
     play.connected()
@@ -504,7 +595,7 @@ def test_body_that_never_comes_is_waited_for_only_once_the_gate_is_open() -> Non
 
 @pytest.mark.parametrize("kind", [Kind.HTTP, Kind.WEBSOCKET])
 def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
-    play = Playbook("POST", kind=kind, gate="closed", warm=True, body=b"secret")
+    play = Playbook("POST", kind=kind, gates=("first",), warm=True, body=b"secret")
     play.exchange.judged(REFUSAL)
     _, respond = play._done
     assert respond.startswith("respond 403")
@@ -514,28 +605,28 @@ def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
 
 
 def test_gate_that_refuses_a_raw_tunnel() -> None:
-    play = Playbook("", kind=Kind.TCP, gate="closed", body=b"SSH")
+    play = Playbook("", kind=Kind.TCP, gates=("first",), body=b"SSH")
     play.exchange.judged(REFUSAL)
-    play.does("judge", "refuse not you")
+    play.does("judge first", "refuse not you")
 
 
 def test_gate_comes_before_an_answer_of_the_target_s_own() -> None:
-    play = Playbook(gate="closed", answer=Answer(200))
-    play.does("judge")
+    play = Playbook(gates=("first",), answer=Answer(200))
+    play.does("judge first")
     play.exchange.judged(None)
     play.does("respond 200 '' end")
 
 
 @pytest.mark.parametrize("refusal", [None, REFUSAL])
 def test_verdict_on_somebody_who_has_left(refusal: Refusal | None) -> None:
-    play = Playbook(gate="closed", warm=True)
+    play = Playbook(gates=("first",), warm=True)
     play.exchange.reset_received()
     play.exchange.judged(refusal)
-    play.does("judge", "reset")
+    play.does("judge first", "reset")
 
 
 def test_fault_in_a_gate_lets_nobody_through() -> None:
-    play = Playbook(gate="closed", warm=True)
+    play = Playbook(gates=("first",), warm=True)
     play.exchange.fault(ZeroDivisionError())
     _, fault, respond = play._done
     assert fault == "fault ZeroDivisionError"

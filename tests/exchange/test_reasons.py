@@ -39,7 +39,7 @@ def test_reason_of_a_refusal() -> None:
 
 def test_labels_are_few_and_differ() -> None:
     found = [value for value in vars(reasons).values() if isinstance(value, reasons.Reason)]
-    assert len({reason.label for reason in found}) == len(found) < 32
+    assert len({reason.label for reason in found}) == len(found) < 48
     assert all(reason.hint for reason in found)
 
 

@@ -106,6 +106,30 @@ async def test_no_rules_and_no_rule_that_matches() -> None:
         assert await made.status(asked("b.example", kind=Kind.WEBSOCKET)) == 204
 
 
+async def test_what_comes_before_the_first_rules_waits_for_them() -> None:
+    async with place() as (made, _):
+        made.router = Router(Routes(), awaits_rules=True)
+        made.exchanges = Exchanges(made.router, Observers(), made.tasks, at_once=9)
+        early, none = made.begin(asked("a.example")), made.begin(asked("b.example"))
+        made.router.replace(Routes())  # what was kept: nothing
+        made.exchanges.rules_came()
+        assert (early.status, none.status) == (None, None)
+        made.router.replace(Routes((Route(Status(204), hostname="a.example"),), version=1))
+        made.exchanges.rules_came()
+        assert (early.status, none.status) == (204, 503)
+        made.router.replace(Routes())
+        assert await made.status(asked("a.example")) == 503, "there have been some"
+
+
+async def test_rules_that_do_not_come_are_not_waited_for_any_longer() -> None:
+    async with place() as (made, _):
+        made.router.awaits_rules = True
+        early = made.begin(asked("a.example"))
+        made.router.awaits_rules = False
+        made.exchanges.rules_came()
+        assert early.status == 503
+
+
 async def test_first_route_that_matches_counts() -> None:
     one, two = Counted(b"one"), Counted(b"two")
     async with place(one, two) as (made, (first, second)):

@@ -132,6 +132,20 @@ def test_bodies_are_shown_up_to_the_limit_and_counted_beyond() -> None:
     assert (part.request, part.request_bytes) == ([b"abc", b"de"], 9)
 
 
+def test_body_that_went_nowhere_is_shown() -> None:
+    """The origin is down: what came is sent again once it is up."""
+    line, one = Line(), seen()
+    one.held, one.is_heard_out = b"abcde", False
+    line.tap.opened(one)
+    line.tap.ended(one)
+    line.fire()
+    (part,) = line.parts
+    assert (part.request, part.request_bytes) == ([b"abcde"], 5)
+    assert part.ended is not None
+    assert part.ended.is_cut
+    assert line.tap.keeps_bodies
+
+
 def test_failure_is_told_in_words() -> None:
     line, one = Line(), seen()
     one.reason, one.error, one.is_substitute, one.status = reasons.SLOW, "did not answer", True, 504
@@ -254,6 +268,13 @@ def test_what_the_guard_does_not_let_in_is_shown_without_secrets(ends_at_once: b
     assert part.head.is_stripped
     assert part.head.target == b"/a?x=1&access_token=[taken out]&My-Token=[taken out]&y=2"
     assert part.head.fields == [(b"AUTHORIZATION", STRIPPED), (b"Cookie", STRIPPED), (b"A", b"kept")]
+
+
+@pytest.mark.parametrize("piece", [b"?", b"&", b"token", b"=", b";", b"a=token", b"&token=x", b"%00"])
+def test_longest_targets_cost_little(piece: bytes) -> None:
+    """A visitor who is refused must not keep a worker busy: this would take minutes if it went by the square."""
+    target = b"/?" + piece * (200_000 // len(piece))
+    assert head(Request(Kind.HTTP, b"GET", target, b"a", ()), is_stripped=True).is_stripped
 
 
 def test_head_of_any_kind() -> None:

@@ -35,7 +35,7 @@ def test_one_that_was_cut_off() -> None:
 
 
 def test_bomb() -> None:
-    bomb = gzip.compress(bytes(50 * MAX_DECODED))
+    bomb = gzip.compress(bytes(3 * MAX_DECODED))
     assert len(decoded(bomb, "gzip")) == MAX_DECODED
     assert len(decoded(gzip.compress(bomb), "gzip, gzip")) == MAX_DECODED
 

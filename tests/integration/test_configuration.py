@@ -1,5 +1,6 @@
 """Rules that the edge pushes, before both edges and over both ways to them."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -119,6 +120,22 @@ async def test_what_is_in_flight_keeps_its_rule(own: NamedTunnel, state: Path, p
             await own.push(2, {"ingress": [{"service": f"http://127.0.0.1:{two}"}]})
             assert await response.aread() == b"one"
         assert (await own.get()).text == "two"
+
+
+async def test_requests_that_come_before_the_first_rules_wait_for_them(
+    own: NamedTunnel, state: Path, protocol: str
+) -> None:
+    """A fresh replica is sent requests as soon as it is registered, which is before the edge has pushed its rules."""
+    async with own.replica(state, protocol=protocol):
+        async with asyncio.TaskGroup() as group:
+            early = [group.create_task(own.get(f"/{number}")) for number in range(20)]
+            await own.push(1, rules(app=201))
+        assert {answer.result().status_code for answer in early} == {201}
+
+
+async def test_tunnel_without_rules_says_so_after_a_while(own: NamedTunnel, state: Path, protocol: str) -> None:
+    async with own.replica(state, protocol=protocol):
+        assert await statuses(own) == {503}
 
 
 async def test_later_connections_and_a_later_start_have_the_last_rules(

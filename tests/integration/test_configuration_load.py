@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import statistics
+import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import psutil
 import pytest
 
 from tests.kit import foreign_edge
-from tests.kit.load import load
+from tests.kit.load import load, read_answer
 from tests.kit.named import HOSTNAME, NamedTunnel, named_tunnel
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import Process
@@ -85,6 +87,39 @@ def numbered(version: int, port: int) -> dict[str, Any]:
     }
 
 
+class Pusher:
+    """One connection to the edge's admin endpoints. A client of a library costs more than all that is measured."""
+
+    def __init__(self, own: NamedTunnel, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._line = f"POST /tunnels/{own.id}/push HTTP/1.1\r\nHost: edge\r\n".encode()
+        self._reader = reader
+        self._writer = writer
+
+    async def push(self, version: int, config: Any, **options: Any) -> list[dict[str, Any]]:
+        """As `NamedTunnel.push`."""
+        body = json.dumps({"version": version, "config": config, **options}).encode()
+        self._writer.write(b"%bContent-Length: %d\r\n\r\n%b" % (self._line, len(body), body))
+        status, text = await read_answer(self._reader)
+        assert status == 200, text
+        return list(json.loads(text))
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def pushers(own: NamedTunnel) -> AsyncIterator[asyncio.Queue[Pusher]]:
+    """Those that wait for nothing."""
+    at = urllib.parse.urlsplit(own.edge["admin"])
+    free: asyncio.Queue[Pusher] = asyncio.Queue()
+    with contextlib.ExitStack() as stack:
+        for _ in range(AT_ONCE):
+            pusher = Pusher(own, *await asyncio.open_connection(at.hostname, at.port))
+            stack.callback(pusher.close)
+            free.put_nowait(pusher)
+        yield free
+
+
 def status_of(version: int) -> int:
     return 200 + version % 300
 
@@ -98,19 +133,20 @@ async def test_pushes_all_the_time_harm_no_request(own: NamedTunnel, state: Path
         clock = asyncio.get_running_loop()
         begun, held = clock.time(), {}
 
-        places = asyncio.Semaphore(AT_ONCE)
-
-        async def push(version: int) -> None:
+        async def push(version: int, pusher: Pusher) -> None:
             only = connections[version % len(connections)]
-            (told,) = await own.push(version, numbered(version, port), connection=only)
-            places.release()
+            (told,) = await pusher.push(version, numbered(version, port), connection=only)
+            free.put_nowait(pusher)
             assert told["err"] == ""
             assert told["latestAppliedVersion"] >= version
 
-        async with load(own.front, HOSTNAME, at_once=20, rate=REQUESTS) as counted, asyncio.TaskGroup() as pushes:
+        async with (
+            pushers(own) as free,
+            load(own.front, HOSTNAME, at_once=20, rate=REQUESTS) as counted,
+            asyncio.TaskGroup() as pushes,
+        ):
             for version in range(2, last + 1):
-                await places.acquire()
-                pushes.create_task(push(version))
+                pushes.create_task(push(version, await free.get()))
                 await asyncio.sleep(max(0.0, begun + version / PUSHES - clock.time()))  # the rate is the matter here
                 if version == last // 3:
                     held = memory(process)

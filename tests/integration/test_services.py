@@ -10,13 +10,15 @@ import shutil
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
+from actors.local_edge.certificates import make_certificates, server_context
+from tests.exchange.test_access_keys import Issuer
 from tests.kit.origins import answer, free_port, read_head, scripted, until_listening
 from tests.kit.processes import PATIENCE, running
 from tests.kit.tunnel import Tunnel, tunnel
@@ -28,13 +30,15 @@ TRANSPORTS = pytest.mark.parametrize("protocol", ["quic", "http2"])
 
 
 @contextlib.asynccontextmanager
-async def ruled(folder: Path, protocol: str, *rules: str) -> AsyncIterator[Tunnel]:
+async def ruled(
+    folder: Path, protocol: str, *rules: str, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Tunnel]:
     """A quick tunnel with these rules, each in the YAML of one line."""
     config = folder / "config.yml"
     config.write_text("ingress:\n" + "".join(f"  - {rule}\n" for rule in rules))
     state = folder / "state"
     state.mkdir()
-    async with tunnel(None, state, "--config", config, "--protocol", protocol) as made:
+    async with tunnel(None, state, "--config", config, "--protocol", protocol, env=env) as made:
         yield made
 
 
@@ -67,6 +71,61 @@ async def test_bytes_both_ways(tmp_path: Path, protocol: str) -> None:
             assert await received(socket, len(data)) == data
             await sending
         await (await socket.ping())
+
+
+@TRANSPORTS
+async def test_socks_to_what_it_may_reach(tmp_path: Path, protocol: str) -> None:
+    async with scripted(echo) as port, scripted(echo) as other:
+        allowed = f"ipRules: [{{prefix: 127.0.0.1/32, ports: [{port}], allow: true}}]"
+        async with ruled(tmp_path, protocol, f"{{service: socks-proxy, originRequest: {{{allowed}}}}}") as made:
+            for wanted, answered in ((port, 0), (other, 2)):
+                async with made.socket("/", compression=None) as socket:
+                    await socket.send(b"\5\1\0")
+                    assert await received(socket, 2) == b"\5\0"
+                    await socket.send(b"\5\1\0\1\x7f\0\0\1" + wanted.to_bytes(2, "big"))
+                    assert (await received(socket, 10))[1] == answered
+                    if not answered:
+                        await socket.send(b"hello")
+                        assert await received(socket, 5) == b"hello"
+
+
+@contextlib.asynccontextmanager
+async def team(folder: Path, issuer: Issuer) -> AsyncIterator[dict[str, str]]:
+    """The keys of a team, at its own name, by way of a proxy; yields what a supervisor's environment says of it."""
+    name = "team.cloudflareaccess.com"
+    certificates = make_certificates((name,))
+    (folder / "roots.pem").write_bytes(certificates.authority_pem)
+    issuer.url = f"https://{name}"
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await read_head(reader)).startswith(f"CONNECT {name}:443 ".encode())
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await writer.start_tls(server_context(certificates, folder))
+        await issuer.serve(reader, writer)
+
+    async with scripted(connect) as port:
+        proxy, direct = f"http://127.0.0.1:{port}", "127.0.0.1"
+        proxied = {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": direct, "no_proxy": direct}
+        yield {"SSL_CERT_FILE": str(folder / "roots.pem"), **proxied}
+
+
+@TRANSPORTS
+async def test_who_has_a_token_of_the_team_is_let_in(tmp_path: Path, protocol: str) -> None:
+    issuer = Issuer()
+    access = "access: {required: true, teamName: team, audTag: [ours]}"
+    async with scripted(echo) as port, team(tmp_path, issuer) as env:
+        rules = (f"{{service: tcp://127.0.0.1:{port}, originRequest: {{{access}}}}}",)
+        async with ruled(tmp_path, protocol, *rules, env=env) as made:
+            good = {"Cf-Access-Jwt-Assertion": issuer.token()}
+            for _ in range(2):
+                async with made.socket("/", compression=None, additional_headers=good) as socket:
+                    await socket.send(b"hello")
+                    assert await received(socket, 5) == b"hello"
+            for claims, status in (({"aud": ["theirs"]}, 403), ({"exp": 1}, 502)):
+                bad = {"Cf-Access-Jwt-Assertion": issuer.token(**claims)}
+                with pytest.raises(InvalidStatus, match=str(status)):
+                    await made.socket("/", additional_headers=bad)
+    assert issuer.asked == [b"/cdn-cgi/access/certs"]
 
 
 @pytest.fixture

@@ -137,6 +137,8 @@ class Client:
                 say("tidied")
             case "count":
                 say("counted", **self._counts())
+            case "name":
+                say("named", streams=self._kept())
 
     def _dial(self, edge: EdgeAddress, ca_file: str) -> None:
         owner = Owner(accept, self._connected, self._closed, self._failed)
@@ -180,6 +182,14 @@ class Client:
             "spooled": engine._spooled,
             "contexts": len(engine._quic._sc_owned),
         }
+
+    def _kept(self) -> list[int]:
+        """The streams that the library still knows."""
+        if self._connection is None:
+            return []
+        engine = self._connection.engine
+        assert isinstance(engine, PicoquicEngine)
+        return sorted(engine._quic._stream_ctxs)
 
 
 async def main() -> None:

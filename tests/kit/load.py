@@ -5,11 +5,15 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.kit.origins import read_head
 
 TEARS: tuple[type[Exception], ...] = (OSError, EOFError, ValueError)
 """How a visitor sees that an answer broke off."""
+
+BEHIND: Final = 1.0
+"""Seconds of its rate that a load catches up with, after a pause of the machine; more would be a burst."""
 
 
 @dataclass
@@ -55,11 +59,10 @@ async def load(front: tuple[str, int], host: str, *, at_once: int = 16, rate: fl
     counted, over = Load(), asyncio.Event()
 
     async def pause(due: float) -> float:
-        loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await over.wait()
-        return max(due + at_once / rate, loop.time())
+        return max(due + at_once / rate, asyncio.get_running_loop().time() - BEHIND)
 
     async def visit(number: int) -> None:
         head = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
@@ -72,7 +75,7 @@ async def load(front: tuple[str, int], host: str, *, at_once: int = 16, rate: fl
                         if rate:
                             due = await pause(due)
                         writer.write(head)
-                        counted.answered(*await _answer(reader))
+                        counted.answered(*await read_answer(reader))
                 except TEARS as error:
                     counted.torn(error)
                 finally:
@@ -87,7 +90,7 @@ async def load(front: tuple[str, int], host: str, *, at_once: int = 16, rate: fl
             over.set()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     """Status and body."""
     head = (await read_head(reader)).decode("latin-1")
     status, fields = int(head.split(" ", 2)[1]), head.lower().split("\r\n")

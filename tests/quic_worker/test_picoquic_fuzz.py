@@ -39,8 +39,10 @@ WARM: Final = 20
 GROWTH: Final = 8_000_000
 """Bytes that it may grow by after that, over any number of lives."""
 
-KEPT: Final = 1
-"""Contexts of streams that a life may keep: the library loses one of some hundred thousand streams."""
+KEPT: Final = 3
+"""Contexts of streams that a life may keep. The library loses one of some hundred thousand; and a stream whose FIN is
+due in the very moment in which the peer stops it gets neither FIN nor RESET_STREAM from picoquic: one of some ten
+thousand before this peer, who floods and stops."""
 
 
 class Client:
@@ -171,7 +173,10 @@ class Life:
                 while keeps(held := await self._client.counts()):
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            pytest.fail(f"life {self._seed}: the client keeps {held}")
+            self._client.tell("name")
+            named = (await self._client.heard("named"))["streams"]
+            asked = {number: peer.streams[number].action for number in named if number in peer.streams}
+            pytest.fail(f"life {self._seed}: the client keeps {held}: {asked}")
         if not held:
             return
         last = peer.open("echo", random.Random(self._seed).randbytes(100_000), fin=True)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from actors.bus.addresses import HostPort
+from actors.bus.guards import Guard, Rate
 from actors.bus.messages import Transport
 from actors.bus.routes import Origin
 from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
-from actors.supervisor.settings import DEFAULT_KEEP_FOR, Settings
+from actors.supervisor.guards import Guards
+from actors.supervisor.settings import DEFAULT_KEEP_FOR, Inspecting, Settings
 
 CA = str(Path(__file__).parents[2] / "actors" / "data" / "edge-roots.pem")
 
@@ -96,10 +98,25 @@ def test_every_flag_has_its_variable() -> None:
         "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
+        "inspect": "yes",
+        "inspect_body": "1000",
+        "inspect_mask": "X-Api-Key, x-other",
+        "inspect_password_file": "",
         "token": "",
         "token_file": "",
         "credentials_file": "",
         "region": "",
+        "auth_file": "",
+        "access_token_file": "",
+        "verify_webhook": "",
+        "allow_ip": "10.0.0.0/8, ::1",
+        "deny_ip": "10.1.0.0/16",
+        "allow_path": "/hooks",
+        "deny_path": "/admin, /x",
+        "rate_limit": "10/s,burst=20",
+        "max_in_flight": "50",
+        "banner": "1",
+        "expires": "8h",
     }
     flags = {action.option_strings[0].removeprefix("--").replace("-", "_") for action in make_parser()._actions} - {
         "_h",
@@ -108,6 +125,18 @@ def test_every_flag_has_its_variable() -> None:
     }
     assert flags == set(variables)
     assert settings(**variables) == Settings(
+        guards=Guards(
+            Guard(
+                allow_ips=("10.0.0.0/8", "::1/128"),
+                deny_ips=("10.1.0.0/16",),
+                allow_paths=("/hooks",),
+                deny_paths=("/admin", "/x"),
+                rate=Rate(0.1, 20),
+                max_in_flight=50,
+                banner=True,
+            )
+        ),
+        expires=8 * 3600.0,
         origin=Origin(
             host="localhost",
             port=81,
@@ -142,6 +171,7 @@ def test_every_flag_has_its_variable() -> None:
         json=True,
         qr=True,
         log_requests=True,
+        inspecting=Inspecting(body_limit=1000, mask=("x-api-key", "x-other")),
         log_level="debug",
         log_json=settings("--port", "1").log_json,
     )

@@ -42,6 +42,15 @@ async def test_nothing_is_wrong(state: Path) -> None:
             assert all(line[:4] in {"PASS", "WARN"} for line in process.stdout)
 
 
+async def test_tunnel_of_ones_own_needs_no_api(state: Path) -> None:
+    async with local_edge() as edge:
+        silent = ("--service-url", "http://127.0.0.1:1")
+        code, findings = await examine(state, "run", "--edge", edge["edge"], "--edge-ca", edge["ca"], *silent)
+        assert code == 0
+        assert not {"API", "clock"} & findings.keys()
+        assert findings["verdict"] == Finding("verdict", Verdict.PASS, "a tunnel will use QUIC")
+
+
 async def test_edge_that_is_not_trusted_or_silent(state: Path) -> None:
     async with local_edge() as edge:
         code, findings = await examine(state, "--service-url", edge["api"], "--edge", edge["edge"])

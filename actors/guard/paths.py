@@ -1,0 +1,237 @@
+"""Patterns of paths, and all that an origin may take a path for. Pure.
+
+A pattern is a path, and stands for all below it as well: `/admin` is `/admin`, `/admin/` and `/admin/users`, and not
+`/administrator`. `*` is anything within one segment, `**` any number of segments.
+
+What is checked is the path as it goes to the origin, and everything that servers are known to make of such a path:
+percent-encoding taken off once, twice, …, `\\` as `/`, `//` as `/`, `.` and `..` resolved, `;parameters` and what ends
+a segment in vain left out. A path is denied if any of these is, and allowed if all of them are.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from actors.exchange.request import Request
+from actors.guard import fields
+
+MAX_FORMS: Final = 256
+MAX_FORM_BYTES: Final = 256 * 1024
+"""Of what one path may be taken for, in number and in all. A path that is written plainly has one form, an odd one
+a dozen; whatever has more is made to get past somebody, and is refused."""
+
+ALSO_PATHS: Final = (b"x-original-url", b"x-rewrite-url")
+"""Fields from which some frameworks (of IIS, Symfony, Laminas) take the path in place of the one in the request."""
+
+_PLAIN: Final = re.compile(rb"/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?)?")
+"""A path that means the same to everybody, unless a segment ends with a dot."""
+
+_WIDE_ESCAPE: Final = re.compile(rb"%u([0-9A-Fa-f]{4})")
+"""Of IIS."""
+
+_OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+"""UTF-8 of more bytes than a character needs: lenient readers take it for the character."""
+
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+_SLASHES: Final = re.compile(rb"/{2,}")
+_VAIN_END: Final = re.compile(rb"[. \t\x00]+(?=/|\Z)")
+"""What Windows leaves out at the end of a name."""
+_DOTS_ALONE: Final = re.compile(rb"\.{1,2}")
+
+
+def _decoded(path: bytes) -> bytes:
+    return unquote_to_bytes(_WIDE_ESCAPE.sub(lambda match: chr(int(match[1], 16)).encode("utf-8", "replace"), path))
+
+
+def _shortest(path: bytes) -> bytes:
+    return _OVERLONG.sub(_character, path)
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    first, *others = match[0]
+    value = first & (0x7F >> len(match[0]))
+    for byte in others:
+        value = value << 6 | byte & 0x3F
+    return chr(value).encode("utf-8", "replace")
+
+
+def _compatible(path: bytes) -> bytes:
+    """Letters that look alike as the plain ones: full-width ones, a dot leader, …"""
+    if path.isascii():
+        return path
+    text = path.decode("utf-8", "surrogateescape")
+    return unicodedata.normalize("NFKC", text).encode("utf-8", "surrogateescape")
+
+
+def _resolved(path: bytes) -> bytes:
+    """Without `.` and `..`, as RFC 3986 says (section 5.2.4)."""
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for segment in segments:
+        if segment == b"..":
+            if kept:
+                kept.pop()
+        elif segment != b".":
+            kept.append(segment)
+    if segments and segments[-1] in (b".", b".."):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
+
+
+def _trimmed(path: bytes) -> bytes:
+    return _VAIN_END.sub(lambda match: match[0] if _DOTS_ALONE.fullmatch(_segment(path, match)) else b"", path)
+
+
+def _segment(path: bytes, match: re.Match[bytes]) -> bytes:
+    return path[path.rfind(b"/", 0, match.end()) + 1 : match.end()]
+
+
+def _dots_bared(path: bytes) -> bytes:
+    """`.. ` and `..%00` as `..`."""
+    return re.sub(rb"(?<=/)(\.{1,2})[ \t\x00]+(?=/|\Z)", rb"\1", path)
+
+
+_READINGS: Final[tuple[Callable[[bytes], bytes], ...]] = (
+    _decoded,
+    _shortest,
+    _compatible,
+    lambda path: path.replace(b"\\", b"/"),
+    lambda path: _PARAMETERS.sub(b"", path),
+    _resolved,
+    lambda path: _SLASHES.sub(b"/", path),
+    _trimmed,
+    _dots_bared,
+    lambda path: path.partition(b"\0")[0] or b"/",
+    lambda path: re.split(rb"[?#]", path, maxsplit=1)[0] or b"/",
+)
+"""What servers make of a path, each for itself; some do several of these, in any order."""
+
+
+def forms(path: bytes) -> list[bytes] | None:
+    """All that a path may be taken for, itself first; None: too much to be told."""
+    if _PLAIN.fullmatch(path) and b"./" not in path and not path.endswith(b"."):
+        return [path]
+    found = {path: None}
+    waiting = [path]
+    size = len(path)
+    while waiting:
+        form = waiting.pop()
+        for read in _READINGS:
+            other = read(form)
+            if other in found:
+                continue
+            size += len(other)
+            if len(found) >= MAX_FORMS or size > MAX_FORM_BYTES:
+                return None
+            found[other] = None
+            waiting.append(other)
+    return list(found)
+
+
+def folded(path: bytes) -> bytes:
+    """Without regard to case, as file systems of Windows and macOS have it."""
+    return path.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogatepass")
+
+
+class Pattern:
+    """One pattern. It is matched from the left, each part where it first fits, so that no path takes long."""
+
+    def __init__(self, text: str | bytes, *, any_case: bool = False) -> None:
+        """`text` begins with `/`. `any_case`: it is compared with forms that are `folded`."""
+        raw = text if isinstance(text, bytes) else text.encode()
+        raw = folded(raw) if any_case else raw
+        self._runs: list[list[bytes]] = [[]]
+        """Segments that follow each other; between two runs there may be any number of others."""
+        for segment in raw.rstrip(b"/").split(b"/")[1:]:
+            if segment == b"**":
+                self._runs.append([])
+            else:
+                self._runs[-1].append(segment)
+
+    def matches(self, path: bytes) -> bool:
+        """Whether the path is meant, or is below one that is."""
+        segments = path.split(b"/")[1:]
+        first, *others = self._runs
+        if not _fits(first, segments, 0):
+            return False
+        at = len(first)
+        for run in others:
+            while not _fits(run, segments, at):
+                at += 1
+                if at + len(run) > len(segments):
+                    return False
+            at += len(run)
+        return True
+
+
+def _fits(run: list[bytes], segments: list[bytes], at: int) -> bool:
+    return at + len(run) <= len(segments) and all(
+        _is_like(segments[at + number], wanted) for number, wanted in enumerate(run)
+    )
+
+
+def _is_like(segment: bytes, wanted: bytes) -> bool:
+    if b"*" not in wanted:
+        return segment == wanted
+    first, *middle, last = wanted.split(b"*")
+    if not (len(segment) >= len(first) + len(last) and segment.startswith(first) and segment.endswith(last)):
+        return False
+    at, end = len(first), len(segment) - len(last)
+    for part in middle:
+        if (found := segment.find(part, at, end)) < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def _patterns(texts: Sequence[str], *, any_case: bool) -> list[Pattern]:
+    """Each is meant as it is written, with its percent-encoding taken off, and with all of it that a URL needs."""
+    bare = [unquote_to_bytes(text) for text in texts]
+    encoded = [quote_from_bytes(each, safe=_UNRESERVED).encode() for each in bare]
+    written = [_capitals(text.encode()) for text in texts]
+    return [Pattern(each, any_case=any_case) for each in dict.fromkeys((*written, *bare, *encoded))]
+
+
+_UNRESERVED: Final = "/*!$&'()+,;=:@~[]"
+"""What stays as it is in the path of a URL, and what a pattern means by itself."""
+
+
+def _capitals(path: bytes) -> bytes:
+    """With escapes in capital letters, which mean the same."""
+    return re.sub(rb"%[0-9A-Fa-f]{2}", lambda match: match[0].upper(), path)
+
+
+class Paths:
+    """Which paths may be asked for."""
+
+    def __init__(self, allow: Sequence[str], deny: Sequence[str]) -> None:
+        """Both are patterns; what is denied is so even if it is allowed as well. Without any that are allowed, all
+        are."""
+        self._allow = _patterns(allow, any_case=False)
+        self._deny = _patterns(deny, any_case=True)
+
+    def __bool__(self) -> bool:
+        """Whether they say anything."""
+        return bool(self._allow or self._deny)
+
+    def admit(self, request: Request) -> bool:
+        """Whether what a request asks for may be asked for."""
+        asked = [request.target, *(value for name in ALSO_PATHS for value in fields.values(request, name))]
+        return all(map(self._admit, map(_path, asked)))
+
+    def _admit(self, path: bytes) -> bool:
+        if (taken_for := forms(path)) is None:
+            return False
+        if self._deny and any(pattern.matches(form) for form in map(folded, taken_for) for pattern in self._deny):
+            return False
+        if not self._allow:
+            return True
+        return all(any(pattern.matches(form) for pattern in self._allow) for form in map(_capitals, taken_for))
+
+
+def _path(target: bytes) -> bytes:
+    """The path of a target, which is an absolute path, `*`, or (in a field) perhaps a URL."""
+    path = re.sub(rb"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", b"", target).partition(b"?")[0]
+    return path if path.startswith(b"/") else b"/" + path

@@ -1,0 +1,233 @@
+"""Patterns of paths, and what an origin may take a path for."""
+
+import pytest
+
+from actors.guard.paths import MAX_FORMS, Paths, Pattern, forms
+from tests.guard.kit import asked
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("/", "/anything/at/all", True),
+        ("/admin", "/admin", True),
+        ("/admin", "/admin/", True),
+        ("/admin/", "/admin", True),
+        ("/admin", "/admin/users", True),
+        ("/admin", "/administrator", False),
+        ("/admin", "/", False),
+        ("/api/*/public", "/api/v1/public/x", True),
+        ("/api/*/public", "/api/v1/v2/public", False),
+        ("/api/v*", "/api/v12", True),
+        ("/api/v*", "/api/w", False),
+        ("/*.php", "/index.php", True),
+        ("/*.php", "/.php", True),
+        ("/*.php", "/index.php5", False),
+        ("/a*b*c", "/axxbyyc", True),
+        ("/a*b*c", "/axxcyyb", False),
+        ("/aa*aa", "/aaa", False),
+        ("/**/feed.xml", "/feed.xml", True),
+        ("/**/feed.xml", "/a/b/feed.xml", True),
+        ("/**/feed.xml", "/a/b/feed.xml2", False),
+        ("/a/**/b/**/c", "/a/x/b/y/z/c", True),
+        ("/a/**/b/**/c", "/a/x/y/c", False),
+    ],
+)
+def test_patterns(pattern: str, path: str, matches: bool) -> None:
+    assert Pattern(pattern).matches(path.encode()) is matches
+
+
+def test_path_that_is_written_plainly_has_one_form() -> None:
+    for path in ("/", "/a", "/a/b.html", "/a/", "/a-b_c/1.2.3"):
+        assert forms(path.encode()) == [path.encode()]
+
+
+DISGUISES = (
+    *(
+        "/admin",
+        "/admin/",
+        "//admin",
+        "///admin",
+        "/./admin",
+        "/x/../admin",
+        "/x/./../admin",
+        "/admin/.",
+    ),
+    *(
+        "/admin/..",
+        "/admin/x/..",
+        "/%61dmin",
+        "/%61%64min",
+        "/%2561dmin",
+        "/%252561dmin",
+        "/admin%2f",
+    ),
+    *(
+        "/admin%2fusers",
+        "/admin%252fusers",
+        "%2fadmin",
+        "/%2fadmin",
+        "/.%2fadmin",
+        "/%2e/admin",
+        "/x/%2e%2e/admin",
+    ),
+    *(
+        "/x/%2e./admin",
+        "/x/.%2e/admin",
+        "/x/%252e%252e/admin",
+        "/x/..%2fadmin",
+        "/x/..%252fadmin",
+        "/x%2f..%2fadmin",
+    ),
+    *(
+        "/admin;",
+        "/admin;x=1",
+        "/admin;x=1/users",
+        "/;/admin",
+        "/x;/../admin",
+        "/x/..;/admin",
+        "/x/..;a=b/admin",
+    ),
+    *(
+        "/x/%2e%2e;/admin",
+        "/x/..%3b/admin",
+        "/admin.",
+        "/admin..",
+        "/admin%20",
+        "/admin%2e",
+        "/admin%00",
+    ),
+    *(
+        "/admin%00.html",
+        "/admin/%20",
+        "/x/..%20/admin",
+        "/x/..%00/admin",
+        "/ADMIN",
+        "/Admin",
+        "/aDMIN/users",
+    ),
+    *(
+        "/%41dmin",
+        "/\\admin",
+        "\\admin",
+        "/x\\..\\admin",
+        "/x/..\\admin",
+        "/%5cadmin",
+        "/x%5c..%5cadmin",
+    ),
+    *(
+        "/admin\\users",
+        "/admin%5cusers",
+        "/admin/%2e%2e/admin",
+        "/x/y/../../admin",
+        "/x//../admin",
+        "/%c0%afadmin",
+    ),
+    *(
+        "/%c0%ae/admin",
+        "/x/%c0%ae%c0%ae/admin",
+        "/x/%e0%80%ae%e0%80%ae/admin",
+        "/%u0061dmin",
+        "/%u002fadmin",
+    ),
+    *(
+        "/x/%u002e%u002e/admin",
+        "/%ef%bd%81dmin",
+        "/ａdmin",
+        "/%EF%BC%8Fadmin",
+        "/admin%09",
+        "/admin%3Fx",
+    ),
+    *(
+        "/admin%23x",
+        "/admin?x=1",
+        "/admin?/public",
+        "//x/../admin",
+        "/x/../../admin",
+        "/../admin",
+    ),
+    *(
+        "/..%2f..%2fadmin",
+        "/public/../admin",
+        "/public/%2e%2e/admin",
+        "/public/..;/admin",
+        "/public/../ADMIN",
+    ),
+    *(
+        "/public%2f..%2fadmin",
+        "/public/./../admin",
+        "/public//..//admin",
+        "/public/.%00./../admin/",
+    ),
+    *(
+        "/public/;x/../../admin",
+        "/%70ublic/../admin",
+        "/public/..%c0%afadmin",
+    ),
+)
+
+
+@pytest.mark.parametrize("path", DISGUISES)
+def test_denied_path_in_disguise(path: str) -> None:
+    target = path.encode()
+    assert not Paths((), ("/admin",)).admit(asked(target))
+
+
+@pytest.mark.parametrize("path", [path for path in DISGUISES if "public" in path])
+def test_allowed_path_that_leads_elsewhere(path: str) -> None:
+    assert not Paths(("/public",), ()).admit(asked(path.encode()))
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/public", "/x/admin", "/administrator", "/admins", "/a%20b", "/a;b=1/c", "/café", "/x/./y", "*"]
+)
+def test_what_is_not_denied_is_let_in(path: str) -> None:
+    assert Paths((), ("/admin",)).admit(asked(path.encode()))
+
+
+@pytest.mark.parametrize("path", ["/hooks", "/hooks/", "/hooks/a%20b", "/hooks/café", "/hooks/x.html?y=/../../z"])
+def test_what_is_allowed_is_let_in(path: str) -> None:
+    assert Paths(("/hooks",), ()).admit(asked(path.encode()))
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/hook", "/HOOKS", "/hooks/..", "/hooks/../x", "//hooks", "/hooks%2f..%2fx", "*"]
+)
+def test_what_is_not_allowed_is_not_let_in(path: str) -> None:
+    assert not Paths(("/hooks",), ()).admit(asked(path.encode()))
+
+
+def test_what_is_denied_is_so_within_what_is_allowed() -> None:
+    paths = Paths(("/api",), ("/api/*/secret",))
+    assert paths.admit(asked("/api/v1/open"))
+    assert not paths.admit(asked("/api/v1/secret"))
+    assert not paths.admit(asked("/api/v1/open/../secret"))
+
+
+def test_pattern_may_be_percent_encoded() -> None:
+    for pattern in ("/caf%C3%A9", "/café"):
+        assert Paths((pattern,), ()).admit(asked("/caf%C3%A9/x"))
+        assert not Paths((), (pattern,)).admit(asked("/CAF%C3%89/x"))
+
+
+@pytest.mark.parametrize("field", ["X-Original-URL", "x-rewrite-url"])
+@pytest.mark.parametrize("value", ["/admin", "/%61dmin", "https://app.example/admin?x", "admin"])
+def test_fields_that_some_take_for_the_path(field: str, value: str) -> None:
+    assert not Paths((), ("/admin",)).admit(asked("/", (field, value)))
+    assert not Paths(("/public",), ()).admit(asked("/public", (field, value)))
+
+
+def test_path_of_too_many_meanings_is_refused() -> None:
+    nested = b"/" + b"%" + b"25" * (MAX_FORMS + 1)
+    assert forms(nested) is None
+    assert not Paths((), ("/admin",)).admit(asked(nested))
+    assert not Paths(("/",), ()).admit(asked(nested))
+
+
+@pytest.mark.parametrize(
+    "part", [b"/", b"a", b"..;/", b"%2e%2e%2f", b"//./..;%00/", b"*", b"\\..", b"\xc0\xaf", b"%25"]
+)
+def test_long_path_ends(part: bytes) -> None:
+    """However long: there is a bound on what one may be taken for."""
+    target = b"/" + part * (32 * 1024 // len(part))
+    Paths(("/**/a*b*c/**/d",), ("/**/x/**/y*z*",)).admit(asked(target))
