@@ -76,6 +76,13 @@ class Place(NamedTuple):
         await self.page.until("document.querySelector(arguments[0])?.innerText.includes(arguments[1])", selector, words)
 
 
+WATCHING = """
+    window.violations = [];
+    window.pwned = 0;
+    addEventListener("securitypolicyviolation", event => violations.push(event.blockedURI));
+"""
+
+
 @contextlib.asynccontextmanager
 async def inspected(browser: webdriver.Chrome, state: Path, *arguments: str | Path) -> AsyncIterator[Place]:
     """All of it; at the end neither the browser nor its Content-Security-Policy has had anything to say."""
@@ -83,9 +90,8 @@ async def inspected(browser: webdriver.Chrome, state: Path, *arguments: str | Pa
     async with shop() as (opened, port), tunnel(port, state, "--inspect", *arguments) as made:
         url = (await made.process.event("starting"))["inspector_url"]
         await page.size(1280, 800)
+        await page.command("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHING})
         await page.open(url)
-        await page.run("localStorage.clear(); window.violations = []; window.pwned = 0")
-        await page.run("addEventListener('securitypolicyviolation', event => violations.push(event.blockedURI))")
         await page.until("document.querySelector('#state').dataset.state === 'good'")
         try:
             yield Place(page, made, opened, url)
@@ -174,6 +180,7 @@ async def test_filters(browser: webdriver.Chrome, state: Path) -> None:
         # What comes later is found as well, and a reload keeps the filter.
         await visitor.post("/echo", content=b"one more Needle in hay")
         await shown("/echo", "/echo")
+        await page.until("location.hash.includes('needle')")
         await page.run("location.reload()")
         await shown("/echo", "/echo")
         await page.press(Keys.ESCAPE + "0")
@@ -384,7 +391,6 @@ async def test_what_strangers_send_runs_nowhere(browser: webdriver.Chrome, state
         await only_text(page)
         await page.run("location.reload()")
         await page.until("document.querySelector('#state').dataset.state === 'good'")
-        await page.run("window.violations ??= []; window.pwned ??= 0")
         await only_text(page)
 
 
@@ -530,7 +536,7 @@ async def test_it_goes_on_when_the_inspector_was_started_again(browser: webdrive
         made.process.actors("inspector")[0].kill()
         await page.until("document.querySelector('#state').dataset.state === 'bad'")
         await page.until("document.querySelector('#state').dataset.state === 'good'")
-        while await page.run("return !document.querySelector('#shown').innerText.startsWith('1 ')"):
+        while await page.run("return document.querySelector('#shown').innerText.startsWith('0 ')"):
             await made.visitor.get("/json?n=2")
         await place.choose("GET /json?n=2")
         await page.click("#act-replay")

@@ -18,6 +18,7 @@ import * as theme from "./theme.js";
 import { TopBar } from "./top_bar.js";
 
 const BAD = new Set(["failed", "s5"]);
+const ADDRESS_MS = 250; // after the last change, before the page's address says so
 const CLOCK_MS = 1000; // how often a filter by “last minute” looks at the clock
 
 const store = new Store();
@@ -32,6 +33,7 @@ const filters = new FilterBar(() => {
 });
 let paused = null; // the ids that are shown while the list stands still
 let pending = null; // a replay that has been sent, and not been seen yet
+let remembering = null; // the timer of the address
 let came = 0; // since the pause
 
 function showList() {
@@ -49,13 +51,17 @@ function showList() {
 async function select(id, tab) {
   list.select(id);
   document.body.classList.toggle("in-detail", Boolean(id));
-  await remember();
+  remember();
   await detail.show(id, tab);
 }
 
+/** Keep in the address what is shown, once it stands still: browsers hold up a page that changes it with every key. */
 function remember() {
-  const fragment = toFragment(filters.filter, list.selected);
-  if (fragment !== location.hash.slice(1)) history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname);
+  clearTimeout(remembering);
+  remembering = setTimeout(() => {
+    const fragment = toFragment(filters.filter, list.selected);
+    if (fragment !== location.hash.slice(1)) history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname);
+  }, ADDRESS_MS);
 }
 
 function sent(id) {
