@@ -89,7 +89,9 @@ def test_what_can_be_told_apart_by_colour_only_is_legible() -> None:
     for name in ("good", "elsewhere", "refused", "bad", "upgraded"):
         for ground in ("pane", "sunk", "chosen"):
             for text, behind in zip(told[name].split(", "), told[ground].split(", "), strict=True):
-                assert contrast(text, mixed(text, behind, 0.13)) >= 4.5, f"{name} {text} in its pill on {ground} {behind}"
+                assert contrast(text, mixed(text, behind, 0.13)) >= 4.5, (
+                    f"{name} {text} in its pill on {ground} {behind}"
+                )
 
 
 def contrast(one: str, other: str) -> float:
