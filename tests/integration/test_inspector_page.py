@@ -1,6 +1,7 @@
 """The inspector's page in a real browser, beside a real tunnel: what came, each kind of body, and replays."""
 
 import asyncio
+import json
 import urllib.parse
 from pathlib import Path
 
@@ -196,6 +197,15 @@ async def test_a_webhook_is_looked_at_mended_and_replayed(state: Path) -> None:
         assert any(kind == "added" and "took_ms" in right for kind, _, right in rows)
         await place.seen("A replay.")
         assert [label.split(",")[0] for label in await place.rows()] == ["Replay: POST /hook", "POST /hook"]
+
+        # JSON can be laid out to be edited.
+        await page.press("e")
+        await page.until("document.querySelector('#edit-dialog').open")
+        await page.click("#edit-lay-out")
+        assert await page.run("return document.querySelector('#edit-dialog [name=body]').value") == json.dumps(
+            HOOK, indent=2
+        )
+        await page.press(Keys.ESCAPE)
 
         # The original knows of it, and of the next one.
         await page.click("#part-head .link")
