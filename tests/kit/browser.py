@@ -75,7 +75,9 @@ class Page:
                 return wait.until(lambda browser: browser.execute_script(f"return {expression}", *arguments))
             except TimeoutException:
                 seen = self._browser.execute_script("return document.body.innerText")
-                raise AssertionError(f"never true: {expression} {json.dumps(arguments)}; the page says:\n{seen}") from None
+                raise AssertionError(
+                    f"never true: {expression} {json.dumps(arguments)}; the page says:\n{seen}"
+                ) from None
 
         return await asyncio.to_thread(look)
 

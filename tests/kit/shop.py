@@ -53,7 +53,11 @@ class Shop:
         """What stands in the answer of /hostile, and in a field of it."""
         plain: dict[str, tuple[bytes, str, str]] = {
             "/": (b"open\n", "text/plain", ""),
-            "/json": (b'{"number":12345678901234567890,"list":[1,null,true],"text":"gr\xc3\xbcn"}', "application/json", ""),
+            "/json": (
+                b'{"number":12345678901234567890,"list":[1,null,true],"text":"gr\xc3\xbcn"}',
+                "application/json",
+                "",
+            ),
             "/xml": (XML, "text/xml", ""),
             "/png": (png(120, 80), "image/png", ""),
             "/bytes": (bytes(range(256)) * 4, "application/octet-stream", ""),
@@ -84,7 +88,9 @@ class Shop:
         return Answer(body, 200, kind, ((b"Content-Encoding", coding.encode()),) if coding else ())
 
     def _echo(self, seen: Seen) -> Answer:
-        return Answer(seen.body, 200, seen.fields.get("content-type", "text/plain"), ((b"Set-Cookie", b"session=s3cret"),))
+        return Answer(
+            seen.body, 200, seen.fields.get("content-type", "text/plain"), ((b"Set-Cookie", b"session=s3cret"),)
+        )
 
     def _hook(self, seen: Seen) -> Answer:
         event = json.loads(seen.body)["type"]

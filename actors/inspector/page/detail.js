@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { compareView } from "./compare.js";
 import { byId, icon, make, setText } from "./dom.js";
-import { bytes, duration, outcome, plural, stamp, statusText, statusWords, visible } from "./format.js";
+import { bytes, duration, outcome, stamp, statusText, statusWords, visible } from "./format.js";
 import { sideView } from "./sides.js";
 import { MessagesView } from "./socket_messages.js";
 import { waterfall } from "./waterfall.js";
@@ -259,7 +259,7 @@ function facts(detail) {
     ["rule", detail.rule],
     ["sent", detail.request_bytes ? bytes(detail.request_bytes) : null],
     ["received", detail.response_bytes ? bytes(detail.response_bytes) : null],
-    ["messages", detail.messages ? plural(detail.messages, "message") : null],
+    ["messages", detail.messages || null],
   ];
   return found
     .filter(([, value]) => value !== null && value !== undefined && value !== "")

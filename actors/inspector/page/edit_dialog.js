@@ -5,6 +5,7 @@ import { byId } from "./dom.js";
 import { inField, order } from "./edits.js";
 import { asLines, value } from "./fields.js";
 import { bytes as size } from "./format.js";
+import { looksLikeJson, pieces } from "./json.js";
 import { decoded, isText } from "./text.js";
 
 export class EditDialog {
@@ -23,6 +24,10 @@ export class EditDialog {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.form.requestSubmit();
     });
     byId("edit-cancel").addEventListener("click", () => this.dialog.close());
+    byId("edit-lay-out").addEventListener("click", () => {
+      const laidOut = pieces(this.field.body.value).map(([, piece]) => piece);
+      this.field.body.value = laidOut.join("");
+    });
     this.field.replaced.addEventListener("change", () => {
       this.field.body.disabled = !this.field.replaced.checked;
     });
@@ -43,6 +48,7 @@ export class EditDialog {
     this.field.body.disabled = text === null;
     this.field.replaced.checked = false;
     byId("edit-replaced").hidden = text !== null;
+    byId("edit-lay-out").hidden = !looksLikeJson(text ?? "");
     byId("edit-body-hint").textContent = hint(text, isComplete, body, bytes);
     byId("edit-masked").hidden = !fields.some((field) => field[2]);
     this.fail("");
