@@ -7,6 +7,7 @@ On a socket of their own (DEALER ↔ ROUTER), so that nothing of it is in the wa
 never waits for it: what a full queue does not take is lost, and the next batch says how much that was.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -32,20 +33,23 @@ Kind = Literal["http", "websocket", "tcp"]
 
 Field = tuple[bytes, bytes]
 
+# There are many of these under load, none of them is ever part of a cycle, and so Python's collector need not look at
+# them (`gc=False`).
 
-class Head(Message, frozen=True, omit_defaults=True):
+
+class Head(Message, frozen=True, omit_defaults=True, gc=False):
     """A request, as the visitor sent it: what names, rules and the origin make of it comes later."""
 
     kind: Kind
     method: bytes
     target: bytes
     host: bytes
-    fields: list[Field]
+    fields: Sequence[Field]
     is_stripped: bool = False
     """It reached no target, and what may be a secret of the guard's was taken out for good: it cannot be replayed."""
 
 
-class Reached(Message, frozen=True, omit_defaults=True):
+class Reached(Message, frozen=True, omit_defaults=True, gc=False):
     """A connection to the target is there, and the request goes to it."""
 
     after: Seconds
@@ -56,15 +60,15 @@ class Reached(Message, frozen=True, omit_defaults=True):
     """For the second time: the origin had closed the first connection meanwhile."""
 
 
-class Answered(Message, frozen=True):
+class Answered(Message, frozen=True, gc=False):
     """The head of the response that the visitor gets."""
 
     after: Seconds
     status: int
-    fields: list[Field]
+    fields: Sequence[Field]
 
 
-class Ended(Message, frozen=True, omit_defaults=True):
+class Ended(Message, frozen=True, omit_defaults=True, gc=False):
     """It is over."""
 
     after: Seconds
@@ -82,7 +86,7 @@ class Ended(Message, frozen=True, omit_defaults=True):
     """The visitor had not sent all of the request's body."""
 
 
-class Part(msgspec.Struct, omit_defaults=True):
+class Part(msgspec.Struct, omit_defaults=True, gc=False):
     """What was seen of one exchange since its last part. Those that are over at once have one alone."""
 
     number: Count
@@ -111,7 +115,7 @@ class Part(msgspec.Struct, omit_defaults=True):
     ended: Ended | None = None
 
 
-class Batch(Message, frozen=True, omit_defaults=True):
+class Batch(Message, frozen=True, omit_defaults=True, gc=False):
     """What a worker has seen. Once a second there is one, though it be empty: so the inspector knows who lives."""
 
     parts: list[Part] = msgspec.field(default_factory=list)

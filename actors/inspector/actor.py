@@ -6,6 +6,7 @@ what it had seen is gone then, since nothing of it is ever written to a disk.
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import time
@@ -92,7 +93,7 @@ class Inspector:
             self._heard[identity] = asyncio.get_running_loop().time()
             worker = identity.decode("ascii", "replace").rpartition("-")[2]
             self.store.take(worker, batch)
-            for part in batch.parts:
+            for part in batch.parts if self._waiting else ():
                 if part.replay and (waits := self._waiting.get(part.replay)) is not None and not waits.done():
                     waits.set_result(f"{worker}.{part.number}")
             await asyncio.sleep(0)  # a socket that always has more would let nobody else have a turn
@@ -188,6 +189,7 @@ async def _main(orders: InspectorOrders) -> int:
         logger.error("internal fault", exc_info=error)
         os._exit(1)
 
+    gc.freeze()  # what was imported stays: the collector, which is busy under load, need not look at it each time
     context, tasks = sockets.make_context(), Tasks(fault)
     try:
         inspector = Inspector(orders, context, logger)

@@ -3,11 +3,12 @@
 docs/inspector.md has the API in words.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from actors.bus.inspection import Field
 from actors.inspector import assets, views
 from actors.inspector.bodies import OCTETS, CannotDecode, decoded, type_of
 from actors.inspector.door import Door
@@ -154,7 +155,7 @@ class Api:
             return failed(str(error), error.status)
 
 
-def _body(data: bytes, fields: list[tuple[bytes, bytes]], asked: Asked) -> Answer:
+def _body(data: bytes, fields: Sequence[Field], asked: Asked) -> Answer:
     if asked.parameters.get("decoded") == "1":
         try:
             data = decoded(data, ",".join(views.text_of(value) for name, value in fields if name.lower() == _ENCODING))

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -92,7 +93,7 @@ def _ascii(text: str, what: str) -> bytes:
         raise CannotReplay(f"{what} has characters that none can have", 400) from None
 
 
-def _fields(edited: list[tuple[str, str]], original: list[Field], masks: Masks) -> list[Field]:
+def _fields(edited: list[tuple[str, str]], original: Sequence[Field], masks: Masks) -> Sequence[Field]:
     """The edited fields, in which a mask stands for what it hides: the how-manieth of a name for the same of it."""
     hidden: dict[bytes, list[bytes]] = {}
     for name, value in original:
@@ -111,7 +112,7 @@ def _fields(edited: list[tuple[str, str]], original: list[Field], masks: Masks) 
     return made
 
 
-def _framed(method: bytes, fields: list[Field], body: bytes) -> list[Field]:
+def _framed(method: bytes, fields: Sequence[Field], body: bytes) -> Sequence[Field]:
     kept = [(name, value) for name, value in fields if name.lower() not in _FRAMING]
     if body or method in _MEANT_FOR_BODIES:
         kept.append((b"Content-Length", b"%d" % len(body)))

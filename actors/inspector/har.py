@@ -3,7 +3,7 @@
 import base64
 import datetime
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from actors.bus.inspection import Field
@@ -118,12 +118,12 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _headers(fields: list[Field], masks: Masks, *, unmasked: bool) -> list[dict[str, str]]:
+def _headers(fields: Sequence[Field], masks: Masks, *, unmasked: bool) -> list[dict[str, str]]:
     shown = masks.shown(fields, unmasked=unmasked)
     return [{"name": text_of(name), "value": text_of(value)} for name, value, _ in shown]
 
 
-def _cookies(fields: list[Field], name: bytes, masks: Masks, *, unmasked: bool) -> list[dict[str, str]]:
+def _cookies(fields: Sequence[Field], name: bytes, masks: Masks, *, unmasked: bool) -> list[dict[str, str]]:
     if masks.hides(name) and not unmasked:
         return []
     found = []

@@ -5,6 +5,7 @@ Its shapes are those of ngrok's documentation. What is masked stays so: these pr
 
 import base64
 import datetime
+from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.bus.inspection import Field
@@ -79,7 +80,7 @@ def captured(entry: Recorded, masks: Masks) -> View:
     }
 
 
-def _headers(fields: list[Field], masks: Masks) -> dict[str, list[str]]:
+def _headers(fields: Sequence[Field], masks: Masks) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value, _ in masks.shown(fields, unmasked=False):
         found.setdefault(text_of(name), []).append(text_of(value))

@@ -1,6 +1,7 @@
 """Heads and bodies as the bytes of HTTP/1.1 that programs want of them. Pure."""
 
 import http
+from collections.abc import Sequence
 
 from actors.bus.inspection import Field
 from actors.inspector.masks import Masks
@@ -33,6 +34,6 @@ def response_head(entry: Recorded, masks: Masks, *, unmasked: bool) -> bytes:
     return _head(line, response_fields(entry), masks, unmasked=unmasked)
 
 
-def _head(line: bytes, fields: list[Field], masks: Masks, *, unmasked: bool) -> bytes:
+def _head(line: bytes, fields: Sequence[Field], masks: Masks, *, unmasked: bool) -> bytes:
     shown = masks.shown(fields, unmasked=unmasked)
     return b"\r\n".join([line, *(b"%b: %b" % (name, value) for name, value, _ in shown), b"", b""])

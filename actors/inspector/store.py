@@ -6,10 +6,10 @@ asks for what came after. The numbers of an inspector that was started again beg
 
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached
+from actors.bus.inspection import Answered, Batch, Ended, Field, Head, Part, Reached
 from actors.inspector.websocket import Conversation
 
 MAX_EXCHANGES: Final = 1000
@@ -226,5 +226,5 @@ def _size(head: Head) -> int:
     return len(head.target) + len(head.host) + _fields_size(head.fields)
 
 
-def _fields_size(fields: list[tuple[bytes, bytes]]) -> int:
-    return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
+def _fields_size(fields: Sequence[Field]) -> int:
+    return sum(map(len, itertools.chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)

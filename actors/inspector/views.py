@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from actors.bus.inspection import Field
@@ -30,7 +30,7 @@ def value_of(fields: Iterable[Field], name: bytes) -> str:
     return next((text_of(value) for key, value in fields if key.lower() == name), "")
 
 
-def response_fields(entry: Recorded) -> list[Field]:
+def response_fields(entry: Recorded) -> Sequence[Field]:
     """Those of the response; what this program answers itself has none worth showing."""
     return entry.answered.fields if entry.answered is not None else []
 
