@@ -45,6 +45,9 @@ SILENT: Final = 3 * HEARTBEAT_INTERVAL
 REPLAY_PATIENCE: Final = 5.0
 """Seconds until a replay must have begun: the worker tells of it at once."""
 
+NICENESS: Final = 10
+"""Where all cores are busy, whatever is on a request's way comes first; a tenth of a core is left, which is enough."""
+
 STOP_TIMEOUT: Final = 0.2
 """Seconds for requests in flight at the end."""
 
@@ -189,6 +192,8 @@ async def _main(orders: InspectorOrders) -> int:
         logger.error("internal fault", exc_info=error)
         os._exit(1)
 
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     gc.freeze()  # what was imported stays: the collector, which is busy under load, need not look at it each time
     context, tasks = sockets.make_context(), Tasks(fault)
     try:
