@@ -34,7 +34,7 @@ export async function compareView(original, replay) {
 }
 
 function lengthOf(detail) {
-  return total(phases(detail.times, null));
+  return total(phases(detail.times, null, detail.response?.is_own));
 }
 
 function headOf(detail, words, scale) {
