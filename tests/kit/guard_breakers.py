@@ -142,6 +142,8 @@ def _tokens() -> Iterator[Try]:
         "Upgrade of TLS": (("Upgrade", "TLS/1.0"), ("Connection", "Upgrade")),
     }.items():
         yield field(name, *pairs)
+    for pairs in ((), (("Authorization", "Bearer x"),)):
+        yield field(f"raw tunnel {len(pairs)}", *pairs, kind="tcp", body="SSH-2.0-x\r\n")
     yield field("WebSocket of the edge's", ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), kind="websocket")
     for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "XYZ"):
         yield field(f"method {method}", method=method)
@@ -149,6 +151,33 @@ def _tokens() -> Iterator[Try]:
         yield Try(f"token: host {host}", host)
     yield field("early body", ("Content-Length", "4"), method="POST", body="evil")
     yield field("early chunks", ("Transfer-Encoding", "chunked"), method="POST", body="evil")
+
+
+def over_http2() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Heads as only HTTP/2 has them, and what each tries."""
+    good = f"Bearer {TOKEN}"
+
+    def head(*more: tuple[str, str], host: str = "token.example", path: str = "/") -> list[tuple[str, str]]:
+        address = ("cf-connecting-ip", "203.0.113.7")
+        return [(":method", "GET"), (":scheme", "https"), (":path", path), (":authority", host), *more, address]
+
+    yield "nothing", head()
+    yield "cookie in crumbs", head(("cookie", "tunnel_access=9999999999."), ("cookie", "0" * 64))
+    yield "a cookie's end as a crumb", head(("cookie", "a=1; tunnel_access"), ("cookie", "=9999999999." + "0" * 64))
+    yield "authorization twice", head(("authorization", good), ("authorization", "Bearer x"))
+    yield "a pseudo-header field", head((":authorization", good))
+    yield "capital letters", head(("Authorization", good), ("AUTHORIZATION", good))
+    yield "another host field", head(("host", "open.example"))
+    yield "an authority of its own", head(host="token.example@open.example")
+    yield "an authority with a port", head(host="token.example:8443")
+    yield "path twice", [*head(), (":path", "/public")]
+    yield "an absolute path", head(path="https://open.example/")
+    yield "a line break in a value", head(("x", f"a\r\nauthorization: {good}"))
+    yield "a purpose of the edge's", head(("cf-cloudflared-proxy-connection-upgrade", "websocket"))
+    yield "a purpose twice", head(*(("cf-cloudflared-proxy-connection-upgrade", kind) for kind in ("x", "websocket")))
+    yield "a raw tunnel", head(("cf-cloudflared-proxy-src", "203.0.113.7"))
+    yield "a path in disguise", head(host="deny.example", path="/x/..%2fadmin")
+    yield "two addresses", head(("cf-connecting-ip", "198.51.100.7"), host="near.example")
 
 
 def _logins() -> Iterator[Try]:
