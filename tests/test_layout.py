@@ -212,7 +212,6 @@ TESTED_WITH = {
     "inspector/har.py": "inspector/test_foreign.py",
     "inspector/ngrok.py": "inspector/test_foreign.py",
     "inspector/raw.py": "inspector/test_foreign.py",
-    "inspector/tunnel.py": "integration/test_inspector.py",
     "exchange/replays.py": "integration/test_inspector.py",
     "ingress/defaults.py": "ingress/test_parse.py",
     "ingress/errors.py": "ingress/test_parse.py",

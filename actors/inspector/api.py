@@ -40,6 +40,9 @@ SANDBOX: Final = ((b"Content-Security-Policy", b"sandbox; default-src 'none'"),)
 DEFAULT_LIMIT: Final = 100
 """Exchanges in an answer, if nobody says how many."""
 
+GUESS_PAUSE: Final = 1.0
+"""Seconds until a wrong password is refused: nobody who mistyped minds, and whoever tries many does."""
+
 MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
 """Of a request to the API: an edited body of 1 MiB, in base64."""
 
@@ -187,7 +190,7 @@ def make_serve(rules: Rules, feeds: Feeds, routes: Iterable[Route]) -> Serve:
         refusal = rules.door.refusal(request.method, path, request.fields, parameters.get("token", ""))
         if refusal is not None:
             answer = failed(refusal.message, refusal.status)._replace(fields=refusal.fields)
-            return answered(client, answer, SECURITY)
+            return answered(client, answer, SECURITY, after=GUESS_PAUSE if refusal.is_guess else 0.0)
         if path == "/api/events" and request.method == "GET":
             if feeds.is_full:
                 return answered(client, failed("too many listen already", 503), SECURITY)

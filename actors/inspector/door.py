@@ -36,6 +36,8 @@ class Refusal(NamedTuple):
     status: int
     message: str
     fields: tuple[Field, ...] = ()
+    is_guess: bool = False
+    """Somebody may be trying passwords."""
 
 
 class Door:
@@ -61,7 +63,7 @@ class Door:
         has_token = self.has_token(fields, query_token)
         if self._password and not has_token and not self._has_password(fields):
             message = "give the password of --inspect-password-file; any user name will do"
-            return Refusal(401, message, ((b"WWW-Authenticate", REALM),))
+            return Refusal(401, message, ((b"WWW-Authenticate", REALM),), bool(_values(fields, b"authorization")))
         if any(not self._is_our_origin(origin) for origin in _values(fields, b"origin")):
             return Refusal(403, "this comes from a page of another site")
         opens_page = method in ("GET", "HEAD") and path == "/"  # a link from elsewhere may lead there

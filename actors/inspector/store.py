@@ -18,10 +18,10 @@ MAX_EXCHANGES: Final = 1000
 MAX_BYTES: Final = 64 * 1024 * 1024
 """That they take in all: what a laptop does not miss. The oldest go first."""
 
-OVERHEAD: Final = 3000
+OVERHEAD: Final = 1500
 """Bytes that an exchange takes beside its texts, as was measured."""
 
-FIELD_OVERHEAD: Final = 150
+FIELD_OVERHEAD: Final = 140
 """And a field beside its own."""
 
 SWITCHING_PROTOCOLS: Final = 101

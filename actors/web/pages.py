@@ -200,19 +200,32 @@ def _send(client: HttpConnection, answer: Answer, more: tuple[tuple[bytes, bytes
 
 
 class _Unheard:
-    """What else comes of a request that was answered is passed over."""
+    """Answers, and passes over whatever else comes of the request."""
+
+    def __init__(
+        self, client: HttpConnection, answer: Answer, fields: tuple[tuple[bytes, bytes], ...], after: float
+    ) -> None:
+        self._timer = asyncio.get_running_loop().call_later(after, _send, client, answer, fields)
 
     def body_received(self, data: bytes) -> None: ...
     def body_ended(self) -> None: ...
-    def visitor_lost(self) -> None: ...
+
+    def visitor_lost(self) -> None:
+        self._timer.cancel()
+
     def pause(self) -> None: ...
     def resume(self) -> None: ...
 
 
-def answered(client: HttpConnection, answer: Answer, fields: tuple[tuple[bytes, bytes], ...] = ()) -> Responder:
-    """Answer a request by its head, whatever else comes of it; with these fields besides."""
-    asyncio.get_running_loop().call_soon(_send, client, answer, fields)  # once the client knows who serves it
-    return _Unheard()
+def answered(
+    client: HttpConnection,
+    answer: Answer,
+    fields: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    after: float = 0.0,
+) -> Responder:
+    """Answer a request by its head, whatever else comes of it; with these fields besides, and so many seconds later."""
+    return _Unheard(client, answer, fields, after)
 
 
 class _PatientConnection(HttpConnection):

@@ -97,6 +97,10 @@ def test_password() -> None:
     assert refused is not None
     assert refused.status == 401
     assert refused.fields[0][0] == b"WWW-Authenticate"
+    assert not refused.is_guess
+    guessed = door.refusal("GET", "/", [host, basic("a:wrong")])
+    assert guessed is not None
+    assert guessed.is_guess
     for given, expected in (
         (basic("anybody:geheim:wört"), 200),
         (basic(":geheim:wört"), 200),

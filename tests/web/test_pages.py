@@ -195,6 +195,28 @@ async def test_answer_that_waits_for_no_body() -> None:
             assert (answer.status_code, answer.text, answer.headers["X-A"]) == (403, "no\n", "1")
 
 
+async def test_answer_that_comes_later_is_for_who_waits_for_it() -> None:
+    sent = []
+
+    def serve(connection: HttpConnection, request: Request) -> Responder:
+        later = 0.05 if request.target == b"/later" else 1e6
+        made = pages.answered(connection, text("no\n", 403), after=later)
+        sent.append(made)
+        return made
+
+    async with serving(serve, "127.0.0.1", 0, stop_timeout=0.1) as (host, port):
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=PATIENCE) as asked:
+            assert (await asked.get("/later")).status_code == 403
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
+        while len(sent) < 2:
+            await asyncio.sleep(0)
+        writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while not sent[1]._timer.cancelled():  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+
+
 async def test_address_that_is_taken() -> None:
     async with serving(Pages(ROUTES), "127.0.0.1", 0, stop_timeout=0.1) as (host, port):
         with pytest.raises(OSError, match="address already in use"):
