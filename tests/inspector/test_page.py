@@ -86,6 +86,12 @@ def test_what_can_be_told_apart_by_colour_only_is_legible() -> None:
         for ground in ("ground", "pane", "raised", "sunk", "chosen"):
             for text, behind in zip(told[name].split(", "), told[ground].split(", "), strict=True):
                 assert contrast(text, behind) >= 4.5, f"{name} {text} on {ground} {behind}"
+    pieces = re.findall(r"\.c-[\w-]+ \{ color: light-dark\((#\w+), (#\w+)\)", (PAGE / "page.css").read_text())
+    for piece in [*pieces, told["bad"].split(", ")]:
+        for text, behind in zip(piece, told["sunk"].split(", "), strict=True):
+            assert contrast(text, behind) >= 4.5, f"a piece of code, {text} on {behind}"
+    for button in told["accent-ground"].split(", "):
+        assert contrast("#ffffff", button) >= 4.5, f"white on {button}"
     for name in ("good", "elsewhere", "refused", "bad", "upgraded"):
         for ground in ("pane", "sunk", "chosen"):
             for text, behind in zip(told[name].split(", "), told[ground].split(", "), strict=True):

@@ -84,6 +84,37 @@ async def test_what_strangers_send_runs_nowhere(state: Path) -> None:
         await only_text(page)
 
 
+async def test_bodies_that_are_made_to_be_slow_are_shown_in_part(state: Path) -> None:
+    """As many elements as there are bytes would hold the page up for long: each view has a bound."""
+    async with inspected(state) as place:
+        page, visitor = place.page, place.made.visitor
+        bodies = {
+            "application/x-www-form-urlencoded": b"a&" * 30_000,
+            "application/json": b'["x",' * 12_000,
+            "text/xml": b"<a b='c'>" * 7_000,
+            "text/html": b"<a>b" * 15_000,
+            "multipart/form-data; boundary=X": b"--X\r\n\r\na\r\n" * 4_500,
+            "text/plain": b"\n" * 60_000,
+        }
+        for number, (kind, body) in enumerate(bodies.items()):
+            await visitor.post(f"/echo?n={number}&" + "q&" * 2000, content=body, headers={"Content-Type": kind})
+            await place.choose(f"POST /echo?n={number}&")
+            assert await page.run("return document.querySelectorAll('#detail *').length") < 50_000, kind
+        # Two that have nothing in common.
+        await visitor.post("/echo?last", content="\n".join(map(str, range(12_000))).encode())
+        await place.choose("POST /echo?last")
+        await page.press("e")
+        await page.until("document.querySelector('#edit-dialog').open")
+        await page.run(
+            "const body = document.querySelector('#edit-dialog [name=body]');"
+            "body.value = body.value.replaceAll('\\n', 'x\\n')"
+        )
+        await page.click("#edit-dialog [name=send]")
+        await place.seen("Original", "#panel-compare")
+        assert await page.run("return document.querySelectorAll('#detail *').length") < 50_000
+        await place.seen("Show more", "#panel-compare")
+
+
 async def only_text(page: Page) -> None:
     """No element in the page is one of theirs."""
     found = """return [...document.querySelectorAll(

@@ -59,6 +59,20 @@ async def test_copied_as_curl_it_is_the_same_request(state: Path) -> None:
             assert again.fields[name] == original.fields[name]
 
 
+async def test_why_a_visitor_got_no_answer_is_said_in_words(state: Path) -> None:
+    async with inspected(state, "--deny-path", "/private/**") as place:
+        visitor = place.made.visitor
+        assert (await visitor.get("/private/letters")).status_code == 403
+        await place.choose("GET /private/letters")
+        await place.seen("--deny-path", "#part-head .banner.bad")
+        await place.seen("The answer is the tunnel’s own")
+        assert await place.page.text("[role=option][aria-selected=true] .why")
+        assert (await visitor.get("/torn")).status_code == 502
+        await place.choose("GET /torn")
+        await place.seen("closed", "#part-head .banner.bad")
+        await place.page.until("document.querySelectorAll('#part-times .phase').length === 2")
+
+
 async def test_keys(state: Path) -> None:
     async with inspected(state) as place:
         page = place.page

@@ -62,11 +62,11 @@ WATCHING = """
 
 
 @contextlib.asynccontextmanager
-async def inspected(state: Path) -> AsyncIterator[Place]:
+async def inspected(state: Path, *arguments: str) -> AsyncIterator[Place]:
     """All of it; at the end neither the browser nor the page's Content-Security-Policy has had anything to say."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, chromium(Path(folder)) as browser:
         page = Page(browser)
-        async with shop() as (opened, port), tunnel(port, state, "--inspect") as made:
+        async with shop() as (opened, port), tunnel(port, state, "--inspect", *arguments) as made:
             url = (await made.process.event("starting"))["inspector_url"]
             await page.size(1280, 800)
             await page.command("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHING})

@@ -73,6 +73,8 @@ class Shop:
     def serve(self, client: HttpConnection, request: Request) -> Responder:
         if request.upgrade:
             return WebSocketEcho(client, request)
+        if request.target == b"/torn":
+            client.abort()
         routes = [Route(method, path, self._answering(request, page)) for (method, path), page in self._pages.items()]
         return Pages(routes)(client, request)
 

@@ -13,6 +13,7 @@ import * as xml from "./xml.js";
 
 const SHOWN_BYTES = 256 * 1024; // at once: laying out more makes the page wait
 const SHOWN_HEX_BYTES = 32 * 1024; // each is four characters or more
+const SHOWN_PAIRS = 500; // of a form: each is a row of its own
 
 const chosen = new Map(); // content type → the view that was last chosen for it
 
@@ -51,7 +52,7 @@ export function bodyView(bytes, contentType, name) {
 }
 
 function shown(view, bytes, contentType) {
-  if (view === "hex") return portioned(bytes, SHOWN_HEX_BYTES, (portion, start) => make("pre.code.hex", {}, lines(portion, start).join("\n")));
+  if (view === "hex") return portioned(bytes, SHOWN_HEX_BYTES, (portion) => make("pre.code.hex", {}, lines(portion).join("\n")));
   if (view === "image") return image(bytes);
   if (view === "parts") return make("div.parts", {}, parts(bytes, contentType).map(partView));
   if (view === "form") return pairTable(pairs(decoded(bytes, contentType)));
@@ -64,23 +65,24 @@ function shown(view, bytes, contentType) {
   });
 }
 
-/** The first of the bytes, and a button for more. */
+/** The first of the bytes, and a button for more: what is laid out must be laid out from its begin. */
 function portioned(bytes, most, show) {
-  const box = make("div", {}, show(bytes.subarray(0, most), 0));
-  let at = most;
-  if (bytes.length > most) {
-    const more = make("button.more", { type: "button" });
-    const tell = () => more.replaceChildren(`Show more: ${size(bytes.length - at)} are left`);
-    more.addEventListener("click", () => {
-      more.before(show(bytes.subarray(at, at + most), at));
-      at += most;
-      if (at >= bytes.length) more.remove();
-      else tell();
-    });
+  let shownBytes = Math.min(most, bytes.length);
+  let seen = show(bytes.subarray(0, shownBytes));
+  const more = make("button.more", { type: "button" });
+  const tell = () => {
+    more.hidden = shownBytes === bytes.length;
+    more.textContent = `Show more: ${size(bytes.length - shownBytes)} are left`;
+  };
+  more.addEventListener("click", () => {
+    shownBytes = Math.min(shownBytes + most, bytes.length);
+    const wider = show(bytes.subarray(0, shownBytes));
+    seen.replaceWith(wider);
+    seen = wider;
     tell();
-    box.append(more);
-  }
-  return box;
+  });
+  tell();
+  return make("div", {}, seen, more);
 }
 
 function image(bytes) {
@@ -109,7 +111,7 @@ function partView(part) {
 
 /** Pairs of a form or of a query; a value that is JSON is laid out. */
 export function pairTable(found) {
-  const rows = found.map(([name, value]) =>
+  const rows = found.slice(0, SHOWN_PAIRS).map(([name, value]) =>
     make(
       "tr",
       {},
@@ -117,7 +119,9 @@ export function pairTable(found) {
       make("td", {}, json.looksLikeJson(value) ? coloured(json.pieces(value)) : make("bdi.value", {}, value)),
     ),
   );
-  return make("table.pairs", {}, make("tbody", {}, rows));
+  const table = make("table.pairs", {}, make("tbody", {}, rows));
+  if (found.length <= SHOWN_PAIRS) return table;
+  return make("div", {}, table, make("p.hint", {}, `${found.length - SHOWN_PAIRS} more are left out here: Text has all of them.`));
 }
 
 function save(bytes, name) {

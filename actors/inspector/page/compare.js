@@ -13,6 +13,7 @@ import { phases, total } from "./times.js";
 import { waterfall } from "./waterfall.js";
 import * as xml from "./xml.js";
 
+const SHOWN_ROWS = 400; // of lines that differ, at once
 const MOST_BYTES = 256 * 1024; // of each body: finding differences in more makes the page wait
 
 /**
@@ -34,7 +35,7 @@ export async function compareView(original, replay) {
 }
 
 function lengthOf(detail) {
-  return total(phases(detail.times, null));
+  return total(phases(detail.times, null, detail.response?.is_own));
 }
 
 function headOf(detail, words, scale) {
@@ -105,16 +106,25 @@ function section(words, heads, { found, cut }) {
     make("h3", {}, words, make(differing ? "span.about.differs" : "span.about", {}, said)),
     make("div.rows", { role: "table", "aria-label": `${words}: headers` }, heads.map(rowView)),
     cut ? make("p.hint.warn", {}, "Of the bodies only what was kept is compared.") : null,
-    found.length ? make("div.rows.lines", { role: "table", "aria-label": `${words}: body` }, folded(found).map(rowView)) : null,
+    found.length ? make("div.rows.lines", { role: "table", "aria-label": `${words}: body` }, rowViews(folded(found))) : null,
   );
 }
 
+/** The first rows, and a button for more. */
+function rowViews(all) {
+  const shown = all.slice(0, SHOWN_ROWS).map(rowView);
+  const rest = all.slice(SHOWN_ROWS);
+  return rest.length ? [...shown, unfolding(`Show more: ${rest.length} lines are left`, rest)] : shown;
+}
+
+function unfolding(words, rest) {
+  const button = make("button.more", { type: "button" }, words);
+  button.addEventListener("click", () => button.replaceWith(...rowViews(rest)));
+  return button;
+}
+
 function rowView(row) {
-  if (row.kind === "folded") {
-    const button = make("button.more", { type: "button" }, `${row.rows.length} equal lines`);
-    button.addEventListener("click", () => button.replaceWith(...row.rows.map(rowView)));
-    return button;
-  }
+  if (row.kind === "folded") return unfolding(`${row.rows.length} equal lines`, row.rows);
   const marked = row.kind === "changed" ? parted(row.left, row.right) : null;
   return make(
     "div.pair",

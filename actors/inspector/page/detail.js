@@ -219,7 +219,7 @@ export class Detail {
   banners(replays) {
     const { detail } = this;
     const found = [];
-    const trouble = [detail.error || (outcome(detail) === "failed" && detail.reason), detail.hint].filter(Boolean);
+    const trouble = [detail.error || detail.reason, detail.hint].filter(Boolean);
     if (trouble.length) found.push(make("p.banner.bad", { role: "note" }, trouble.map(visible).join(" – ")));
     if (detail.response?.is_own) found.push(make("p.banner", {}, "The answer is the tunnel’s own: the service gave none."));
     if (detail.repeated) found.push(make("p.banner", {}, "The service closed its connection as the request came: it was sent once more."));

@@ -1,6 +1,6 @@
 /* What differs between two lists of lines, or two lists of header fields. Pure. */
 
-const MOST_EDITS = 1000; // the search takes time and memory with their square; what differs more is told as a whole
+const MOST_EDITS = 500; // the search takes time and memory with their square; what differs more is told as a whole
 
 /**
  * The rows that show two lists beside each other: [{kind, left, right}], kind `same`, `changed`, `removed` or `added`;

@@ -146,6 +146,7 @@ function fillIn(row, summary) {
   setText(row.took, summary.seconds === null ? "" : duration(summary.seconds));
   setText(row.size, summary.response_bytes ? bytes(summary.response_bytes) : "");
   setText(row.note, noteOf(summary));
+  row.note.classList.toggle("why", Boolean(summary.reason));
   row.replayMark.hidden = !summary.replay_of;
   row.socketMark.hidden = summary.kind === "http";
   element.setAttribute(
@@ -155,7 +156,7 @@ function fillIn(row, summary) {
 }
 
 function noteOf(summary) {
-  if (summary.error) return visible(summary.error);
+  if (summary.reason) return visible(summary.error || summary.reason);
   if (summary.kind !== "http") return summary.messages ? `${summary.messages} messages` : summary.kind;
   return visible(shortType(summary.content_type));
 }

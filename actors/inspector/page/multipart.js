@@ -3,7 +3,7 @@
 import { parameters, value } from "./fields.js";
 
 const LONGEST_BOUNDARY = 70; // characters, by RFC 2046
-const MOST_PARTS = 1000; // what is more is left: a body of nothing but boundaries must not fill the page
+const MOST_PARTS = 100; // what is more is left: a body of nothing but boundaries must not fill the page
 
 /**
  * The parts of a body: [{fields, name, filename, type, bytes, isComplete}].

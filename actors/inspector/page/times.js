@@ -11,8 +11,12 @@ const PHASES = [
  *
  * @param times {connected, first_byte, ended}: seconds after the request came, or null
  * @param now seconds after it came, for a phase that goes on; null if none does
+ * @param isOwn whether the answer is the tunnel's own
  */
-export function phases(times, now) {
+export function phases(times, now, isOwn = false) {
+  if (isOwn && (times.connected ?? null) === null && (times.ended ?? null) !== null) {
+    return [{ kind: "wait", words: "the tunnel’s own answer", from: 0, to: times.ended, isOpen: false }];
+  }
   const found = [];
   let from = 0;
   const add = (kind, words, to, isOpen) => {

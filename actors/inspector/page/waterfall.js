@@ -14,7 +14,7 @@ const NARROWEST = 0.4; // percent: a phase that took no time can still be seen
  */
 export function waterfall(detail, scale) {
   const now = detail.state === "ended" ? null : Math.max(0, Date.now() / 1000 - detail.started);
-  const found = phases(detail.times, now);
+  const found = phases(detail.times, now, detail.response?.is_own);
   const whole = Math.max(scale ?? 0, total(found)) || 1e-6;
   const bar = make("div.bar", { "aria-hidden": "true" });
   const between = step(whole);

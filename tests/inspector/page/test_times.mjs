@@ -21,6 +21,11 @@ test("one that never reached its service, or was answered without one", () => {
   assert.deepEqual(short(phases({ connected: null, first_byte: 1, ended: 3 }, null)), [["wait", 0, 1, false], ["receive", 1, 3, false]]);
 });
 
+test("an answer of the tunnel's own is called that, if nothing was reached", () => {
+  assert.deepEqual(short(phases({ connected: null, first_byte: null, ended: 3 }, null, true)), [["wait", 0, 3, false]]);
+  assert.equal(phases({ connected: 1, first_byte: null, ended: 3 }, null, true).length, 2);
+});
+
 test("times that stand in the wrong order make no negative lengths", () => {
   for (const { from, to } of phases({ connected: 2, first_byte: 1, ended: 1.5 }, null)) assert.ok(to >= from);
 });
