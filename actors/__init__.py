@@ -5,6 +5,7 @@ The map of the system. These folders are actors, each a process of its own:
     supervisor/   owns the tunnel: asks for it, finds the edge, starts the workers, judges their failures
     quic_worker/  one connection to the edge and the streams on it; its life is the connection's life
     metrics/      the counters of all connections, past and present, and their Prometheus text
+    inspector/    what came and what was answered, on a page of this machine; sends it again
     local_edge/   a stand-in for Cloudflare on loopback, for offline use, demos and tests
     hello_world/  a small page of its own, for a first look
 

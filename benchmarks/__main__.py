@@ -28,6 +28,7 @@ CLIENTS: Final = {
     "start": (clients.AIOQUIC, clients.SPARE, clients.PICOQUIC, clients.SPARE_PICOQUIC),
     "scaling": (clients.AIOQUIC, clients.PICOQUIC),
     "sockets": (clients.AIOQUIC, clients.PICOQUIC),
+    "inspect": (clients.PICOQUIC, clients.INSPECTED_PICOQUIC),
 }
 """Which of ours take part in which table; others take part in the first four."""
 
@@ -86,6 +87,8 @@ async def _rows(table: str, number: int, port: int, who: list[Client], python: s
                 rows = tables.mixed(client, number)
             case "start":
                 rows = tables.start(client, port)
+            case "inspect":
+                rows = tables.inspect(client, port)
             case "scaling":
                 rows = tables.scaling(client, port)
             case _:
@@ -104,7 +107,7 @@ async def _main(given: argparse.Namespace) -> None:
     async with foreign.running("origin") as origin:
         port = foreign.port_of(origin)
         for table in given.tables:
-            others = [] if table in ("scaling", "sockets", FAIRNESS) else given.others
+            others = [] if table in ("scaling", "sockets", "inspect", FAIRNESS) else given.others
             who = [*(client.run_by(given.python) for client in CLIENTS.get(table, ())), *others]
             for number in range(given.rounds):
                 print(f"{table}, round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)

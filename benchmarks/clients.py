@@ -52,6 +52,7 @@ AIOQUIC_CUBIC: Final = Client(
     "CUBIC", f"{PLAIN} --no-spare --protocol quic --quic-engine aioquic --congestion-control cubic"
 )
 PICOQUIC: Final = Client("picoquic", f"{FAST} --no-spare --protocol quic --quic-engine picoquic")
+INSPECTED_PICOQUIC: Final = Client("picoquic, inspected", f"{PICOQUIC.template} --inspect")
 HTTP2: Final = Client("HTTP/2", f"{FAST} --no-spare --protocol http2")
 SPARE: Final = Client("aioquic, with a spare", f"{PLAIN} --quic-engine aioquic")
 SPARE_PICOQUIC: Final = Client("picoquic, with a spare", f"{FAST} --quic-engine picoquic")

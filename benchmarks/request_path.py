@@ -6,22 +6,25 @@ figure is the least of many short rounds, so that other work on the machine coun
 
 import asyncio
 import gc
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import structlog
 
+from actors.bus.inspection import DEFAULT_BODY_BYTES
 from actors.bus.routes import Origin, all_to
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.http1 import build_request_head, response_fields
 from actors.exchange.journal import Journal
 from actors.exchange.ledger import Counting, Ledger
-from actors.exchange.observers import Observers
+from actors.exchange.observers import Observer, Observers
 from actors.exchange.origin import OriginConnection
 from actors.exchange.request import Request
 from actors.exchange.response import Head, ResponseReader
 from actors.exchange.router import Router
+from actors.exchange.tap import Tap
 from actors.processes.tasks import Tasks
 from actors.quic_worker.connection import Connection, Owner, Stream
 from actors.quic_worker.engine import Address, StreamEngine
@@ -108,7 +111,7 @@ def answer_read() -> Head:
     return reader.head
 
 
-def whole_path() -> tuple[Callable[[], None], Callable[[], int]]:
+def whole_path(*more: Observer) -> tuple[Callable[[], None], Callable[[], int]]:
     """One request on a warm connection, from the stream's first bytes to the last of its answer; and how many of them
     were answered so far."""
     log = structlog.get_logger()
@@ -117,6 +120,7 @@ def whole_path() -> tuple[Callable[[], None], Callable[[], int]]:
     observers = Observers(
         Counting(ledger),
         Journal(log, url="https://a.trycloudflare.com", all_requests=False),
+        *more,
     )
     exchanges = Exchanges(router, observers, Tasks(print), at_once=TIMES)
 
@@ -138,6 +142,30 @@ def whole_path() -> tuple[Callable[[], None], Callable[[], int]]:
     return one, lambda: ledger.tally.details.responses.get("2xx", 0)
 
 
+def inspected_path() -> Callable[[], None]:
+    """The same with `--inspect`, but for the socket; as many leave together as under load."""
+    sent: list[bytes] = []
+
+    def send(message: bytes) -> bool:
+        sent[:] = [message]
+        return True
+
+    tap = Tap(
+        send,
+        body_limit=DEFAULT_BODY_BYTES,
+        now=time.monotonic,
+        wall=time.time,
+        call_later=lambda _, flush: asyncio.get_running_loop().call_later(1e6, flush),  # here time does not pass
+    )
+    one, _ = whole_path(tap)
+    turns = itertools.cycle([*([one] * TIMES), tap.flush])
+
+    def act() -> None:
+        next(turns)()
+
+    return act
+
+
 async def main() -> None:
     asked, answered = head_read(), answer_read()
     for what, act in {
@@ -146,6 +174,7 @@ async def main() -> None:
         "answer read": answer_read,
         "head of the answer written": lambda: write_response(200, response_fields(answered.fields, upgraded=False)),
         "all of it, with the exchange and its stream": whole_path()[0],
+        "the same with --inspect": inspected_path(),
     }.items():
         print(f"{what}: {microseconds(act):.1f} µs")
 

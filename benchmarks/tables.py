@@ -186,6 +186,16 @@ async def scaling(client: Client, port: int) -> AsyncIterator[Row]:
                 yield row
 
 
+async def inspect(client: Client, port: int) -> AsyncIterator[Row]:
+    """What it costs that somebody may look at all requests."""
+    async with running(client, port) as one:
+        await one.edge.ask("requests", at_once=32, seconds=0.5)
+        for at_once in (32, 200):
+            async for row in _requests(one, "inspect", f"{at_once} at once", at_once):
+                yield row
+        yield Row("inspect", "memory (PSS)", client.name, one.memory() / 1e6, "MB")
+
+
 async def sockets(client: Client, port: int) -> AsyncIterator[Row]:
     """WebSockets that are open and say nothing: memory, idle processor time, and an echo on one of them."""
     async with running(client, port) as one:

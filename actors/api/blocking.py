@@ -175,6 +175,11 @@ class Tunnel:
         return self._handle.local_ca
 
     @property
+    def inspector_url(self) -> str:
+        """Where requests are shown, with `with_inspector`; else empty."""
+        return self._handle.inspector_url
+
+    @property
     def location(self) -> str:
         """The edge's point of presence of the connection that was registered first."""
         return self._handle.location

@@ -53,7 +53,7 @@ class TunnelHandle:
         self._process: SupervisorProcess | None = None
         self._tether: Tether | None = None
         self._state = bus_events.StateChanged(state="starting", serves=False, url="", connections=0, slots=0)
-        self._tunnel_id = self._location = self._local_url = self._local_ca = ""
+        self._tunnel_id = self._location = self._local_url = self._local_ca = self._inspector_url = ""
         self._hostnames: list[str] = []
         self._configuration_version = -1
         self._stopped: bus_events.Stopped | None = None
@@ -101,6 +101,11 @@ class TunnelHandle:
     def local_ca(self) -> str:
         """Path of the PEM file to trust with `with_local_edge_tls`; else empty."""
         return self._local_ca
+
+    @property
+    def inspector_url(self) -> str:
+        """Where requests are shown, with `with_inspector`: `http://127.0.0.1:4040`. Else empty."""
+        return self._inspector_url
 
     @property
     def location(self) -> str:
@@ -294,6 +299,7 @@ class TunnelHandle:
         match event:
             case bus_events.Starting():
                 self._local_url, self._local_ca = event.local_url, event.local_ca
+                self._inspector_url = event.inspector_url
             case bus_events.RateLimited() if not self._up.done():
                 message = f"the tunnel API refuses new tunnels for now; try again in {event.retry_after:.0f} s or later"
                 self._up.set_exception(RateLimited(message, retry_after=event.retry_after))

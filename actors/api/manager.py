@@ -12,6 +12,7 @@ The supervisor ends with the program, however that ends: its stdin is a lifeline
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
@@ -294,6 +295,29 @@ class TunnelManager:
     def with_metrics_http(self, address: str) -> Self:
         """`HOST:PORT` at which /metrics, /ready, /healthcheck and /quicktunnel are answered over HTTP."""
         return self._with(metrics_http=address)
+
+    def with_inspector(
+        self,
+        address: str | None = None,
+        *,
+        body: int | None = None,
+        mask: Sequence[str] = (),
+        password_file: Path | None = None,
+    ) -> Self:
+        """Show requests and their answers on a page of this machine, `handle.inspector_url`, and send them again.
+
+        `address`: `HOST:PORT` where it serves (default: 127.0.0.1:4040, or the next free port); one that others reach
+        needs a `password_file`. `body`: bytes of each body that are shown (default: 64 KiB, 1 MiB at most). `mask`:
+        names of fields whose values are shown only on demand, beside Authorization, Cookie and Set-Cookie.
+        """
+        more: dict[str, Flag] = {"inspect": True if address is None else address}
+        if body is not None:
+            more["inspect_body"] = str(body)
+        if mask:
+            more["inspect_mask"] = tuple(mask)
+        if password_file is not None:
+            more["inspect_password_file"] = os.fspath(password_file)
+        return self._with(**more)
 
     def with_log_requests(self, on: bool = True) -> Self:
         """Log each request when it has ended, at level `info`."""

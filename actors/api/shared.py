@@ -149,6 +149,7 @@ class SharedHandle(TunnelHandle):
         self._folder = folder
         self._tunnel_id, self._location = about.tunnel_id, about.location
         self._local_url, self._local_ca = about.local_url, about.local_ca
+        self._inspector_url = about.inspector_url
         self._state = events.StateChanged(
             state=about.state, serves=about.serves, url=about.url, connections=about.connections, slots=about.slots
         )

@@ -2,6 +2,7 @@
 
 messages.py    the schema of everything that passes between processes
 addresses.py   a host and a port, and their text
+inspection.py  what passes between workers and the inspector
 events.py      what the supervisor tells the world
 tally.py       what is counted
 guards.py      who may come

@@ -31,6 +31,8 @@ class Starting(Event, frozen=True, kw_only=True, tag="starting"):
     """The local edge's other address, `http://127.0.0.1:PORT`, for programs that cannot resolve the name in the URL."""
     local_ca: str = ""
     """Path of the PEM file to trust it by, with `--local-edge-tls`."""
+    inspector_url: str = ""
+    """Where requests are shown, with `--inspect`: `http://127.0.0.1:4040`."""
 
 
 class RateLimited(Event, frozen=True, kw_only=True, tag="rate_limited"):

@@ -156,6 +156,16 @@ class ChildOrders(Message, frozen=True):
     log_json: bool
 
 
+class Inspection(Message, frozen=True):
+    """What workers are to show of their requests, and to whom (`inspection.py`)."""
+
+    endpoint: str
+    body_limit: Count
+    """Bytes of each body."""
+    http: HostPort
+    """Where the inspector serves: nothing of the tunnel may go there."""
+
+
 class WorkerOrders(ChildOrders, frozen=True):
     """One connection to make: where to, for which tunnel, as which slot and generation."""
 
@@ -183,6 +193,8 @@ class WorkerOrders(ChildOrders, frozen=True):
     """What this connection speaks: the supervisor's choice for this generation."""
     proxy: Proxy | None = None
     """Where to go through, with `http2`; QUIC passes no proxy."""
+    inspection: Inspection | None = None
+    """None: nobody looks."""
     guard_file: str | None = None
     """What all workers of the tunnel count visitors in (`actors/guard/shared.py`); None: there is nothing to count."""
 
@@ -220,6 +232,33 @@ class LocalEdgeOrders(ChildOrders, frozen=True):
     """Whether it imitates the service's limits."""
     tunnel: Credentials | None = None
     """One that it does not give away, and has to know: that of a token. Its URL is nothing to the edge."""
+
+
+class InspectorOrders(ChildOrders, frozen=True):
+    """The inspector. Token and password show in no repr."""
+
+    endpoint: str
+    """Where workers tell of exchanges."""
+    events_endpoint: str
+    """Where the supervisor says how the tunnel is."""
+    http: HostPort
+    """Where to serve; if it `may_move`, at the first port from there that is free, and else at any."""
+    may_move: bool
+    avoid: list[int]
+    """Ports that it must leave to origins, which may not be up yet."""
+    body_limit: Count
+    mask: list[str]
+    """Names of fields whose values are shown only on demand, in lower case."""
+    token: str
+    """For calls that change something, and for what is masked."""
+    password: str
+    """Who looks has to give it; empty: it is for this machine alone."""
+    origin: str
+    hostnames: list[str]
+    """Those of the rules that are in force, for a tunnel of one's own."""
+
+    def __repr__(self) -> str:
+        return f"InspectorOrders(identity={self.identity!r}, http={self.http!r}, token=…, password=…)"
 
 
 class HelloWorldOrders(ChildOrders, frozen=True):

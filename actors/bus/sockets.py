@@ -49,13 +49,21 @@ def make_context() -> Context:
 
 
 def make_socket(
-    context: Context, kind: zmq.SocketType, *, identity: str | None = None, limit: int = MAX_MESSAGE_BYTES
+    context: Context,
+    kind: zmq.SocketType,
+    *,
+    identity: str | None = None,
+    limit: int = MAX_MESSAGE_BYTES,
+    queue: int = HIGH_WATER_MARK,
 ) -> Socket:
-    """Return a socket of `kind` with every limit set, not yet bound or connected; `limit`: bytes of a message."""
+    """Return a socket of `kind` with every limit set, not yet bound or connected.
+
+    `limit`: bytes of a message. `queue`: messages that wait for each peer, and as many of each.
+    """
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
-    socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
-    socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, limit)
     if kind == zmq.ROUTER:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)

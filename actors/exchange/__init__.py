@@ -28,6 +28,8 @@ socks.py        SOCKS5, as its server speaks it (pure)
 dial.py         opens connections, and says why there is none
 reach.py        the origin's addresses, of which any may be deaf
 origin_tls.py   TLS towards an origin (pure)
+tap.py          what the inspector is shown (pure)
+replays.py      requests of the past, which go to the origin once more
 ledger.py       what passed, and how much of it is reported (pure)
 journal.py      the log of requests
 reasons.py      why a visitor did not get the origin's answer (pure)

@@ -94,6 +94,10 @@ class Target(Protocol):
     """Where requests go."""
 
     @property
+    def name(self) -> str:
+        """What it is called in logs and errors."""
+
+    @property
     def failures(self) -> int:
         """Times so far that it could not be reached."""
 
@@ -131,6 +135,7 @@ class Answering:
 
     def __init__(self, answer: Answer) -> None:
         self.answer: Final = answer
+        self.name: Final = f"http_status:{answer.status}"
 
     def reuse(self, request: Request, head: RequestHead) -> Backend | None:
         return None

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from actors.bus.addresses import HostPort
 from actors.exchange.backend import OriginError
 from actors.exchange.origin import OriginConnection, plain
 from actors.exchange.origin_tls import explain
@@ -35,11 +37,14 @@ class Dialler:
         keep_alive_period: float,
         tls_timeout: float = 0.0,
         beside: bool = True,
+        closed: HostPort | None = None,
     ) -> None:
         """`name` stands in errors; `hosts` are names or IP addresses. Times are in seconds: 0 sets no limit, or, as
-        `keep_alive_period`, sends no probes. `beside`: see `Reach`."""
+        `keep_alive_period`, sends no probes. `beside`: see `Reach`. `closed`: an address where no connection may lead,
+        however it is called."""
         self._name = name
         self._port = port
+        self._closed = closed
         self._connect_timeout = connect_timeout or NO_LIMIT
         self._tls_timeout = tls_timeout or NO_LIMIT
         self._keep_alive_period = keep_alive_period
@@ -99,6 +104,8 @@ class Dialler:
             made.setblocking(False)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(made, where)
+            if self._closed is not None and leads_to(made, self._closed):
+                raise OSError("that is this tunnel's own inspector, which nobody reaches through the tunnel")
         except BaseException:
             made.close()
             raise
@@ -148,6 +155,21 @@ class Dialler:
         if isinstance(error, ssl.SSLError) or (isinstance(error, ConnectionError) and not error.errno):
             return f"TLS failed: {explain(error)}"  # only asyncio's own errors, of a handshake, have no number
         return plain(error)
+
+
+def leads_to(made: socket.socket, closed: HostPort) -> bool:
+    """Whether a connection of TCP has come to this address of our own."""
+    here, there = made.getsockname(), made.getpeername()
+    if there[1] != closed.port:
+        return False
+    bound, reached = ipaddress.ip_address(closed.host), _address(there[0])
+    return reached == bound or (bound.is_unspecified and (reached.is_loopback or reached == _address(here[0])))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address, without the zone of IPv6; an IPv4 one in IPv6 is itself."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 @contextlib.asynccontextmanager

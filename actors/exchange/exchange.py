@@ -47,11 +47,16 @@ class Exchange:
     reason: reasons.Reason | None = None
     error = ""
     is_substitute = False
+    is_admitted = False
+    is_repeated = False
+    rule = ""
     is_renamed = False
     seconds = 0.0
     bytes_in = 0
     bytes_out = 0
     _target: Target
+    _failure: OriginError | None = None
+    """Why there is no connection, while the rest of the body is waited for."""
     _backend: Backend | None = None
     _entrance: Entrance | None = None
     """The gates of its way, if there are any: nothing of it goes on before it has passed them."""
@@ -59,8 +64,6 @@ class Exchange:
     head = NO_HEAD
     _response_begun = False
     _response_ended = False
-    _repeated = False
-    """Sent a second time, since the connection of the first had been closed by the origin meanwhile."""
     _timer: Timer | None = None
     _ended = False
 
@@ -71,6 +74,16 @@ class Exchange:
         self._tell = driver.observers
         self._begun_at = driver.now()
         self._upload = Upload(responder.consumed, self._passed)
+
+    @property
+    def held(self) -> bytes:
+        """Bytes of the body that came, and went nowhere."""
+        return self._upload.held
+
+    @property
+    def is_heard_out(self) -> bool:
+        """Whether all of the body has come."""
+        return self._upload.is_complete or self._upload.is_heard_out(self.head)
 
     @contained
     def start(self, body: bytes) -> None:
@@ -90,7 +103,7 @@ class Exchange:
             self._go_by(way)
 
     def _go_by(self, way: Way) -> None:
-        self._target = way.target
+        self._target, self.rule = way.target, way.rule
         if self.request.kind is not Kind.TCP and not self._prepare(self.request):
             return
         if way.gates:
@@ -137,7 +150,7 @@ class Exchange:
 
     def admitted(self) -> None:
         """Nobody is against it."""
-        target = self._target
+        self.is_admitted, target = True, self._target
         if target.answer is not None and self.request.kind is not Kind.TCP:
             self._answer_barely(target.answer)
         elif self.head.body is Body.UNKNOWN:
@@ -199,8 +212,19 @@ class Exchange:
 
     @contained
     def connect_failed(self, error: OriginError) -> None:
-        """There is none."""
-        if not self._ended:
+        """There is none. If somebody wants to send the request again, once there is an origin, its body has to be
+        whole: what has not come yet is waited for, as long as for a body that nothing announced."""
+        if self._ended:
+            return
+        self._failure = error
+        if self._tell.keep_bodies and not self._upload.is_heard_out(self.head):
+            self._timer = self._driver.call_later(BODY_TIMEOUT, self._give_up)
+        else:
+            self._give_up()
+
+    @contained
+    def _give_up(self) -> None:
+        if (error := self._failure) is not None and not self._ended:
             self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
     def _begin(self, backend: Backend) -> None:
@@ -210,6 +234,8 @@ class Exchange:
             self._upload.become_raw()
         else:
             self._upload.announce(self.head)
+        for tell in self._tell.reached:
+            tell(self, self._target)
         backend.begin(self, self.head, raw=is_raw)
         if is_raw:
             self._responder.accept()
@@ -240,6 +266,8 @@ class Exchange:
             self._wait_for_answer()
         elif self.head.announces_no_body:
             self._body_known(has_body=True)
+        elif self._failure is not None and self._upload.is_heard_out(self.head):
+            self._give_up()
 
     @contained
     def eof_received(self) -> None:
@@ -252,6 +280,8 @@ class Exchange:
             self._go(self._target)
         elif self._response_ended:
             self._end()  # of a raw tunnel, whose halves end one by one
+        elif self._failure is not None:
+            self._give_up()
         else:
             self._wait_for_answer()
         if self._entrance is not None:
@@ -340,8 +370,8 @@ class Exchange:
         if self._response_begun:
             self.error = str(error)
             self.abandon(reasons.BROKEN_OFF)
-        elif self._backend is not None and self._backend.may_be_stale and not self._repeated:
-            self._repeated = True
+        elif self._backend is not None and self._backend.may_be_stale and not self.is_repeated:
+            self.is_repeated = True
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:

@@ -71,3 +71,5 @@ class Way(NamedTuple):
     target: Target
     gates: tuple[Gate, ...] = ()
     """In their order."""
+    rule: str = ""
+    """Which rule says so, in words; empty where there is but one way."""

@@ -15,7 +15,7 @@ import ssl
 from collections import deque
 from typing import Final, cast
 
-from actors.bus.addresses import without_port
+from actors.bus.addresses import HostPort, without_port
 from actors.bus.routes import Origin
 from actors.exchange import reuse
 from actors.exchange.backend import Backend
@@ -46,19 +46,22 @@ class OriginPool:
 
     answer: Final = None
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, closed: HostPort | None = None) -> None:
+        """`closed`: see `Dialler`."""
         self._loop = asyncio.get_running_loop()
         self._origin = origin
+        self.name: Final = str(origin)
         self._tls: ssl.SSLContext | None = None
         """Made for the first connection: it takes long, and of many rules few may ever be asked for."""
         self._dial = Dialler(
-            str(origin),
+            self.name,
             origin.hosts,
             origin.port,
             connect_timeout=origin.connect_timeout,
             tls_timeout=origin.tls_timeout,
             keep_alive_period=origin.keep_alive_period,
             beside=origin.happy_eyeballs,
+            closed=closed,
         )
         self._idle: deque[OriginConnection] = deque()
         self._trimming: asyncio.TimerHandle | None = None

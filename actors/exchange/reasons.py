@@ -89,6 +89,9 @@ NO_WEB_PAGE: Final = Reason("no_web_page", "the rule is for a TCP service: a bro
 NO_PORT: Final = Reason("no_port", "say in the rule which port the service listens at: SCHEME://HOST:PORT")
 NO_DESTINATION: Final = Reason("no_destination", "a bastion goes where the client says, as HOST:PORT")
 NO_ANSWER: Final = Reason("no_answer", "give the rule's http_status one of 200 to 999")
+REPLAY_CUT: Final = Reason(
+    "replay_cut", "a replay is broken off after 60 s, and after 16 MiB of its answer; what is shown of it is whole"
+)
 EVENT_STREAM: Final = Reason(
     "event_stream", "send events in the answer to a POST, or over a WebSocket; or use a tunnel of your own account"
 )

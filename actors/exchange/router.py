@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from actors.bus.addresses import HostPort
 from actors.bus.guards import Guard
-from actors.bus.routes import Access, Destination, Origin, Routes, Status
+from actors.bus.routes import Access, Destination, Origin, Route, Routes, Status
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering, Target
 from actors.exchange.gate import Gate, Way
@@ -21,7 +22,7 @@ _MANAGEMENT: Final = re.compile(rb"management\.(?:fed\.)?argotunnel\.com\.?(?::[
 no origin, whatever the rules are; we offer nothing there, and claim nothing."""
 
 _NO_MANAGEMENT: Final = Way(Answering(Answer(404, reasons.MANAGEMENT)))
-_NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant for this host and path")))
+NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant for this host and path")))
 
 
 class Router:
@@ -32,16 +33,19 @@ class Router:
         routes: Routes,
         *,
         awaits_rules: bool = False,
+        closed: HostPort | None = None,
         guard_file: str | None = None,
         slot: int = 0,
         generation: int = 0,
     ) -> None:
-        """`awaits_rules`: the edge is to push rules, and what comes before them waits. `guard_file`: what the guards of
-        all workers count in together, of which this is one; None: each for itself.
+        """`awaits_rules`: the edge is to push rules, and what comes before them waits. `closed`: an address where
+        nothing goes, whatever the routes say. `guard_file`: what the guards of all workers count in together, of which
+        this is one; None: each for itself.
 
         Raises:
             IngressError: as `replace`.
         """
+        self._closed = closed
         self.awaits_rules = awaits_rules
         """Whether what meets no rule is to wait: none has come yet."""
         self._counts_in = guard_file, slot, generation
@@ -71,13 +75,13 @@ class Router:
         ways = []
         for route in routes.routes:
             target = self._targets.get(route.destination) or gone.pop(route.destination, None)
-            self._targets[route.destination] = target = target or _target(route.destination)
+            self._targets[route.destination] = target = target or _target(route.destination, self._closed)
             gates: list[Gate] = []
             if route.guard is not None:
                 gates.append(self._guard(route.guard, routes.guards[route.guard], guards))
             if route.access is not None:
                 gates.append(self._gate(route.access, keys))
-            ways.append(Way(target, tuple(gates)))
+            ways.append(Way(target, tuple(gates), "" if len(routes.routes) == 1 else _in_words(route)))
         self._ways = ways
         self._find = find
         """Finds the rule of a request; None: the first one is for all."""
@@ -93,7 +97,7 @@ class Router:
             return self._ways[0]
         index = self._find(request.host, request.target)
         if index is None:
-            return None if self.awaits_rules else _NO_RULE
+            return None if self.awaits_rules else NO_RULE
         return self._ways[index]
 
     def _gate(self, demanded: Access, known: dict[str, "AccessKeys"]) -> Gate:
@@ -127,20 +131,25 @@ class Router:
             self._guarding.close()
 
 
+def _in_words(route: Route) -> str:
+    """What a rule is for, and where it leads."""
+    return f"{route.hostname or '*'}{route.path and f' path {route.path}'} → {route.destination}"
+
+
 def _finder(routes: Routes) -> Callable[[bytes, bytes], int | None]:
     from actors.ingress.match import Table  # here: most tunnels have one place for all
 
     return Table(routes.routes).find
 
 
-def _target(destination: Destination) -> Target:
+def _target(destination: Destination, closed: HostPort | None) -> Target:
     match destination:
         case Origin():
-            return OriginPool(destination)
+            return OriginPool(destination, closed)
         case Status(status):
             if status < 200:  # after which another answer would have to come
                 return Answering(Answer(502, reasons.NO_ANSWER, f"{status} of a rule is no answer"))
             return Answering(Answer(status))
     from actors.exchange.services import Service  # here, since few use it
 
-    return Service(destination)
+    return Service(destination, closed)

@@ -41,9 +41,14 @@ class Service:
     answer: Final = None
     origin: Final = None
 
-    def __init__(self, destination: Tcp | Bastion | Socks) -> None:
+    def __init__(self, destination: Tcp | Bastion | Socks, closed: HostPort | None = None) -> None:
+        """`closed`: see `Dialler`."""
         self._destination = destination
-        self._own = _dialler(destination, destination.host, destination.port) if isinstance(destination, Tcp) else None
+        self._closed = closed
+        self.name: Final = str(destination)
+        self._own = None
+        if isinstance(destination, Tcp):
+            self._own = _dialler(destination, destination.host, destination.port, closed=closed)
 
     @property
     def failures(self) -> int:
@@ -63,9 +68,9 @@ class Service:
             raise OriginError(f"{self._destination} has no port to connect to", reason=reasons.NO_PORT)
         service: Backend
         if isinstance(self._destination, Socks):
-            service = SocksServer(self._destination)
+            service = SocksServer(self._destination, self._closed)
         else:
-            dialler = self._own or _dialler(self._destination, *_wanted(request))
+            dialler = self._own or _dialler(self._destination, *_wanted(request), closed=self._closed)
             service = await dialler.tcp(_connection)
         return service if request.kind is Kind.TCP else WebSocketServer(request, service)
 
@@ -74,7 +79,7 @@ class Service:
     def close(self) -> None: ...
 
 
-def _dialler(how: Tcp | Bastion | Socks, host: str, port: int, *addresses: str) -> Dialler:
+def _dialler(how: Tcp | Bastion | Socks, host: str, port: int, *addresses: str, closed: HostPort | None) -> Dialler:
     """What connects to the host, or to these addresses of it only."""
     name = str(how) if isinstance(how, Tcp) else joined(host, port)
     return Dialler(
@@ -83,6 +88,7 @@ def _dialler(how: Tcp | Bastion | Socks, host: str, port: int, *addresses: str) 
         port,
         connect_timeout=how.connect_timeout,
         keep_alive_period=how.keep_alive_period,
+        closed=closed,
     )
 
 
@@ -115,8 +121,9 @@ class SocksServer:
     may_be_stale: Final = False
     reusable: Final = False
 
-    def __init__(self, how: Socks) -> None:
+    def __init__(self, how: Socks, closed: HostPort | None = None) -> None:
         self._how = how
+        self._closed = closed
         self._conversation = socks.Conversation()
         self._handler: ResponseHandler | None = None
         self._dialling: asyncio.Future[None] | None = None
@@ -177,7 +184,7 @@ class SocksServer:
         addresses = [address for address in addresses if socks.allowed(self._how.rules, address, port)]
         if not addresses:
             raise socks.Refused(f"no rule allows {joined(host, port)}")
-        return await _dialler(self._how, host, port, *addresses).tcp(_connection)
+        return await _dialler(self._how, host, port, *addresses, closed=self._closed).tcp(_connection)
 
     def _connected(self, service: OriginConnection) -> None:
         handler = self._handler

@@ -66,6 +66,12 @@ class Upload(Valve):
         """Whether bytes came that are held."""
         return bool(self._early)
 
+    def is_heard_out(self, head: RequestHead) -> bool:
+        """Whether all of a body has come, before any of it went on: of one with this head."""
+        if head.body is Body.LENGTH:
+            return sum(map(len, self._early)) >= head.length
+        return head.body is not Body.CHUNKED or self.has_ended
+
     def announce(self, head: RequestHead) -> None:
         """The backend has been given this head."""
         self._body, self._left = head.body, head.length

@@ -1,6 +1,7 @@
 """The worker: one connection to the edge, and the requests that come on it.
 
     worker.py      the process: orders, life and end of one connection (the actor's I/O with the supervisor)
+    inspected.py   its line to the inspector, if somebody looks
     spare.py       a worker that has done its imports and waits for its orders
     ends.py        the ways in which a worker's life can end (pure)
     edge_connection.py  what the worker knows of a connection, whatever it goes over

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import uuid
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import zmq
 
@@ -21,6 +21,7 @@ from actors.bus.messages import (
     ConfigurationAnswered,
     Drain,
     Heartbeat,
+    Inspection,
     Leaving,
     Ready,
     Recount,
@@ -47,6 +48,9 @@ from actors.quic_worker.ends import EXIT_STATUS, Ended, WorkerEnd
 from actors.quic_worker.pushes import Pushes
 from actors.quic_worker.ways import edge_connection
 from actors.wire.registration import Refusal, Registration
+
+if TYPE_CHECKING:
+    from actors.quic_worker.inspected import Inspected
 
 UNREGISTER_TIMEOUT: Final = 1.0
 """Seconds that the edge gets to answer the unregistration, even with a grace period of 0."""
@@ -76,15 +80,19 @@ class Worker:
         self._deltas.connect(orders.deltas_endpoint)
         self._ledger = Ledger(tunnel_id=orders.credentials.tunnel_id, slot=orders.slot, generation=orders.generation)
         self._tasks = Tasks(self._fault)
+        inspected = orders.inspection
         self._router = Router(
             orders.routes,
             awaits_rules=orders.takes_configuration,
+            closed=None if inspected is None else inspected.http,
             guard_file=orders.guard_file,
             slot=orders.slot,
             generation=orders.generation,
         )
         journal = Journal(logger, url=orders.credentials.url, all_requests=orders.log_requests)
-        observers = Observers(Counting(self._ledger), journal)
+        self._inspected = None if inspected is None else _inspected(inspected, orders.identity, context, logger)
+        taps = [] if self._inspected is None else [self._inspected.tap]
+        observers = Observers(Counting(self._ledger), journal, *taps)
         self._exchanges = Exchanges(self._router, observers, self._tasks, at_once=orders.max_streams)
         self._over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -103,6 +111,8 @@ class Worker:
         self._say(Ready())
         self._tasks.start(self._listen(), name="listen")
         self._tasks.start(self._beat(), name="heartbeat")
+        if self._inspected is not None:
+            self._inspected.begin(self._router, self._tasks)
         try:
             await self._live()
         except Ended as end:
@@ -118,6 +128,8 @@ class Worker:
         self._edge.close()
         self._control_socket.close()
         self._deltas.close()
+        if self._inspected is not None:
+            self._inspected.close()
         return reason
 
     async def _live(self) -> None:
@@ -294,6 +306,12 @@ class Worker:
         """A background task failed: that is a fault of this program, and the worker ends."""
         self._log.error("internal fault", exc_info=error)
         os._exit(1)
+
+
+def _inspected(how: Inspection, identity: str, context: sockets.Context, logger: log.Logger) -> "Inspected":
+    from actors.quic_worker.inspected import Inspected  # here, since few ask for it
+
+    return Inspected(how, identity, context, logger)
 
 
 async def _main(orders: WorkerOrders) -> WorkerEnd:

@@ -10,6 +10,7 @@ secret_files.py  where secrets stand
 habits.py        what people type out of habit, and which flag it is here (pure)
 sources.py       flags, environment, configuration file: who wins
 settings.py      what was asked for, checked
+inspecting.py      of the inspector
 compose.py       what a supervisor is made of, put together
 bus_sockets.py   its own sockets and endpoints
 runner.py        the process at work: children, what they say, what is done about it

@@ -83,6 +83,7 @@ class Announcer:
                     metrics_endpoint=event.metrics_endpoint,
                     local_url=event.local_url,
                     local_ca=event.local_ca,
+                    inspector_url=event.inspector_url,
                 )
             case events.Assigned() | events.UrlChanged():
                 self._protocols.clear()

@@ -38,6 +38,7 @@ MODULES: Final = {
     "worker": "actors.quic_worker",
     "spare": "actors.quic_worker.spare",
     "metrics": "actors.metrics",
+    "inspector": "actors.inspector",
     "local_edge": "actors.local_edge",
     "hello_world": "actors.hello_world",
 }
@@ -49,7 +50,7 @@ CRASHES: Final = frozenset(
 """Exit statuses of a process that a fault in machine code has ended, its own or a library's. KILL and TERM are none of
 these: we send them, and so does the kernel when memory runs out."""
 
-NURSED: Final = ("spare", "worker", "metrics")
+NURSED: Final = ("spare", "worker", "metrics", "inspector")
 """Those that are started again, from a nursery where there is one."""
 
 

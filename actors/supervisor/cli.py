@@ -24,7 +24,7 @@ from actors.processes import environment, lifeline, log, means, text
 from actors.processes.dispositions import take_signals
 from actors.processes.forked import forked
 from actors.processes.nursery import nursery
-from actors.supervisor import guard_flags, guards, habits, own_tunnel
+from actors.supervisor import guard_flags, guards, habits, inspecting, own_tunnel
 from actors.supervisor.children import MODULES
 from actors.supervisor.flags import make_parser
 from actors.supervisor.lifeline_input import check_stdin
@@ -142,6 +142,7 @@ def _settings(given: argparse.Namespace, rules: "LocalFile | None", variables: d
         "metrics_endpoint": given.metrics,
         "curve_files": curve_files,
         "metrics_http": given.metrics_http,
+        "inspecting": inspecting.of(given),
         "events_format": given.events_format,
         "json": given.json,
         "qr": given.qr,
@@ -334,6 +335,9 @@ def _load_for_later(settings: Settings) -> None:
             importlib.import_module(name)
     if settings.metrics_http is not None:
         importlib.import_module("actors.metrics.http")
+    if settings.inspecting is not None:
+        importlib.import_module("actors.quic_worker.inspected")
+        importlib.import_module("actors.inspector.__main__")
     if settings.curve_files is not None:
         importlib.import_module("actors.bus.curve")
 

@@ -63,6 +63,8 @@ async def _supervise(
             terminal,
             _about(settings, bus),
         )
+        if settings.inspecting is not None:
+            _hand_token(settings.inspecting.token, state, logger)
         keeper = None if settings.keep_for is None else Keeper(state, settings.service_url, settings.keep_for, logger)
         client_id = keeper.client_id if keeper is not None else secrets.token_bytes(CLIENT_ID_BYTES)
         orders = _order_book(settings, bus, folder, client_id)
@@ -88,6 +90,14 @@ def _held_state_folder(settings: Settings, folder: Path, logger: Logger) -> Iter
         yield state
     finally:
         state.release()
+
+
+def _hand_token(token: str, state: StateFolder, logger: Logger) -> None:
+    """Let this user's programs have the inspector's token."""
+    try:
+        state.write_token(token)
+    except OSError as error:
+        logger.warning(f"tunnel-requests cannot replay: there is no file for the inspector's token: {error.strerror}")
 
 
 @contextlib.contextmanager
@@ -141,6 +151,8 @@ def _order_book(settings: Settings, bus: BusSockets, folder: Path, client_id: by
         takes_configuration=settings.takes_configuration,
         proxies=settings.proxies,
         own=settings.tunnel.credentials if settings.tunnel is not None else None,
+        inspecting=settings.inspecting,
+        origin_ports=settings.origin_ports,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from actors.bus import sockets
 from actors.bus.addresses import HostPort
+from actors.bus.inspection import MAX_BODY_BYTES
 from actors.bus.routes import Origin
 from actors.supervisor.discovery import EDGE_PORT
 
@@ -51,6 +52,31 @@ def http_address(text: str) -> HostPort:
     if match is None or int(match[3]) > 65535:
         raise argparse.ArgumentTypeError(f"{text[:100]!r} is no HOST:PORT, as in 127.0.0.1:20241")
     return HostPort(match[1] or match[2], int(match[3]))
+
+
+def inspect(text: str) -> HostPort | bool:
+    """Where the inspector serves; or, from a variable, whether there is one."""
+    if text.lower() in ("1", "true", "yes", "0", "false", "no"):
+        return text.lower() in ("1", "true", "yes")
+    if text.isascii() and text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text[:100]!r} is no HOST:PORT; for the port that is shown, give --port {text[:100]}, or put it first"
+        )
+    return http_address(text)
+
+
+def inspect_body(text: str) -> int:
+    """How much of a body is shown."""
+    if (value := count(text)) > MAX_BODY_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {MAX_BODY_BYTES} bytes")
+    return value
+
+
+def field_name(text: str) -> str:
+    """The name of a field of HTTP."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", text):
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} is no name of a field, as in X-Api-Key")
+    return text.lower()
 
 
 def seconds(text: str) -> float:

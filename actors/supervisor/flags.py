@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NoReturn, get_args
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS, __version__
+from actors.bus.inspection import DEFAULT_BODY_BYTES, MAX_BODY_BYTES
 from actors.bus.messages import ProtocolWish
 from actors.bus.routes import DEFAULT_ORIGIN_KEEP_ALIVE
 from actors.errors import ExitCode, UsageError
@@ -128,6 +129,39 @@ def add_own_tunnel_flags(group: argparse._ActionsContainer) -> None:
         help="with run: what rules may reach that the service pushes (default: http,https,status,hello_world, of which "
         "the first two lead to this machine and private networks alone); also unix, tcp, bastion, socks, and public: "
         "any host",
+    )
+
+
+def add_inspector_flags(group: argparse._ActionsContainer) -> None:
+    """Who sees what of requests."""
+    group.add_argument(
+        "--inspect",
+        type=value.inspect,
+        nargs="?",
+        const=True,
+        metavar="HOST:PORT",
+        help="show requests and their answers on a page of this machine, with a button that sends them again (default: "
+        "127.0.0.1:4040, or the next free port)",
+    )
+    group.add_argument(
+        "--inspect-body",
+        type=value.inspect_body,
+        metavar="BYTES",
+        help=f"with --inspect: of each body that are shown (default: {DEFAULT_BODY_BYTES}; at most {MAX_BODY_BYTES})",
+    )
+    group.add_argument(
+        "--inspect-mask",
+        type=value.field_name,
+        action="append",
+        metavar="NAME",
+        help="with --inspect: a field whose value is shown only on demand, as those of Authorization, Cookie and "
+        "Set-Cookie are; may be repeated",
+    )
+    group.add_argument(
+        "--inspect-password-file",
+        type=value.path,
+        metavar="FILE",
+        help="with --inspect HOST:PORT: whoever comes gives the password in this file; needed if HOST is not loopback",
     )
 
 
@@ -304,6 +338,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="answer /metrics, /ready, /healthcheck and /quicktunnel there, over HTTP (default: nowhere)",
     )
+    add_inspector_flags(parser.add_argument_group("see what came, and send it again"))
     around.add_argument("--events-format", choices=("msgpack", "json"), help="payload of events (default: msgpack)")
     around.add_argument("--json", action="store_true", default=None, help="every event as a line of JSON on stdout")
     around.add_argument(

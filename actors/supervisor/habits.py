@@ -52,7 +52,7 @@ _ITSELF: Final = "leave it out: nothing is to be said about that here"
 _WITHOUT: Final = {
     **dict.fromkeys(("--hostname", "--subdomain", "--domain", "--name", "--lb-pool"), _NAMED),
     **dict.fromkeys(("--authtoken", "--origincert"), _NAMED),
-    **dict.fromkeys(("--no-autoupdate", "--autoupdate-freq", "--inspect", "--no-chunked-encoding"), _ITSELF),
+    **dict.fromkeys(("--no-autoupdate", "--autoupdate-freq", "--no-chunked-encoding"), _ITSELF),
     "--logfile": "redirect stderr instead: 2>FILE",
     "--log": "the log is on stderr: redirect it with 2>FILE",
     "--pidfile": "tunnel.json in the state folder has the process's number",

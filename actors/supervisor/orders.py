@@ -13,6 +13,8 @@ from actors.bus.messages import (
     Credentials,
     Curve,
     HelloWorldOrders,
+    Inspection,
+    InspectorOrders,
     LocalEdgeOrders,
     MetricsOrders,
     QuicEngine,
@@ -24,6 +26,7 @@ from actors.bus.routes import Origin, Routes
 from actors.supervisor.children import Name
 from actors.supervisor.proxies import DIRECTLY, ProxyRules
 from actors.supervisor.restart import SPARE
+from actors.supervisor.settings import Inspecting
 from actors.supervisor.vocabulary import SpawnWorker
 
 NO_ROUTES: Final = Routes()
@@ -63,6 +66,12 @@ class OrderBook:
     """Of a tunnel of one's own: a local edge has to be told of it."""
     credentials: Credentials | None = None
     proxies: ProxyRules = DIRECTLY
+    inspecting: Inspecting | None = None
+    """What was asked for of the inspector."""
+    origin_ports: tuple[int, ...] = ()
+    """Where origins of this machine may come to listen yet."""
+    inspector: HostPort | None = None
+    """Where it serves, once it is up; started again, it comes back there."""
     guard_file: str | None = None
 
     def learn(self, endpoints: dict[str, dict[str, str]]) -> None:
@@ -71,6 +80,8 @@ class OrderBook:
         self.metrics_endpoint = metrics["metrics"]
         self.guarded_metrics_endpoint = metrics.get("guarded")
         self.metrics_http = HostPort.parse(metrics["http"]) if "http" in metrics else None
+        if (inspector := endpoints.get("inspector")) is not None:
+            self.inspector = HostPort.parse(inspector["http"])
         if (page := endpoints.get("hello_world")) is not None:
             self.learn_page(page)
         if (edge := endpoints.get("local_edge")) is not None:
@@ -108,8 +119,18 @@ class OrderBook:
             transport=self.transport,
             protocol=command.protocol,
             proxy=self.proxies.for_edge(command.edge) if command.protocol == "http2" else None,
+            inspection=self._inspection(),
             guard_file=self.guard_file,
         )
+
+    @property
+    def _inspection_endpoint(self) -> str:
+        return f"ipc://{self.run_folder}/inspection"
+
+    def _inspection(self) -> Inspection | None:
+        if self.inspecting is None or self.inspector is None:
+            return None
+        return Inspection(self._inspection_endpoint, self.inspecting.body_limit, self.inspector)
 
     def helper(self, name: Name) -> ChildOrders:
         """For another actor."""
@@ -125,6 +146,23 @@ class OrderBook:
                     events_endpoint=self.events_endpoint,
                     http=self.metrics_http,
                     connector_id=str(uuid.UUID(bytes=self.client_id)),
+                )
+            case "inspector":
+                asked = self.inspecting
+                assert asked is not None
+                return InspectorOrders(
+                    *basics,
+                    endpoint=self._inspection_endpoint,
+                    events_endpoint=self.events_endpoint,
+                    http=self.inspector or asked.http,
+                    may_move=asked.may_move and self.inspector is None,
+                    avoid=list(self.origin_ports),
+                    body_limit=asked.body_limit,
+                    mask=list(asked.mask),
+                    token=asked.token,
+                    password=asked.password,
+                    origin=str(self.routes.only_origin or ""),
+                    hostnames=self.routes.hostnames,
                 )
             case "local_edge":
                 return LocalEdgeOrders(

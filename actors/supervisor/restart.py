@@ -63,6 +63,7 @@ class HelperSpec:
 HELPERS: Final = {
     "metrics": HelperSpec(),
     SPARE: HelperSpec(needed=False),
+    "inspector": HelperSpec(),
     "local_edge": HelperSpec(significant=True),
     "hello_world": HelperSpec(significant=True),
 }

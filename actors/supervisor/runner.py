@@ -175,6 +175,9 @@ class Supervisor:
             self._log.info("metrics for clients with a key", endpoint=orders.guarded_metrics_endpoint)
         if orders.metrics_http is not None:
             self._log.info("metrics over HTTP", address=f"http://{orders.metrics_http}/metrics")
+        inspector_url = f"http://{orders.inspector}" if orders.inspector is not None else ""
+        if inspector_url:
+            self._log.info("the inspector: requests, and a button that sends them again", url=inspector_url)
         local_url = local_ca = ""
         if (edge := endpoints.get("local_edge")) is not None:
             self._source.use_local_edge(edge["api"], HostPort.parse(edge["edge"]))
@@ -191,6 +194,7 @@ class Supervisor:
                 metrics_endpoint=orders.metrics_endpoint,
                 local_url=local_url,
                 local_ca=local_ca,
+                inspector_url=inspector_url,
             )
         )
         if origin is not None:
@@ -397,7 +401,7 @@ class Supervisor:
             self._children.tell(metrics, self._counts.knowledge())
             self._children.tell(metrics, Drain(0.0))
             await self._children.last_word(metrics)
-        await self._children.end("metrics", SPARE, "hello_world", "local_edge")
+        await self._children.end("metrics", SPARE, "inspector", "hello_world", "local_edge")
         self._bus.stop_reporting()
         code = ExitCode.STOPPED if error is None else error.exit_code
         # Each may know more than the other: the actor of late reports, this one if the actor said nothing.

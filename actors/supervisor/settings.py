@@ -1,11 +1,13 @@
 """What was asked for, checked."""
 
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors import DEFAULT_GRACE_PERIOD, DEFAULT_HANDSHAKE_TIMEOUT, MAX_RECONNECT_ATTEMPTS
 from actors.bus.addresses import HostPort
+from actors.bus.inspection import DEFAULT_BODY_BYTES
 from actors.bus.messages import ProtocolWish, Transport
 from actors.bus.routes import Origin
 from actors.supervisor.discovery import IpVersion
@@ -33,6 +35,26 @@ QUICK_CONNECTIONS: Final = 2
 
 OWN_CONNECTIONS: Final = 4
 """Those of a tunnel of one's own: as the Go client's."""
+
+
+INSPECTOR: Final = HostPort("127.0.0.1", 4040)
+"""Where it is: programs look for a tunnel's agent there."""
+
+
+@dataclass(frozen=True)
+class Inspecting:
+    """What was asked for of the inspector."""
+
+    http: HostPort = INSPECTOR
+    may_move: bool = True
+    """Whether the next free port will do."""
+    body_limit: int = DEFAULT_BODY_BYTES
+    mask: tuple[str, ...] = ()
+    """Names of fields beside those that are always masked."""
+    password: str = field(default="", repr=False)
+    """Empty: none is asked for."""
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False, compare=False)
+    """One per start."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +123,8 @@ class Settings:
     """Our secret key, and the folder with the keys of all who may come in: they guard the tcp:// ones of these two;
     programs of this machine get ipc endpoints then. Read by the supervisor alone, after its children were forked."""
     metrics_http: HostPort | None = None
+    inspecting: Inspecting | None = None
+    """Show requests to whoever looks at the inspector's page; None: nobody does."""
     events_format: EventsFormat = "msgpack"
     json: bool = False
     qr: bool = False
@@ -127,6 +151,13 @@ class Settings:
         )
 
     @property
+    def origin_ports(self) -> tuple[int, ...]:
+        """Ports that are said to be origins', whether anything listens there or not."""
+        rules = self.configuration.rules if self.configuration is not None else ()
+        said = [self.origin, *(rule.service for rule in rules)]
+        return tuple(port for each in said if (port := getattr(each, "port", 0)))
+
+    @property
     def has_rules(self) -> bool:
         """Whether it is said here where requests go; else the service is to say it."""
         return self.origin is not None or self.hello_world or self.configuration is not None
@@ -140,5 +171,10 @@ class Settings:
     def helpers(self) -> tuple[str, ...]:
         """The actors beside the workers without which nothing begins."""
         has_page = self.hello_world or (self.configuration is not None and self.configuration.has_hello_world)
-        wanted = {"metrics": True, "hello_world": has_page, "local_edge": self.local_edge}
+        wanted = {
+            "metrics": True,
+            "inspector": self.inspecting is not None,
+            "hello_world": has_page,
+            "local_edge": self.local_edge,
+        }
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)

@@ -159,7 +159,7 @@ def _settings(path: Path, text: str, actions: Mapping[str, argparse.Action]) -> 
 
 def _read_value(name: str, value: Any, action: argparse.Action) -> Any:
     """A value of the file: as TOML has it, where that fits, else as the flag would take it."""
-    if isinstance(value, bool) and _is_switch(action):
+    if isinstance(value, bool) and (_is_switch(action) or action.nargs == "?"):
         return value
     if isinstance(value, list) and isinstance(action, argparse._AppendAction):
         return [part for entry in value for part in _read(name, str(entry), action)]

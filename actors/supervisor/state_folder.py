@@ -26,6 +26,9 @@ RULES_FILE_NAME: Final = "configuration.json"
 """The rules that the service pushed last, and that were good."""
 FOLDER_MODE: Final = 0o700
 
+TOKEN_FILE_NAME: Final = "inspector.token"
+"""What the inspector wants of programs that replay, or show what is masked."""
+
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 """What everybody but the owner may do with a file."""
 
@@ -37,7 +40,7 @@ MAX_RULES_BYTES: Final = 8 * 1024 * 1024
 MAX_KEPT_BYTES: Final = 64 * 1024
 """A kept tunnel has 500 bytes, and the longest that there can be a few thousand."""
 
-OURS: Final = (URL_FILE_NAME, STATE_FILE_NAME, KEPT_FILE_NAME, RULES_FILE_NAME)
+OURS: Final = (URL_FILE_NAME, STATE_FILE_NAME, KEPT_FILE_NAME, RULES_FILE_NAME, TOKEN_FILE_NAME)
 """Files that are written whole, or not at all."""
 
 MAX_USUAL_FOLDERS: Final = 20
@@ -81,6 +84,7 @@ class TunnelState(msgspec.Struct, frozen=True, kw_only=True):
     local_url: str = ""
     """As in the event `starting`."""
     local_ca: str = ""
+    inspector_url: str = ""
     owner: int = 0
     """The process that it ends with (`--owner`); 0: none."""
 
@@ -175,6 +179,7 @@ class StateFolder:
         self._not_ours: OSError | None = None
         """Why there is no lock: without one nothing is written, since another instance could be at it."""
         self._written: bytes | None = None
+        self._has_token = False
         self._url: str | None = None
 
     def acquire_usual(self) -> None:
@@ -236,7 +241,7 @@ class StateFolder:
 
     def _remove_stale(self) -> None:
         """What an instance that was killed left behind: it says that a tunnel is there, and none is."""
-        whole = [self.path / name for name in (URL_FILE_NAME, STATE_FILE_NAME)]
+        whole = [self.path / name for name in (URL_FILE_NAME, STATE_FILE_NAME, TOKEN_FILE_NAME)]
         halves = [_half_written(self.path, name) for name in OURS]
         for path in itertools.chain(whole, *halves):
             with contextlib.suppress(OSError):
@@ -252,6 +257,15 @@ class StateFolder:
         content = msgspec.json.format(msgspec.json.encode(state)) + b"\n"
         write_atomically(self.path / STATE_FILE_NAME, content, mode=STATE_FILE_MODE)
         self._written = content
+
+    def write_token(self, token: str) -> None:
+        """Write the file of the inspector's token.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._write_own(TOKEN_FILE_NAME, f"{token}\n".encode())
+        self._has_token = True
 
     def write_url(self, url: str) -> None:
         """Write the URL file, unless that was done.
@@ -276,7 +290,7 @@ class StateFolder:
             self._url = None
 
     def clear(self) -> None:
-        """Remove `tunnel.json`, if it is still ours.
+        """Remove `tunnel.json`, if it is still ours, and the inspector's token.
 
         Raises:
             OSError: it cannot be removed.
@@ -286,6 +300,9 @@ class StateFolder:
             if self._written is not None and path.read_bytes() == self._written:
                 path.unlink()
         self._written = None
+        if self._has_token:
+            self._has_token = False
+            (self.path / TOKEN_FILE_NAME).unlink(missing_ok=True)
 
     # --- the tunnel that outlives its supervisor ---
 

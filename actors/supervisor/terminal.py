@@ -43,6 +43,7 @@ class Terminal:
         self._origin = ""
         self._ways: list[str] = []
         """How else a local edge is reached, and whom to trust then."""
+        self._inspector = ""
         self._hostnames: list[str] = []
         """Those of a tunnel of one's own, which has no URL."""
         self._shown = ""
@@ -55,6 +56,7 @@ class Terminal:
                 self._ways = (
                     [f"or {event.local_url}, for programs that cannot resolve its name"] if event.local_url else []
                 )
+                self._inspector = event.inspector_url
                 self._ways += [f"trust {event.local_ca}"] if event.local_ca else []
             case events.ConfigurationApplied():
                 self._hostnames = event.hostnames
@@ -67,12 +69,13 @@ class Terminal:
                 self._shown = in_words(event.rules)
                 self._show([self._shown, *_few(self._hostnames), *self._ways], "")
             case events.Stats() if log.is_lively() and _is_in_front() and not self._writer.is_behind:
-                self._writer.write(f"{log.ERASE_LINE}{live_line(event, _width() - 1)}\r")
+                self._writer.write(f"{log.ERASE_LINE}{live_line(event, _width() - 1, self._inspector)}\r")
 
     def _show(self, lines: list[str], url: str) -> None:
         plain = "utf" not in (sys.stderr.encoding or "").lower()
         origin = [f"→ {self._origin}"] if self._origin else []
-        text = box([*lines, *origin, *self._who], _width(), ascii_only=plain)
+        inspector = [f"requests: {self._inspector}"] if self._inspector else []
+        text = box([*lines, *origin, *inspector, *self._who], _width(), ascii_only=plain)
         if self._with_code and url:
             text += (
                 "no QR code: this terminal's encoding has no blocks (set LANG to a UTF-8 one)\n"
@@ -131,11 +134,12 @@ def qr_code(url: str, *, colors: bool) -> str:
     return "".join(f"{WHITE_ON_BLACK}{row}{RESET}\n" if colors else f"{row}\n" for row in rows)
 
 
-def live_line(stats: events.Stats, width: int) -> str:
+def live_line(stats: events.Stats, width: int, inspector: str = "") -> str:
     """How it is, on one line of at most `width` columns: what does not fit is left out from the right."""
     parts = [
         _name(stats),
         f"{stats.connections}/{stats.slots} connections" + (" over HTTP/2" if "http2" in stats.protocols else ""),
+        *([f"see {inspector.removeprefix('http://').removeprefix('127.0.0.1')}"] if inspector else []),
         f"{stats.totals.streams} requests",
         f"{stats.streams_in_flight} in flight",
         f"in {in_units(stats.totals.bytes_in)}",

@@ -3,6 +3,7 @@
 status.py      bin/tunnel-status: how it is; exit code 0 only if it serves
 stop.py        bin/tunnel-stop: stop it in order
 events.py      bin/tunnel-events: what happens, line by line
+requests.py    bin/tunnel-requests: what came, and send it again
 metrics.py     bin/tunnel-metrics: its counters
 doctor.py      bin/tunnel-doctor: what stands in the way of a tunnel
 checks.py      what that looks at

@@ -6,13 +6,14 @@ from typing import Final
 
 from actors.local_edge import cli as local_edge
 from actors.supervisor import flags
-from actors.tools import doctor, events, ingress, keys, metrics, status, stop
+from actors.tools import doctor, events, ingress, keys, metrics, requests, status, stop
 
 PARSERS: Final[tuple[Callable[[], argparse.ArgumentParser], ...]] = (
     flags.make_parser,
     status.parser,
     stop.parser,
     events.parser,
+    requests.parser,
     metrics.parser,
     doctor.parser,
     ingress.parser,

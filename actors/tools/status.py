@@ -106,6 +106,7 @@ def in_words(found: Look, where: object) -> str:
             f"requests     {stats.totals.streams}, {stats.streams_in_flight} of them in flight",
             f"reconnects   {stats.reconnects}",
             *([_origin(stats)] if stats.origin else []),
+            *([f"inspector    {state.inspector_url}"] if state is not None and state.inspector_url else []),
             *([_rules(stats)] if not stats.url and stats.tunnel_id else []),
             f"process      {stats.pid}, version {stats.version}",
         ]

@@ -29,6 +29,15 @@ class Asked(NamedTuple):
     names: dict[str, str]
     """What stands in the path for the `{names}` of the route."""
     body: bytes
+    query: str = ""
+    """What stands behind `?`."""
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    """The request's."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What the query says, by name; the last of several."""
+        return dict(urllib.parse.parse_qsl(self.query, keep_blank_values=True))
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; {} if there is none.
@@ -88,21 +97,30 @@ class Route(NamedTuple):
 class Pages:
     """Serves the routes; HEAD wherever there is GET."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        *,
+        fields: tuple[tuple[bytes, bytes], ...] = (),
+        max_body: int = MAX_BODY_BYTES,
+    ) -> None:
+        """`fields`: what every answer has besides. `max_body`: bytes of a request's body that are taken."""
         self.routes: Final = tuple(routes)
+        self._fields = fields
+        self._max_body = max_body
         self._tasks = Tasks(self._fault)
 
     def __call__(self, client: HttpConnection, request: Request) -> Responder:
-        return _Exchange(client, request, self._answer, self._tasks)
+        return _Exchange(client, request, self._answer, self._tasks, self._fields, self._max_body)
 
     async def _answer(self, request: Request, body: bytes) -> Answer:
-        path = request.target.decode("latin-1").partition("?")[0]
+        path, _, query = request.target.decode("latin-1").partition("?")
         method = "GET" if request.method == "HEAD" else request.method
         allowed = []
         for route in self.routes:
             names = route.match(path)
             if names is not None and route.method == method:
-                return await route.handler(Asked(method, path, names, body))
+                return await route.handler(Asked(method, path, names, body, query, tuple(request.fields)))
             if names is not None:
                 allowed += ["GET", "HEAD"] if route.method == "GET" else [route.method]
         if allowed:
@@ -124,8 +142,11 @@ class _Exchange:
         request: Request,
         answer: Callable[[Request, bytes], Awaitable[Answer]],
         tasks: Tasks,
+        fields: tuple[tuple[bytes, bytes], ...],
+        max_body: int,
     ) -> None:
         self._client, self._request = client, request
+        self._fields, self._max_body = fields, max_body
         self._make_answer, self._tasks = answer, tasks
         self._body = bytearray()
         self._task: asyncio.Task[None] | None = None
@@ -133,7 +154,7 @@ class _Exchange:
     def body_received(self, data: bytes) -> None:
         if self._task is None:
             self._body += data
-            if len(self._body) > MAX_BODY_BYTES:
+            if len(self._body) > self._max_body:
                 self._start(self._refuse())
 
     def body_ended(self) -> None:
@@ -159,18 +180,52 @@ class _Exchange:
         self._send(answer)
 
     async def _refuse(self) -> None:
-        self._send(text(f"the body has more than {MAX_BODY_BYTES} bytes\n", 413))
+        self._send(text(f"the body has more than {self._max_body} bytes\n", 413))
 
     def _send(self, answer: Answer) -> None:
-        fields = [
-            (b"Date", formatdate(usegmt=True).encode()),  # RFC 9110 section 6.6.1: whoever has a clock says it
-            (b"Content-Type", answer.content_type.encode()),
-            (b"Content-Length", b"%d" % len(answer.body)),
-            *answer.fields,
-        ]
-        self._client.send_head(answer.status, fields)
-        self._client.send_body(answer.body)
-        self._client.end()
+        _send(self._client, answer, self._fields)
+
+
+def _send(client: HttpConnection, answer: Answer, more: tuple[tuple[bytes, bytes], ...]) -> None:
+    fields = [
+        (b"Date", formatdate(usegmt=True).encode()),  # RFC 9110 section 6.6.1: whoever has a clock says it
+        (b"Content-Type", answer.content_type.encode()),
+        (b"Content-Length", b"%d" % len(answer.body)),
+        *more,
+        *answer.fields,
+    ]
+    client.send_head(answer.status, fields)
+    client.send_body(answer.body)
+    client.end()
+
+
+class _Unheard:
+    """Answers, and passes over whatever else comes of the request."""
+
+    def __init__(
+        self, client: HttpConnection, answer: Answer, fields: tuple[tuple[bytes, bytes], ...], after: float
+    ) -> None:
+        self._timer = asyncio.get_running_loop().call_later(after, _send, client, answer, fields)
+
+    def body_received(self, data: bytes) -> None: ...
+    def body_ended(self) -> None: ...
+
+    def visitor_lost(self) -> None:
+        self._timer.cancel()
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+def answered(
+    client: HttpConnection,
+    answer: Answer,
+    fields: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    after: float = 0.0,
+) -> Responder:
+    """Answer a request by its head, whatever else comes of it; with these fields besides, and so many seconds later."""
+    return _Unheard(client, answer, fields, after)
 
 
 class _PatientConnection(HttpConnection):

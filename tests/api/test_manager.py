@@ -12,6 +12,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -19,12 +20,15 @@ import pytest
 
 import actors
 from actors import DEFAULT_GRACE_PERIOD, PermanentFailure, RateLimited, Tunnel, TunnelError, TunnelManager, lifespan
-from actors.api.handed import Handed
+from actors.api.handed import Handed, handing
 from actors.api.manager import TunnelHandle, TunnelMetrics
 from actors.bus import events
+from actors.bus.addresses import HostPort
 from actors.errors import AlreadyRunning, DiscoveryError, EdgeUnreachable, ProvisioningError, UsageError
 from actors.metrics import render_prometheus, render_prometheus_for
+from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import make_parser
+from actors.supervisor.settings import Inspecting
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE, ROOT, local_edge
 from tests.metrics.test_exposition import samples_of
@@ -307,6 +311,10 @@ NO_METHODS = {
     "owner": "this process, or the reloader's: it is always given",
     "qr": "for a person at a terminal; the API's supervisor has none",
     "config": "with_ingress; of flags a program has its own configuration",
+    "inspect": "with_inspector(), and the three that belong to it",
+    "inspect_body": "with_inspector(body=…)",
+    "inspect_mask": "with_inspector(mask=…)",
+    "inspect_password_file": "with_inspector(password_file=…)",
     "token": "TunnelManager.from_token(TOKEN)",
     "token_file": "TunnelManager.from_token(PATH)",
     "credentials_file": "TunnelManager.from_credentials_file(PATH)",
@@ -350,9 +358,27 @@ VALUES: dict[str, tuple[object, ...]] = {
 """What is given to a method that takes no text."""
 
 
+def test_inspector_has_one_method_for_its_flags(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    password.chmod(0o600)
+    given: dict[str, Any] = {"body": 10, "mask": ["X-A", "X-B"], "password_file": password}
+    for manager, inspecting in (
+        (TunnelManager(1).with_inspector(), Inspecting()),
+        (TunnelManager(1).with_inspector(body=0), Inspecting(body_limit=0)),
+        (
+            TunnelManager(1).with_inspector("0.0.0.0:7", **given),
+            Inspecting(HostPort("0.0.0.0", 7), False, 10, ("x-a", "x-b"), "correct horse"),
+        ),
+    ):
+        with handing() as handed:
+            assert read_settings(manager._arguments(handed), {}).inspecting == inspecting
+
+
 def test_every_flag_has_its_method() -> None:
     actions = {action.dest: action for action in make_parser()._actions}
-    methods = {name.removeprefix("with_") for name in dir(TunnelManager) if name.startswith("with_")} - {"ingress"}
+    methods = {name.removeprefix("with_") for name in dir(TunnelManager) if name.startswith("with_")}
+    methods -= {"ingress", "inspector"}
     assert methods == actions.keys() - NO_METHODS.keys()
     assert actions.keys() >= NO_METHODS.keys()
     for name in methods:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from actors.bus.routes import Origin
+from actors.bus.addresses import HostPort
+from actors.bus.routes import Origin, hosts
 from actors.exchange import reach
 from actors.exchange.backend import OriginError
 from actors.exchange.dial import Dialler, keep_alive
@@ -22,6 +23,31 @@ from actors.local_edge.certificates import Authority, Certificates, make_certifi
 from tests.exchange.test_router import Counted
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
+
+
+async def test_no_connection_leads_to_an_address_that_is_closed() -> None:
+    """However it is called: it is what was reached that counts."""
+    async with scripted(hello) as port, scripted(hello) as other:
+        for name in ("127.0.0.1", "localhost", "0.0.0.0", "::ffff:127.0.0.1"):
+            for bound in ("127.0.0.1", "0.0.0.0"):
+                closed = HostPort(bound, port)
+                dialler = Dialler("it", hosts(name), port, connect_timeout=5, keep_alive_period=0, closed=closed)
+                with pytest.raises(OriginError, match="this tunnel's own inspector") as refused:
+                    await dialler.tcp(nobodys)
+                assert refused.value.status == 502
+        for closed in (HostPort("127.0.0.1", port), HostPort("127.0.0.2", other), HostPort("::1", other)):
+            dialler = Dialler("it", ("127.0.0.1",), other, connect_timeout=5, keep_alive_period=0, closed=closed)
+            (await dialler.tcp(nobodys)).close()
+
+
+async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+def nobodys() -> OriginConnection:
+    """A connection that nobody keeps."""
+    return OriginConnection(_Nobody())
+
 
 GET = RequestHead(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET", Body.NONE, 0, upgrade=False)
 

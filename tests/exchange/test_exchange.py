@@ -11,7 +11,7 @@ import pytest
 
 from actors.bus.routes import Origin
 from actors.exchange import reasons
-from actors.exchange.backend import Answer, OriginError, ResponseHandler
+from actors.exchange.backend import Answer, OriginError, ResponseHandler, Target
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
 from actors.exchange.gate import Refusal, Way
 from actors.exchange.http1 import RequestHead
@@ -59,6 +59,7 @@ class Playbook(Observer):
     """One exchange, and all that is around it: responder, target and driver."""
 
     id = 7
+    name = "127.0.0.1:1"
 
     takes_trailers = False
 
@@ -73,11 +74,13 @@ class Playbook(Observer):
         is_full: bool = False,
         answer: Answer | None = None,
         gates: tuple[Any, ...] = (),
+        observer: Observer | None = None,
         has_rules: bool = True,
         **origin: Any,
     ) -> None:
         self._done: list[str] = []
         self.told: list[str] = []
+        self.reached_targets: list[str] = []
         self.sending = True
         self.is_full = is_full
         self.failures = 0
@@ -89,7 +92,7 @@ class Playbook(Observer):
         self.bodies_held = 0
         self._has_rules = has_rules
         self._warm = warm
-        self.observers = Observers(self)
+        self.observers = Observers(self, *([] if observer is None else [observer]))
         given = tuple((name.encode(), value.encode()) for name, value in fields)
         self.request = Request(kind, method.encode(), target.encode(), b"x.example", given)
         self.exchange = Exchange(self, self.request, self)
@@ -200,6 +203,9 @@ class Playbook(Observer):
 
     def opened(self, exchange: Observed) -> None:
         self.told.append("opened")
+
+    def reached(self, exchange: Observed, target: Target) -> None:
+        self.reached_targets.append(target.name + (" again" if exchange.is_repeated else ""))
 
     def request_data(self, exchange: Observed, data: bytes) -> None:
         self.told.append(f"in {len(data)}")
@@ -400,7 +406,51 @@ def test_connection_that_the_origin_had_just_closed_is_replaced_once() -> None:
     play.exchange.response_failed(OriginError("closed"))
     begin, respond, end = play._done
     assert (begin, end) == ("begin GET /", "close origin")
+    assert play.reached_targets == ["127.0.0.1:1", "127.0.0.1:1 again"]
     assert respond.startswith("respond 502")
+
+
+class Keeps(Observer):
+    """Wants bodies also of requests that reach nobody."""
+
+    keeps_bodies = True
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("ends", ["whole", "late"])
+def test_body_for_nobody_is_waited_for_where_somebody_keeps_it(framing: str, ends: str) -> None:
+    name, _, value = framing.partition(": ")
+    play = Playbook("POST", (name, value), observer=Keeps(), body=b"ab")
+    play.does("connect")
+    play.exchange.connect_failed(OriginError("nobody there"))
+    play.does()
+    if ends == "late":
+        play.fire(BODY_TIMEOUT)
+    else:
+        play.exchange.data_received(b"cde")
+        if value == "chunked":
+            play.does()
+            play.exchange.eof_received()
+        assert (play.exchange.held, play.exchange.is_heard_out) == (b"abcde", True)
+    (respond,) = play._done
+    assert respond.startswith("respond 502")
+    assert not play.timers
+
+
+def test_body_for_nobody_is_not_waited_for_else() -> None:
+    play = Playbook("POST", ("Content-Length", "5"), body=b"ab")
+    play.exchange.connect_failed(OriginError("nobody there"))
+    _, respond = play._done
+    assert respond.startswith("respond 502")
+    play = Playbook("GET", observer=Keeps())
+    play.exchange.connect_failed(OriginError("nobody there"))
+    _, respond = play._done
+    assert respond.startswith("respond 502"), "there is none"
+    play = Playbook("POST", ("Content-Length", "5"), observer=Keeps())
+    play.exchange.connect_failed(OriginError("nobody there"))
+    play.exchange.reset_received()
+    play.does("connect", "reset")
+    assert not play.timers
 
 
 def test_answer_that_breaks_off_is_not_taken_for_the_whole() -> None:
@@ -550,6 +600,8 @@ def test_gate_that_refuses_is_the_end(kind: Kind) -> None:
     _, respond = play._done
     assert respond.startswith("respond 403")
     assert (play.exchange.reason, play.exchange.error) == (reasons.ACCESS_ABSENT, "not you")
+    assert not play.exchange.is_admitted
+    assert not play.reached_targets
 
 
 def test_gate_that_refuses_a_raw_tunnel() -> None:

@@ -37,7 +37,11 @@ class Seen:
         self.status = status
         self.reason: reasons.Reason | None = None
         self.error = ""
-        self.is_substitute = self.is_renamed = False
+        self.is_substitute = self.is_renamed = self.is_repeated = False
+        self.is_admitted = True
+        self.rule = ""
+        self.held = b""
+        self.is_heard_out = True
         self.seconds = 0.0
         self.bytes_in = self.bytes_out = 0
 

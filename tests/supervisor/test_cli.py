@@ -13,7 +13,7 @@ from actors.errors import ExitCode, UsageError
 from actors.supervisor.cli import read_settings
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, make_parser
 from actors.supervisor.guards import Guards
-from actors.supervisor.settings import DEFAULT_KEEP_FOR, Settings
+from actors.supervisor.settings import DEFAULT_KEEP_FOR, Inspecting, Settings
 
 CA = str(Path(__file__).parents[2] / "actors" / "data" / "edge-roots.pem")
 
@@ -98,6 +98,10 @@ def test_every_flag_has_its_variable() -> None:
         "post_quantum": "1",
         "qr": "1",
         "log_requests": "1",
+        "inspect": "yes",
+        "inspect_body": "1000",
+        "inspect_mask": "X-Api-Key, x-other",
+        "inspect_password_file": "",
         "token": "",
         "token_file": "",
         "credentials_file": "",
@@ -167,6 +171,7 @@ def test_every_flag_has_its_variable() -> None:
         json=True,
         qr=True,
         log_requests=True,
+        inspecting=Inspecting(body_limit=1000, mask=("x-api-key", "x-other")),
         log_level="debug",
         log_json=settings("--port", "1").log_json,
     )

@@ -14,6 +14,7 @@ from actors.errors import AlreadyRunning, LocalSetupError
 from actors.supervisor.state_folder import (
     MAX_USUAL_FOLDERS,
     STATE_FILE_NAME,
+    TOKEN_FILE_NAME,
     StateFolder,
     TunnelState,
     read_state,
@@ -79,10 +80,22 @@ def test_files_of_somebody_else_stay(tmp_path: Path) -> None:
 def test_stale_files_are_removed_at_the_start(tmp_path: Path) -> None:
     (tmp_path / URL_FILE_NAME).write_text("https://stale\n")
     (tmp_path / STATE_FILE_NAME).write_text("{}")
+    (tmp_path / TOKEN_FILE_NAME).write_text("token")
     (tmp_path / f".{URL_FILE_NAME}.x1y2").write_text("htt")  # killed between write and rename
     folder = StateFolder(tmp_path)
     folder.acquire()
     assert [path.name for path in tmp_path.iterdir()] == ["tunnel.lock"]
+    folder.release()
+
+
+def test_token_of_the_inspector_comes_and_goes_with_its_tunnel(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.acquire()
+    folder.write_token("secret")
+    file = tmp_path / TOKEN_FILE_NAME
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("secret\n", 0o600)
+    folder.clear()
+    assert not file.exists()
     folder.release()
 
 

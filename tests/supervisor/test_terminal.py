@@ -81,6 +81,12 @@ def test_line_says_it_all_where_there_is_room() -> None:
         assert text in line
 
 
+def test_line_says_where_requests_are_shown() -> None:
+    assert ", see :4040, 1234 requests" in live_line(STATS, 200, "http://127.0.0.1:4040")
+    assert ", see 192.0.2.1:4040, " in live_line(STATS, 200, "http://192.0.2.1:4040")
+    assert ", see :4040" in live_line(STATS, 79, "http://127.0.0.1:4040"), "before what is of less use"
+
+
 def test_line_of_a_tunnel_without_a_url_tells_its_rules() -> None:
     own = msgspec.structs.replace(STATS, url="", rules=3)
     assert live_line(own, 200).startswith("registered, 3 rules in force, 2/2 connections")
@@ -108,10 +114,11 @@ def has(screen: Screen, text: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120])
 async def test_terminal(state: Path, columns: int) -> None:
-    async with at_terminal(command(state, "--qr", "--log-requests"), columns=columns) as screen:
+    async with at_terminal(command(state, "--qr", "--log-requests", "--inspect"), columns=columns) as screen:
         await screen.until(lambda: has(screen, "1/1 connections"))
         url = next(line.strip("│ ") for line in screen.lines if line.startswith("│ http"))
         assert has(screen, "on this machine only")
+        assert has(screen, "│ requests: http://127.0.0.1:40")
         assert has(screen, f"or http://127.0.0.1:{url.rpartition(':')[2]}, for programs")
         code = [line for line in screen.lines if line.startswith("█")]
         bottom = next(line for line in screen.lines if line and set(line) == {"▀"})

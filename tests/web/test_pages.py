@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from actors.web import pages
+from actors.web.http_server import HttpConnection, Request, Responder
 from actors.web.pages import Answer, Asked, Pages, Route, as_json, serving, text
 from tests.kit.processes import PATIENCE
 
@@ -158,6 +159,62 @@ async def test_the_end_waits_for_answers_and_then_for_nobody() -> None:
             await cancelled.wait()
         writer.close()
         other.close()
+
+
+async def test_every_answer_has_what_it_is_to_have() -> None:
+    made = Pages(ROUTES, fields=((b"X-A", b"1"),), max_body=10)
+    async with (
+        serving(made, "127.0.0.1", 0, stop_timeout=0.1) as (host, port),
+        httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=PATIENCE) as asked,
+    ):
+        for path in ("/", "/nowhere", "/things/1/parts/2"):
+            assert (await asked.get(path)).headers["X-A"] == "1"
+        answer = await asked.post("/things/1/parts/2", content=b"x" * 11)
+        assert (answer.status_code, answer.headers["X-A"]) == (413, "1")
+
+
+async def test_handler_knows_query_and_fields() -> None:
+    async def parameters(asked: Asked) -> Answer:
+        return as_json({"parameters": asked.parameters, "host": dict(asked.fields)[b"Host"].decode()})
+
+    async with client(Route("GET", "/asked", parameters)) as asked:
+        told = (await asked.get("/asked?a=%20b&a=c&d", headers={"Host": "x"})).json()
+        assert told == {"parameters": {"a": "c", "d": ""}, "host": "x"}
+
+
+async def test_answer_that_waits_for_no_body() -> None:
+    def serve(connection: HttpConnection, request: Request) -> Responder:
+        return pages.answered(connection, text("no\n", 403), ((b"X-A", b"1"),))
+
+    async with (
+        serving(serve, "127.0.0.1", 0, stop_timeout=0.1) as (host, port),
+        httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=PATIENCE) as asked,
+    ):
+        for body in (b"", b"x" * 5_000_000):
+            answer = await asked.post("/", content=body)
+            assert (answer.status_code, answer.text, answer.headers["X-A"]) == (403, "no\n", "1")
+
+
+async def test_answer_that_comes_later_is_for_who_waits_for_it() -> None:
+    sent = []
+
+    def serve(connection: HttpConnection, request: Request) -> Responder:
+        later = 0.05 if request.target == b"/later" else 1e6
+        made = pages.answered(connection, text("no\n", 403), after=later)
+        sent.append(made)
+        return made
+
+    async with serving(serve, "127.0.0.1", 0, stop_timeout=0.1) as (host, port):
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=PATIENCE) as asked:
+            assert (await asked.get("/later")).status_code == 403
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
+        while len(sent) < 2:
+            await asyncio.sleep(0)
+        writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while not sent[1]._timer.cancelled():  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
 
 
 async def test_address_that_is_taken() -> None:

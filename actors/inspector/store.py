@@ -1,0 +1,230 @@
+"""The exchanges that were seen lately: a ring, bounded in count and in bytes. Pure.
+
+Every change of an exchange has a number, its `sequence`, which only rises: whoever knows up to which one he has seen
+asks for what came after. The numbers of an inspector that was started again begin above those of the one before.
+"""
+
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from actors.bus.inspection import Answered, Batch, Ended, Field, Head, Part, Reached
+from actors.inspector.websocket import Conversation
+
+MAX_EXCHANGES: Final = 1000
+"""That are kept: an afternoon of webhooks, or a few pages with all that is on them."""
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""That they take in all: what a laptop does not miss. The oldest go first."""
+
+OVERHEAD: Final = 1500
+"""Bytes that an exchange takes beside its texts, as was measured."""
+
+FIELD_OVERHEAD: Final = 140
+"""And a field beside its own."""
+
+SWITCHING_PROTOCOLS: Final = 101
+
+
+class Body:
+    """One body, as far as it is shown."""
+
+    __slots__ = ("data", "is_torn", "size")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.size = 0
+        """Bytes of all of it so far."""
+        self.is_torn = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of what came is shown."""
+        return len(self.data) == self.size
+
+
+class Recorded:
+    """One exchange."""
+
+    __slots__ = (
+        *("answered", "conversation", "ended", "head", "held", "id", "order", "reached", "received", "replay_of"),
+        *("request", "response", "rule", "sequence", "worker"),
+    )
+
+    def __init__(self, worker: str, name: str, order: int, head: Head, part: Part) -> None:
+        self.id = name
+        self.worker = worker
+        self.order = order
+        """The how-manieth of all."""
+        self.sequence = 0
+        self.received = part.received
+        self.replay_of = part.replay_of
+        self.rule = part.rule
+        self.head = head
+        self.reached: Reached | None = None
+        self.answered: Answered | None = None
+        self.ended: Ended | None = None
+        self.request, self.response = Body(), Body()
+        self.conversation: Conversation | None = None
+        self.held = 0
+        """Bytes that it takes."""
+
+    @property
+    def status(self) -> int | None:
+        """Of the response."""
+        if self.answered is not None:
+            return self.answered.status
+        return self.ended.status if self.ended is not None else None
+
+    @property
+    def state(self) -> str:
+        """How far it has come."""
+        if self.ended is not None:
+            return "ended"
+        return "open" if self.answered is None else "answered"
+
+
+class Store:
+    """What was seen."""
+
+    def __init__(
+        self, *, first: int, body_limit: int, max_exchanges: int = MAX_EXCHANGES, max_bytes: int = MAX_BYTES
+    ) -> None:
+        """`first`: the number that the changes begin with."""
+        self.first: Final = first
+        self.sequence = first
+        """Of the latest change."""
+        self.held = 0
+        """Bytes that all take."""
+        self.dropped = 0
+        """Exchanges so far of which something was lost on the way here."""
+        self.max_exchanges, self.max_bytes = max_exchanges, max_bytes
+        self._body_limit = body_limit
+        self.seen = 0
+        """Exchanges so far, those that are gone too."""
+        self._by_id: dict[str, Recorded] = {}
+        """In the order in which they were seen."""
+        self._by_change: OrderedDict[str, Recorded] = OrderedDict()
+        """The latest change comes last."""
+        self._removed: deque[tuple[int, str]] = deque(maxlen=2 * max_exchanges)
+        """What is gone, with the number of that change."""
+        self._cleared_at = first
+        self._lost: dict[str, int] = {}
+        """By worker: what it said last."""
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    # --- what workers say ---
+
+    def take(self, worker: str, batch: Batch) -> list[Recorded]:
+        """Take in what a worker saw; return the exchanges that are new. `worker` is the name of one that lived once."""
+        if batch.lost > (before := self._lost.get(worker, 0)):
+            self._lost[worker] = batch.lost
+            self.dropped += batch.lost - before
+        new = []
+        for part in batch.parts:
+            name = f"{worker}.{part.number}"
+            if (entry := self._by_id.get(name)) is None:
+                if part.head is None:
+                    continue  # its beginning was lost, or it is gone already
+                entry = self._by_id[name] = Recorded(worker, name, self.seen, part.head, part)
+                self.seen += 1
+                self._grow(entry, OVERHEAD + _size(part.head))
+                new.append(entry)
+            self._add(entry, part)
+            self._changed(entry)
+        self._make_room()
+        return new
+
+    def _add(self, entry: Recorded, part: Part) -> None:
+        entry.reached = part.reached or entry.reached
+        if part.answered is not None:
+            entry.answered = part.answered
+            self._grow(entry, _fields_size(part.answered.fields))
+            if part.answered.status == SWITCHING_PROTOCOLS:
+                accepted = [value for key, value in part.answered.fields if key.lower() == b"sec-websocket-extensions"]
+                entry.conversation = Conversation(accepted, body_limit=self._body_limit)
+        for body, pieces, size in (
+            (entry.request, part.request, part.request_bytes),
+            (entry.response, part.response, part.response_bytes),
+        ):
+            body.size = max(body.size, size)
+            if not body.is_torn:
+                for piece in pieces:
+                    body.data += piece
+                    self._grow(entry, len(piece))
+            body.is_torn = body.is_torn or part.is_torn
+        if (conversation := entry.conversation) is not None:
+            if part.is_torn:
+                conversation.torn()
+            for at, from_visitor, data in part.raw:
+                self._grow(entry, conversation.feed("visitor" if from_visitor else "origin", at, data).held)
+        entry.ended = part.ended or entry.ended
+
+    def _grow(self, entry: Recorded, count: int) -> None:
+        entry.held += count
+        self.held += count
+
+    def _changed(self, entry: Recorded) -> None:
+        self.sequence += 1
+        entry.sequence = self.sequence
+        self._by_change[entry.id] = entry
+        self._by_change.move_to_end(entry.id)
+
+    def _make_room(self) -> None:
+        while len(self._by_id) > self.max_exchanges or (self.held > self.max_bytes and self._by_id):
+            entry = self._by_id.pop(next(iter(self._by_id)))
+            self._by_change.pop(entry.id, None)
+            self.held -= entry.held
+            self.sequence += 1
+            self._removed.append((self.sequence, entry.id))
+
+    # --- what is asked ---
+
+    def get(self, name: str) -> Recorded | None:
+        """The exchange with this id."""
+        return self._by_id.get(name)
+
+    def newest(self) -> Iterator[Recorded]:
+        """All, the newest first."""
+        return reversed(list(self._by_id.values()))
+
+    def oldest(self) -> Iterator[Recorded]:
+        """All, the oldest first."""
+        return iter(list(self._by_id.values()))
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self.sequence += 1
+        self._cleared_at = self.sequence
+        self._by_id.clear()
+        self._by_change.clear()
+        self._removed.clear()
+        self.held = 0
+
+    def knows_since(self, sequence: int) -> bool:
+        """Whether it can be said what has changed since this number: else whoever asks has to forget what he has."""
+        if sequence < self._cleared_at or sequence > self.sequence:
+            return False
+        is_full = len(self._removed) == self._removed.maxlen
+        return not is_full or sequence >= self._removed[0][0]
+
+    def changed_since(self, sequence: int) -> list[Recorded]:
+        """Those that are new or have changed, in the order of that."""
+        found = list(itertools.takewhile(lambda each: each.sequence > sequence, reversed(self._by_change.values())))
+        return found[::-1]
+
+    def removed_since(self, sequence: int) -> list[str]:
+        """The ids of those that are gone."""
+        found = itertools.takewhile(lambda each: each[0] > sequence, reversed(self._removed))
+        return [name for _, name in found][::-1]
+
+
+def _size(head: Head) -> int:
+    return len(head.target) + len(head.host) + _fields_size(head.fields)
+
+
+def _fields_size(fields: Sequence[Field]) -> int:
+    return sum(map(len, itertools.chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)

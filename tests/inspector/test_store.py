@@ -1,0 +1,113 @@
+"""The ring of exchanges: parts in, bounded memory, and what has changed since."""
+
+import random
+
+from actors.bus.inspection import Answered, Batch, Ended, Head, Part
+from actors.inspector.store import OVERHEAD, Store
+from tests.kit.seen import FIRST, WORKER, part, store
+
+HEAD = Head("http", b"POST", b"/hook", b"a.example", [(b"A", b"1")])
+
+
+def ids(made: Store) -> list[str]:
+    return [entry.id for entry in made.newest()]
+
+
+def test_parts_of_one_exchange_become_one() -> None:
+    made = store()
+    made.take(WORKER, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
+    (entry,) = made.newest()
+    assert (entry.state, entry.status, bytes(entry.request.data)) == ("open", None, b"ab")
+    made.take(WORKER, Batch([Part(1, 5.0, answered=Answered(0.1, 201, []), request=[b"c"], request_bytes=3)]))
+    assert (entry.state, entry.status, bytes(entry.request.data)) == ("answered", 201, b"abc")
+    ended = Ended(0.2, 201)
+    made.take(WORKER, Batch([Part(1, 5.0, response=[b"x"], response_bytes=7, request_bytes=3, ended=ended)]))
+    assert (entry.state, entry.response.size, entry.response.is_complete) == ("ended", 7, False)
+    assert entry.request.is_complete
+    assert len(made) == 1
+
+
+def test_what_has_lost_its_beginning_is_passed_over() -> None:
+    made = store()
+    made.take(WORKER, Batch([Part(1, 5.0, ended=Ended(0.2, 200))], lost=3))
+    assert (len(made), made.dropped) == (0, 3)
+    made.take(WORKER, Batch(lost=3))
+    made.take("1.1", Batch(lost=2))
+    assert made.dropped == 5, "each worker tells how many there were by now"
+
+
+def test_bytes_that_are_missing_end_a_body() -> None:
+    made = store()
+    made.take(WORKER, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
+    made.take(WORKER, Batch([Part(1, 5.0, request=[b"yz"], request_bytes=9, is_torn=True)]))
+    (entry,) = made.newest()
+    assert not entry.request.is_complete
+    assert bytes(entry.request.data)[:2] == b"ab"
+    made.take(WORKER, Batch([Part(1, 5.0, request=[b"q"], request_bytes=10)]))
+    assert b"q" not in entry.request.data
+
+
+def test_the_oldest_go_when_there_are_too_many() -> None:
+    made = store(*(part(number) for number in range(1, 6)), max_exchanges=3)
+    assert ids(made) == ["0.1.5", "0.1.4", "0.1.3"]
+    assert made.get("0.1.1") is None
+    assert made.removed_since(FIRST) == ["0.1.1", "0.1.2"]
+    assert made.seen == 5
+
+
+def test_the_oldest_go_when_they_take_too_much() -> None:
+    made = store(*(part(number, body=bytes(1000)) for number in range(1, 50)), max_bytes=10 * (OVERHEAD + 1500))
+    assert made.held <= made.max_bytes
+    assert 9 <= len(made) < 20
+    assert made.held == sum(entry.held for entry in made.newest())
+
+
+def test_one_that_is_larger_than_all_may_be_is_not_kept() -> None:
+    made = store(part(1, body=bytes(9000)), max_bytes=5000)
+    assert (len(made), made.held) == (0, 0)
+
+
+def test_what_has_changed_since() -> None:
+    made = store(part(1), part(2))
+    seen = made.sequence
+    assert [entry.id for entry in made.changed_since(FIRST)] == ["0.1.1", "0.1.2"]
+    assert made.changed_since(seen) == []
+    made.take(WORKER, Batch([Part(1, 5.0, ended=Ended(0.3, 200))]))
+    assert [entry.id for entry in made.changed_since(seen)] == ["0.1.1"], "each once, in the order of the changes"
+    assert [entry.id for entry in made.changed_since(FIRST)] == ["0.1.2", "0.1.1"]
+
+
+def test_what_cannot_be_known_is_said() -> None:
+    made = store(*(part(number) for number in range(1, 4)), max_exchanges=2)
+    assert made.knows_since(FIRST)
+    assert not made.knows_since(FIRST - 1), "an inspector that was there before"
+    assert not made.knows_since(made.sequence + 1)
+    before = made.sequence
+    made.clear()
+    assert (len(made), made.held) == (0, 0)
+    assert not made.knows_since(before)
+    assert made.knows_since(made.sequence)
+    made.take(WORKER, Batch([part(number) for number in range(10, 20)]))
+    assert not made.knows_since(before + 1), "more has gone than is remembered"
+
+
+def test_memory_is_counted_whatever_comes() -> None:
+    dice = random.Random(7)
+    made = store(max_exchanges=20, max_bytes=200_000)
+    for _ in range(3000):
+        number = dice.randrange(1, 200)
+        more = Part(number, 1.0, request=[bytes(dice.randrange(3000))], request_bytes=dice.randrange(9000))
+        if dice.random() < 0.5:
+            more.head = HEAD
+        if dice.random() < 0.2:
+            more.answered = Answered(0.1, dice.choice((101, 200)), [(b"A", bytes(50))])
+        if dice.random() < 0.3:
+            more.raw = [(0.1, dice.random() < 0.5, dice.randbytes(50))]
+        if dice.random() < 0.3:
+            more.ended = Ended(0.1, 200)
+        if dice.random() < 0.01:
+            made.clear()
+        made.take(WORKER, Batch([more]))
+        assert made.held == sum(entry.held for entry in made.newest())
+        assert made.held <= 200_000
+        assert len(made) <= 20
