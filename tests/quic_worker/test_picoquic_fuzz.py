@@ -42,8 +42,8 @@ GROWTH: Final = 8_000_000
 KEPT: Final = 8
 """Contexts of streams that a life may keep, of the thousands that it opens. The library loses one of some hundred
 thousand; and where packets are lost both ways while this peer floods and then stops all, picoquic gives up now and then
-a few of which it has sent the end, or a reset: some five lives in a thousand. What they hold is small, and goes with the
-connection."""
+a few of which it has sent the end, or a reset: in some five lives of a thousand. What they hold is small, and goes with
+the connection."""
 
 
 class Client:
