@@ -88,7 +88,8 @@ async def test_nobody_gets_past_it(state: Path, tmp_path: Path, protocol: str) -
             if seen.heads:
                 through.append((each.name, seen.heads[:]))
                 seen.heads.clear()
-            if b"canary" in text or (text and not any(b"%d" % code in text for code in (400, 401, 403, 411, 502))):
+            is_refused = any(word in text for word in (b"400", b"401", b"403", b"411", b"502", b"Unauthorized"))
+            if b"canary" in text or (text and not is_refused):
                 silent.append((each.name, text[:200]))
             for secret in SECRETS.values():
                 assert secret.encode() not in text, each.name
