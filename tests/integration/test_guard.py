@@ -242,6 +242,7 @@ async def test_browser_comes_by_a_link(state: Path, tmp_path: Path) -> None:
         assert "Before you go on" in page.text
         banner = page.headers["Set-Cookie"].partition(";")[0]
         got = await made.visitor.get("/headers?a=1", headers={**html, "Cookie": f"{cookie}; app=1; {banner}"})
+        assert got.headers["Cloudflare-CDN-Cache-Control"] == "no-store", "or the edge gives it to others"
         fields = dict(got.json()["fields"])
         assert fields["cookie"] == "app=1"
         assert (await made.visitor.get("/", headers={**html, "Cookie": cookie[:-1] + "x"})).status_code == 401
@@ -313,6 +314,14 @@ async def test_places_of_all_connections_and_of_a_worker_that_is_killed(state: P
         async with asyncio.timeout(PATIENCE):
             while (await made.visitor.get("/")).status_code != 200:
                 await asyncio.sleep(0.05)
+
+
+async def test_open_door_is_said_at_the_start(state: Path, tmp_path: Path) -> None:
+    made_of = secrets(tmp_path, token=TOKEN)
+    for flags, is_said in (((), True), (("--access-token-file", made_of["token"]), False)):
+        async with tunnel(None, state, *flags) as made:
+            said = [line for line in made.process.stderr if "--access-token-file FILE or --auth-file FILE" in line]
+            assert len(said) == is_said
 
 
 async def test_expires(state: Path) -> None:
