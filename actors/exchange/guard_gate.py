@@ -76,6 +76,14 @@ def _mapped(path: str) -> mmap.mmap:
         os.close(file)
 
 
+class Shut:
+    """Lets nobody through (`Gate`)."""
+
+    def judge(self, request: Request, body: bytes | None) -> Refusal:
+        told = "nobody can tell for which rule the path is, as servers may read it"
+        return Refusal(403, told, reasons.GUARD_PATH, is_told=False)
+
+
 class GuardGate:
     """Lets through whom its guard lets in (`Gate`)."""
 

@@ -227,8 +227,7 @@ class Paths:
 
     def admit(self, request: Request) -> bool:
         """Whether what a request asks for may be asked for."""
-        asked = [request.target, *(value for name in ALSO_PATHS for value in fields.values(request, name))]
-        return all(map(self._admit, map(_path, asked)))
+        return all(map(self._admit, _asked(request)))
 
     def _admit(self, path: bytes) -> bool:
         if (taken_for := forms(path)) is None:
@@ -238,6 +237,21 @@ class Paths:
         if not self._allow:
             return True
         return all(any(pattern.matches(form) for pattern in self._allow) for form in map(_capitals, taken_for))
+
+
+def readings(request: Request) -> list[bytes] | None:
+    """All paths that a request may be taken to ask for, in any case of letters; None: too many to be told."""
+    found: dict[bytes, None] = {}
+    for path in _asked(request):
+        if (taken_for := forms(path)) is None:
+            return None
+        found |= dict.fromkeys([*taken_for, *map(folded, taken_for)])
+    return list(found)
+
+
+def _asked(request: Request) -> list[bytes]:
+    """The path of a request, and those that fields of it name besides."""
+    return [_path(request.target), *(_path(value) for name in ALSO_PATHS for value in fields.values(request, name))]
 
 
 def _path(target: bytes) -> bytes:
