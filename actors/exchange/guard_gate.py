@@ -42,9 +42,7 @@ class Guarding:
             OSError: the file cannot be mapped.
         """
         self.row = row_of(slot, generation)
-        self.shared = Shared(
-            bytearray(os.urandom(KEY_BYTES) + bytes(SIZE - KEY_BYTES)) if path is None else _mapped(path)
-        )
+        self.shared = Shared(_own() if path is None else _mapped(path))
         self.shared.clear(self.row)
         self._threads: ThreadPoolExecutor | None = None
         self._waiting = 0
@@ -66,6 +64,13 @@ class Guarding:
         self.shared.clear(self.row)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _own() -> mmap.mmap:
+    """Memory of this process, which takes none before it is touched."""
+    made = mmap.mmap(-1, SIZE)
+    made[:KEY_BYTES] = os.urandom(KEY_BYTES)
+    return made
 
 
 def _mapped(path: str) -> mmap.mmap:
