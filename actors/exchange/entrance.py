@@ -12,7 +12,7 @@ from actors.exchange import reasons
 from actors.exchange.driver import Driver, Timer
 from actors.exchange.gate import Gate, Need, Passed, Refusal, Reply, Verdict
 from actors.exchange.http1 import Body, RequestHead
-from actors.exchange.request import Request
+from actors.exchange.request import Field, Request
 from actors.exchange.upload import MAX_GATHERED, UnfitBody, Upload
 
 Ask = Callable[[Gate, bytes | None], None]
@@ -79,6 +79,7 @@ class Entrance:
         self._timer: Timer | None = None
         self._holds = False
         self._leave: list[Callable[[], None]] = []
+        self._fields: tuple[Field, ...] = ()
         self.has_shown_body = False
         """Whether a gate has seen the body: what comes after that is not of it."""
 
@@ -112,12 +113,18 @@ class Entrance:
         if passed is not None:
             if passed.leave is not None:
                 self._leave.append(passed.leave)
+            self._fields += passed.fields
             if passed.request is not self._comer.request and not self._comer.changed(passed.request):
                 return
         if self._gates:
             self.ask()
         else:
             self._comer.admitted()
+
+    def answer(self, fields: list[Field]) -> list[Field]:
+        """The fields of the response, with those that the gates want there."""
+        ours = {name.lower() for name, _ in self._fields}
+        return [*(field for field in fields if field[0].lower() not in ours), *self._fields]
 
     # --- the body, if a gate wants it ---
 

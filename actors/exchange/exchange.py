@@ -326,6 +326,8 @@ class Exchange:
         self.seconds = self._driver.now() - self._begun_at
         self._stop_timer()
         fields = head.fields if self._rewrite is None else self._rewrite.answer(head.fields)
+        if self._entrance is not None:
+            fields = self._entrance.answer(fields)
         for tell in self._tell.answered:
             tell(self, fields)
         upgraded = head.status == http.HTTPStatus.SWITCHING_PROTOCOLS

@@ -41,6 +41,8 @@ class Passed(NamedTuple):
     request: Request
     leave: Callable[[], None] | None = None
     """Called once when its exchange has ended, or another gate is against it."""
+    fields: tuple[Field, ...] = ()
+    """What the response has to say, whatever the target says of it."""
 
 
 class Need(enum.Enum):

@@ -42,9 +42,7 @@ class Guarding:
             OSError: the file cannot be mapped.
         """
         self.row = row_of(slot, generation)
-        self.shared = Shared(
-            bytearray(os.urandom(KEY_BYTES) + bytes(SIZE - KEY_BYTES)) if path is None else _mapped(path)
-        )
+        self.shared = Shared(_own() if path is None else _mapped(path))
         self.shared.clear(self.row)
         self._threads: ThreadPoolExecutor | None = None
         self._waiting = 0
@@ -68,12 +66,27 @@ class Guarding:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def _own() -> mmap.mmap:
+    """Memory of this process, which takes none before it is touched."""
+    made = mmap.mmap(-1, SIZE)
+    made[:KEY_BYTES] = os.urandom(KEY_BYTES)
+    return made
+
+
 def _mapped(path: str) -> mmap.mmap:
     file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         return mmap.mmap(file, SIZE)
     finally:
         os.close(file)
+
+
+class Shut:
+    """Lets nobody through (`Gate`)."""
+
+    def judge(self, request: Request, body: bytes | None) -> Refusal:
+        told = "nobody can tell for which rule the path is, as servers may read it"
+        return Refusal(403, told, reasons.GUARD_PATH, is_told=False)
 
 
 class GuardGate:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from actors.bus.addresses import HostPort
+from actors.bus.addresses import HostPort, without_port
 from actors.bus.guards import Guard
 from actors.bus.routes import Access, Destination, Origin, Route, Routes, Status
 from actors.exchange import reasons
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _MANAGEMENT: Final = re.compile(rb"management\.(?:fed\.)?argotunnel\.com\.?(?::[0-9]*)?", re.IGNORECASE)
 """The hosts by which Cloudflare's dashboard asks a connector for its logs. Such a request has a token that must reach
 no origin, whatever the rules are; we offer nothing there, and claim nothing."""
+
+Find = Callable[[bytes, bytes], int | None]
+"""Finds the rule of a request, by its host and its target."""
 
 _NO_MANAGEMENT: Final = Way(Answering(Answer(404, reasons.MANAGEMENT)))
 NO_RULE: Final = Way(Answering(Answer(503, reasons.NO_RULE, "no rule is meant for this host and path")))
@@ -83,6 +86,7 @@ class Router:
                 gates.append(self._gate(route.access, keys))
             ways.append(Way(target, tuple(gates), "" if len(routes.routes) == 1 else _in_words(route)))
         self._ways = ways
+        self._guards_differ = len({route.guard for route in routes.routes}) > 1
         self._find = find
         """Finds the rule of a request; None: the first one is for all."""
         for target in gone.values():
@@ -98,7 +102,26 @@ class Router:
         index = self._find(request.host, request.target)
         if index is None:
             return None if self.awaits_rules else NO_RULE
-        return self._ways[index]
+        way = self._ways[index]
+        return self._way_by_all_readings(request, way, self._find) if self._guards_differ else way
+
+    def _way_by_all_readings(self, request: Request, way: Way, find: Find) -> Way:
+        """The same way, past the guards of all rules that the request could be meant for.
+
+        A rule is found by the host and the path as they came. What leads to the same place, and is written otherwise
+        (`//admin`, `/x/../admin`), may meet another rule with another guard, or none.
+        """
+        from actors.exchange.guard_gate import GuardGate, Shut
+        from actors.guard.paths import readings
+
+        if (paths := readings(request)) is None:
+            return way._replace(gates=(Shut(),))
+        gates = dict.fromkeys(way.gates)
+        for host in dict.fromkeys((request.host, _plain(request.host))):
+            for path in paths:
+                if (index := find(host, path)) is not None:
+                    gates |= dict.fromkeys(gate for gate in self._ways[index].gates if isinstance(gate, GuardGate))
+        return way._replace(gates=tuple(gates)) if len(gates) > len(way.gates) else way
 
     def _gate(self, demanded: Access, known: dict[str, "AccessKeys"]) -> Gate:
         """`known` are keys from before, which need not be fetched again."""
@@ -136,7 +159,12 @@ def _in_words(route: Route) -> str:
     return f"{route.hostname or '*'}{route.path and f' path {route.path}'} → {route.destination}"
 
 
-def _finder(routes: Routes) -> Callable[[bytes, bytes], int | None]:
+def _plain(host: bytes) -> bytes:
+    """As DNS has it: in small letters, without a port and a last dot."""
+    return without_port(host).lower().removesuffix(b".")
+
+
+def _finder(routes: Routes) -> Find:
     from actors.ingress.match import Table  # here: most tunnels have one place for all
 
     return Table(routes.routes).find

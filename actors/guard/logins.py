@@ -54,6 +54,8 @@ class Logins:
     def __init__(self, logins: Sequence[Login]) -> None:
         self._plain = [(each.name.encode(), each.password.encode()) for each in logins if not each.is_hash]
         self._hashes = {each.name.encode(): each.password.encode() for each in logins if each.is_hash}
+        self._slowest = max(self._hashes.values(), key=lambda made: made[4:6], default=b"")
+        """What a name is held against that there is not: the cost stands behind the kind."""
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, float] = {}
         """Digests of logins that were right, and until when that is believed."""
@@ -77,7 +79,7 @@ class Logins:
 
         made = self._hashes.get(given.name)
         try:
-            is_right = bcrypt.checkpw(given.password[:BCRYPT_BYTES], made or next(iter(self._hashes.values())))
+            is_right = bcrypt.checkpw(given.password[:BCRYPT_BYTES], made or self._slowest)
         except ValueError:  # a zero byte: no password has one
             return False
         return is_right and made is not None

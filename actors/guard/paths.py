@@ -18,9 +18,14 @@ from actors.exchange.request import Request
 from actors.guard import fields
 
 MAX_FORMS: Final = 256
-MAX_FORM_BYTES: Final = 256 * 1024
+MAX_FORM_BYTES: Final = 64 * 1024
 """Of what one path may be taken for, in number and in all. A path that is written plainly has one form, an odd one
 a dozen; whatever has more is made to get past somebody, and is refused."""
+
+MAX_PATH: Final = 8 * 1024
+MAX_SLASHES: Final = 500
+"""Bytes of a path, without the query, and slashes in it: what is longer takes too long to be looked at, and most
+servers refuse it anyway."""
 
 ALSO_PATHS: Final = (b"x-original-url", b"x-rewrite-url")
 """Fields from which some frameworks (of IIS, Symfony, Laminas) take the path in place of the one in the request."""
@@ -38,6 +43,8 @@ _PARAMETERS: Final = re.compile(rb";[^/]*")
 _SLASHES: Final = re.compile(rb"/{2,}")
 _VAIN_END: Final = re.compile(rb"[. \t\x00]+(?=/|\Z)")
 """What Windows leaves out at the end of a name."""
+_QUERY: Final = re.compile(rb"[?#]")
+_DOTS_AND_MORE: Final = re.compile(rb"(?<=/)(?:(\.\.)[. \t\x00]+|(\.)[ \t\x00][. \t\x00]*)(?=/|\Z)")
 _DOTS_ALONE: Final = re.compile(rb"\.{1,2}")
 
 
@@ -89,8 +96,8 @@ def _segment(path: bytes, match: re.Match[bytes]) -> bytes:
 
 
 def _dots_bared(path: bytes) -> bytes:
-    """`.. ` and `..%00` as `..`."""
-    return re.sub(rb"(?<=/)(\.{1,2})[ \t\x00]+(?=/|\Z)", rb"\1", path)
+    """`.. `, `..%00` and `....` as `..`."""
+    return _DOTS_AND_MORE.sub(rb"\1\2", path)
 
 
 _READINGS: Final[tuple[Callable[[bytes], bytes], ...]] = (
@@ -104,7 +111,7 @@ _READINGS: Final[tuple[Callable[[bytes], bytes], ...]] = (
     _trimmed,
     _dots_bared,
     lambda path: path.partition(b"\0")[0] or b"/",
-    lambda path: re.split(rb"[?#]", path, maxsplit=1)[0] or b"/",
+    lambda path: _QUERY.split(path, maxsplit=1)[0] or b"/",
 )
 """What servers make of a path, each for itself; some do several of these, in any order."""
 
@@ -113,6 +120,8 @@ def forms(path: bytes) -> list[bytes] | None:
     """All that a path may be taken for, itself first; None: too much to be told."""
     if _PLAIN.fullmatch(path) and b"./" not in path and not path.endswith(b"."):
         return [path]
+    if len(path) > MAX_PATH or path.count(b"/") + path.count(b"\\") > MAX_SLASHES:
+        return None
     found = {path: None}
     waiting = [path]
     size = len(path)
@@ -218,8 +227,7 @@ class Paths:
 
     def admit(self, request: Request) -> bool:
         """Whether what a request asks for may be asked for."""
-        asked = [request.target, *(value for name in ALSO_PATHS for value in fields.values(request, name))]
-        return all(map(self._admit, map(_path, asked)))
+        return all(map(self._admit, _asked(request)))
 
     def _admit(self, path: bytes) -> bool:
         if (taken_for := forms(path)) is None:
@@ -229,6 +237,21 @@ class Paths:
         if not self._allow:
             return True
         return all(any(pattern.matches(form) for pattern in self._allow) for form in map(_capitals, taken_for))
+
+
+def readings(request: Request) -> list[bytes] | None:
+    """All paths that a request may be taken to ask for, in any case of letters; None: too many to be told."""
+    found: dict[bytes, None] = {}
+    for path in _asked(request):
+        if (taken_for := forms(path)) is None:
+            return None
+        found |= dict.fromkeys([*taken_for, *map(folded, taken_for)])
+    return list(found)
+
+
+def _asked(request: Request) -> list[bytes]:
+    """The path of a request, and those that fields of it name besides."""
+    return [_path(request.target), *(_path(value) for name in ALSO_PATHS for value in fields.values(request, name))]
 
 
 def _path(target: bytes) -> bytes:

@@ -25,6 +25,10 @@ NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 REALM: Final = b'Basic realm="tunnel", charset="UTF-8"'
 
+NOT_CACHED: Final[tuple[Field, ...]] = ((b"Cloudflare-CDN-Cache-Control", b"no-store"),)
+"""The edge keeps files by their endings (.js, .png, …), and would give them to those whom we never see: this is said to
+it alone, and goes no further."""
+
 _OWN_COOKIES: Final = (tokens.COOKIE, banner.COOKIE)
 
 RETRY_IN_FLIGHT: Final = b"1"
@@ -152,13 +156,14 @@ class Sentry:
             return banner.page(is_secure=_is_secure(request))
         if self._guard.proves or self._guard.banner:
             request = fields.without_cookies(request, _OWN_COOKIES)
+        said = NOT_CACHED if self._guard.closes else ()
         if not (most := self._guard.max_in_flight):
-            return Passed(request)
+            return Passed(request, fields=said)
         if self._shared.in_flight(self._number) >= most:
             again = (b"Retry-After", RETRY_IN_FLIGHT)
             return _refused(503, f"{most} requests are in flight already", reasons.GUARD_IN_FLIGHT, again)
         self._shared.came(self._row, self._number)
-        return Passed(request, lambda: self._shared.came(self._row, self._number, -1))
+        return Passed(request, lambda: self._shared.came(self._row, self._number, -1), said)
 
 
 def _refused(status: int, message: str, reason: reasons.Reason, *more: Field) -> Refusal:

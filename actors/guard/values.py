@@ -27,6 +27,9 @@ GOOD_TOKEN: Final = 16
 
 SENDERS: Final[tuple[Sender, ...]] = get_args(Sender)
 
+MAX_COST: Final = 15
+"""Of a hash of bcrypt's: some three seconds of a core; one more is twice that."""
+
 VERIFY: Final = "verify:"
 """How the line of WhatsApp's verify token begins."""
 
@@ -143,6 +146,8 @@ def logins(content: bytes) -> tuple[Login, ...]:
         if name in found:
             raise ValueError(f"line {number} has a name that is there already")
         is_hash = _BCRYPT.fullmatch(password) is not None
+        if is_hash and int(password[4:6]) > MAX_COST:
+            raise ValueError(f"line {number} has a hash of cost {password[4:6]}, which takes too long; -C 12 is enough")
         if not is_hash and (_OTHER_HASH.match(password) or len(lines) > 1):
             raise ValueError(f"line {number} has no hash of bcrypt's; make it by: htpasswd -B FILE NAME")
         found[name] = Login(name, password, is_hash)

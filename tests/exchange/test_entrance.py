@@ -9,6 +9,7 @@ from actors.exchange import reasons
 from actors.exchange.entrance import HOLD_TIMEOUT, MAX_HELD_BODIES, TOO_LONG
 from actors.exchange.gate import Need, Passed, Refusal, Reply
 from actors.exchange.request import Kind
+from actors.exchange.response import Head
 from actors.exchange.upload import MAX_GATHERED
 from tests.exchange.test_exchange import Playbook
 
@@ -79,6 +80,14 @@ def test_reply_is_the_gate_s_own_answer() -> None:
     play.exchange.judged(Reply(303, ((b"Location", b"/"),)))
     play.does("judge first", "respond 303 '' end")
     assert (play.exchange.status, play.exchange.is_substitute, play.exchange.reason) == (303, True, None)
+
+
+def test_response_says_what_the_gates_want_and_not_what_the_origin_says_of_it() -> None:
+    play = Playbook(gates=("first", "second"), warm=True)
+    play.exchange.judged(Passed(play.request, fields=((b"X-Cache", b"no"),)))
+    play.exchange.judged(Passed(play.request, fields=((b"X-More", b"1"),)))
+    play.exchange.head_received(Head(200, [(b"x-cache", b"yes"), (b"A", b"b")], {}), b"", complete=True)
+    assert play.fields == [(b"A", b"b"), (b"X-Cache", b"no"), (b"X-More", b"1")]
 
 
 # --- by the body ---

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from actors.bus.guards import OPEN, Guard
 from actors.bus.routes import Origin, Route, Routes, Status
 from actors.exchange.exchanges import Exchanges
+from actors.exchange.gate import Refusal
 from actors.exchange.observers import Observers
 from actors.exchange.request import Kind, Request
 from actors.exchange.router import Router
@@ -224,3 +226,77 @@ async def test_rule_whose_ca_file_is_gone_costs_its_own_requests_only() -> None:
         made.router.replace(Routes((Route(gone, hostname="a.example"), Route(origin))))
         assert await made.status(asked("a.example")) == 502
         assert await made.status(asked("b.example")) == 200
+
+
+# --- guards that differ ---
+
+ONE, OTHER = Guard(deny_ips=("203.0.113.1/32",)), Guard(access_tokens=("a-token-of-chance",))
+
+
+def guarded() -> Router:
+    here, there = Origin(host="127.0.0.1", port=1), Origin(host="127.0.0.1", port=2)
+    return Router(
+        Routes(
+            (
+                Route(here, path="^/admin", guard=1),
+                Route(there, hostname="app.example", guard=2),
+                Route(here, guard=0),
+            ),
+            guards=(OPEN, OTHER, ONE),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["//admin", "/x/../admin", "/%2561dmin", "/ADMIN", "/./admin", "/x;y/../admin", "\\\\admin", "/%61dmin", "/admin"],
+)
+async def test_path_that_is_written_otherwise_has_to_pass_the_guard_that_it_would_meet(target: str) -> None:
+    router = guarded()
+    plain, meant = router.route(asked("a", "/")), router.route(asked("a", "/admin"))
+    assert plain is not None
+    assert meant is not None
+    way = router.route(asked("a", target))
+    assert way is not None
+    assert set(way.gates) >= set(meant.gates)
+    assert way.target is plain.target
+
+
+async def test_field_that_names_another_path_does_not_get_around_a_rule_s_guard() -> None:
+    router = guarded()
+    meant = router.route(asked("a", "/admin"))
+    named = asked("a", "/")._replace(fields=((b"X-Original-URL", b"/admin"),))
+    way = router.route(named)
+    assert meant is not None
+    assert way is not None
+    assert set(way.gates) >= set(meant.gates)
+
+
+@pytest.mark.parametrize("host", ["APP.example", "app.example.", "App.Example:443"])
+async def test_host_that_is_written_otherwise(host: str) -> None:
+    router = guarded()
+    meant, way = router.route(asked("app.example", "/")), router.route(asked(host, "/"))
+    assert meant is not None
+    assert way is not None
+    assert set(way.gates) >= set(meant.gates)
+
+
+async def test_path_that_may_be_anything_is_let_in_nowhere() -> None:
+    way = guarded().route(asked("a", "/%" + "25" * 300))
+    assert way is not None
+    (gate,) = way.gates
+    assert isinstance(refusal := gate.judge(asked("a"), None), Refusal)
+    assert refusal.status == 403
+
+
+async def test_plain_path_has_the_guard_of_its_rule_alone() -> None:
+    router = guarded()
+    for host, target, gates in (
+        ("a", "/", 1),
+        ("a", "/admin", 1),
+        ("app.example", "/x", 1),
+        ("app.example", "/admin", 1),
+    ):
+        way = router.route(asked(host, target))
+        assert way is not None
+        assert len(way.gates) == gates

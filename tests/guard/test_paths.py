@@ -1,8 +1,10 @@
 """Patterns of paths, and what an origin may take a path for."""
 
+import random
+
 import pytest
 
-from actors.guard.paths import MAX_FORMS, Paths, Pattern, forms
+from actors.guard.paths import MAX_FORMS, MAX_PATH, MAX_SLASHES, Paths, Pattern, forms
 from tests.guard.kit import asked
 
 
@@ -222,6 +224,45 @@ def test_path_of_too_many_meanings_is_refused() -> None:
     assert forms(nested) is None
     assert not Paths((), ("/admin",)).admit(asked(nested))
     assert not Paths(("/",), ()).admit(asked(nested))
+
+
+def test_path_that_is_too_long_to_be_looked_at_is_refused() -> None:
+    for path in (b"/" + b"a%20" * MAX_PATH, b"/./" * MAX_SLASHES, b"/\\" * MAX_SLASHES):
+        assert forms(path) is None
+    assert Paths((), ("/admin",)).admit(asked("/" + "%E6%97%A5" * 500))
+    assert Paths((), ("/admin",)).admit(asked("/x?" + "a" * 30_000))
+
+
+def disguised(dice: random.Random) -> str:
+    """A denied path, disguised in several ways one after the other."""
+    path = "/admin" + dice.choice(["", "/", "/users", "/x/y"])
+    for _ in range(dice.randrange(1, 7)):
+        at = dice.choice([place for place, letter in enumerate(path) if letter == "/"])
+        match dice.randrange(6):
+            case 0:
+                path = "/" + "".join(f"%{ord(each):02x}" if dice.random() < 0.2 else each for each in path[1:])
+            case 1:
+                path = path[:at] + dice.choice(["/", "/.", "/x/..", "/a.b/..", "/x;y/.."]) + path[at:]
+            case 2:
+                path = "/.." + path
+            case 3 if at:
+                path = path[:at] + "\\" + path[at + 1 :]
+            case 4 if "%" not in path:
+                path = "".join(dice.choice([each.upper(), each.lower()]) for each in path)
+            case 5:
+                segments = path.split("/")
+                place = dice.randrange(1, len(segments))
+                segments[place] += dice.choice([";", ";a", ";a=b", "%20", "." if segments[place].strip(".") else ""])
+                path = "/".join(segments)
+    return path
+
+
+def test_any_disguises_one_above_the_other() -> None:
+    dice = random.Random(1)
+    denied, allowed = Paths((), ("/admin",)), Paths(("/x",), ())
+    for path in (disguised(dice) for _ in range(2000)):
+        assert not denied.admit(asked(path)), path
+        assert not allowed.admit(asked(path)), path
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_file_of_logins() -> None:
         (b"ann:one\nbob:two", "line 1 has no hash"),
         (f"ann:{HASH}\nann:{HASH}".encode(), "line 2 has a name that is there already"),
         (b"a:b\n" * 1001, "more than 1000 lines"),
+        (f"ann:{HASH.replace('$05$', '$16$')}".encode(), "line 1 has a hash of cost 16"),
     ],
 )
 def test_file_of_logins_that_is_none(content: bytes, match: str) -> None:

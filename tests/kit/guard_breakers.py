@@ -28,6 +28,8 @@ ingress:
   - {{hostname: slack.example, service: "{origin}", guard: {{verify-webhook: "slack={folder}/slack"}}}}
   - {{hostname: stripe.example, service: "{origin}", guard: {{verify-webhook: "stripe={folder}/stripe"}}}}
   - {{hostname: twilio.example, service: "{origin}", guard: {{verify-webhook: "twilio={folder}/twilio"}}}}
+  - {{hostname: ruled.example, path: ^/admin, service: "{origin}", guard: {{access-token-file: "{folder}/token"}}}}
+  - {{hostname: ruled.example, service: "{origin}"}}
   - {{hostname: open.example, service: "{origin}"}}
   - {{service: "http_status:404"}}
 """
@@ -253,7 +255,9 @@ def _paths() -> Iterator[Try]:
     from tests.guard.test_paths import DISGUISES
 
     for path in DISGUISES:
-        yield Try(f"path: {path}", "deny.example", target=path if path.startswith("/") else f"/{path}")
+        target = path if path.startswith("/") else f"/{path}"
+        yield Try(f"path: {path}", "deny.example", target=target)
+        yield Try(f"path of a rule: {path}", "ruled.example", target=target)
     for path in (
         "/",
         "/Public",
