@@ -7,7 +7,7 @@ from actors.bus.inspection import Field
 
 MASKED: Final = (
     *("authorization", "cookie", "set-cookie", "proxy-authorization"),
-    *("cf-access-jwt-assertion", "cf-access-client-secret"),
+    *("cf-access-jwt-assertion", "cf-access-client-secret", "x-telegram-bot-api-secret-token"),
 )
 """Fields whose values are shown on demand only; `--inspect-mask` names more."""
 
