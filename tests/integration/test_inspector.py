@@ -367,6 +367,24 @@ async def test_password(state: Path, tmp_path: Path) -> None:
         assert "correct horse" not in "".join(told)
 
 
+async def test_password_on_this_machine_alone(state: Path, tmp_path: Path) -> None:
+    """Other users of this machine reach the same address, and the page holds the token."""
+    file = tmp_path / "password"
+    file.touch(0o600)
+    file.write_text("correct horse\n")
+    async with (
+        tunnel(None, state, "--inspect", "--inspect-password-file", file) as made,
+        inspected(made) as inspector,
+    ):
+        for path in ("/", "/api/exchanges", "/api/tunnels", "/api/events", "/assets/page.js"):
+            refused = await inspector.client.get(path)
+            assert (refused.status_code, inspector.token in refused.text) == (401, False)
+        page = await inspector.client.get("/", auth=("me", "correct horse"))
+        assert (page.status_code, inspector.token in page.text) == (200, True)
+        async with running(python("actors.tools.requests", "--state-dir", state, "list")) as process:
+            assert await process.wait() == 0, "this user's programs have the token"
+
+
 async def test_memory_stays_at_the_ring_s_bound(state: Path) -> None:
     """Whatever comes, and however large it is."""
     body = bytes(range(256)) * 256

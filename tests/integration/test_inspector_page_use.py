@@ -19,7 +19,7 @@ async def test_messages_of_a_web_socket_as_they_come(state: Path) -> None:
         async with place.made.socket("/ws") as socket:
             await socket.send('{"op":"hello"}')
             await socket.recv()
-            await place.choose("GET /ws")
+            await place.choose("GET /ws", state="answered")
             await page.press("2")
             await page.until("document.querySelectorAll('.messages li').length === 2")
             await page.click(".messages li:first-child summary")

@@ -38,8 +38,8 @@ class Place(NamedTuple):
         """
         return list(await self.page.run(script))
 
-    async def choose(self, words: str) -> None:
-        """Click the newest request whose label has these words, and wait for its details."""
+    async def choose(self, words: str, *, state: str = "ended") -> None:
+        """Click the newest request whose label has these words, and wait for its details as they are in this state."""
         row = """[...document.querySelectorAll("[role=option]:not([hidden])")]
             .filter(row => row.getAttribute("aria-label").includes(arguments[0]))
             .sort((one, other) => one.ariaPosInSet - other.ariaPosInSet)[0]"""
@@ -47,6 +47,7 @@ class Place(NamedTuple):
         await self.page.run(f"{row}.click()", words)
         chosen = "document.querySelector('[role=option][aria-selected=true]')?.dataset.id"
         await self.page.until(f"document.querySelector('#detail').dataset.id === {chosen}")
+        await self.page.until("document.querySelector('#detail').dataset.state === arguments[0]", state)
         await self.page.until("!document.querySelector('#detail [aria-busy]')")
 
     async def seen(self, words: str, selector: str = "#detail") -> None:

@@ -196,7 +196,7 @@ export class Detail {
   head(replays) {
     const { detail } = this;
     const box = byId("detail");
-    box.dataset.id = detail.id;
+    Object.assign(box.dataset, { id: detail.id, state: detail.state });
     box.dataset.outcome = outcome(detail);
     for (const act of ["replay", "edit", "curl"]) byId(`act-${act}`).hidden = detail.kind !== "http";
     byId("act-replay").disabled = !detail.can_replay;
