@@ -174,8 +174,6 @@ class Tap(Observer):
         if (seen := self._live.pop(exchange, None)) is None:
             return
         part, reason, held = self._part(seen), exchange.reason, exchange.held
-        if held:
-            self._gather(seen, part, held)
         part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out
         part.ended = Ended(
             exchange.seconds,
@@ -186,6 +184,8 @@ class Tap(Observer):
         )
         if not seen.has_head:
             self._take_head(seen, part)
+        if held:  # last of all: what is much makes the part leave, and nothing can be added to it then
+            self._gather(seen, part, held)
 
     # --- what leaves ---
 
@@ -206,6 +206,7 @@ class Tap(Observer):
         return part
 
     def _gathered(self, count: int) -> None:
+        """So many bytes more. The part may have left when this returns."""
         self._bytes += count
         if self._bytes >= BATCH_BYTES:
             self.flush()
