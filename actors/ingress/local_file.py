@@ -5,6 +5,7 @@ with durations as `1m30s`. What else stands at the top are flags of the Go clien
 anything, and aliases are followed up to a bound.
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -17,7 +18,7 @@ from actors.bus.tally import Message
 from actors.ingress import rules
 from actors.ingress.errors import IngressError, RuleError, well_formed
 from actors.ingress.model import Configuration
-from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, LOCAL_RULE, TEXT, Field, Many, Scalar, Shape
+from actors.ingress.shapes import CONFIGURATION, DURATION, FLAG, GUARD, LOCAL_RULE, TEXT, Field, Many, Scalar, Shape
 
 MAX_CHARACTERS: Final = 1024 * 1024
 """Of a file: some 10 000 rules."""
@@ -49,6 +50,9 @@ _DURATION: Final = re.compile(r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us
 _PART: Final = re.compile(r"([0-9.]+)([^0-9.]+)")
 _MAX_SECONDS: Final = 2**63 / 1e9
 """What Go's durations hold."""
+
+MEANT: Final = 0.8
+"""How much of a name has to be that of another one to be taken for it: `gaurd` is `guard`."""
 
 _NULL: Final = "tag:yaml.org,2002:null"
 _BOOL: Final = "tag:yaml.org,2002:bool"
@@ -168,6 +172,7 @@ class _Reader:
                 if value.tag != _NULL:
                     self.flags[name] = self._flag(value)
             elif shape is not _FILE or name not in _KEPT_TO:
+                _refuse_unknown_guard(name, shape, key)
                 self.ignored.append(f"{name[:100]} (line {_line(key)})")
         return given
 
@@ -220,6 +225,21 @@ class _Reader:
         self._nodes += 1
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             raise LocalFileError("what its aliases stand for is too large, or has no end", _line(node))
+
+
+def _refuse_unknown_guard(name: str, shape: Shape, key: Node) -> None:
+    """What is passed over does no harm, but for a guard that was meant to be there: the door would stay open."""
+    if shape is GUARD:
+        close = difflib.get_close_matches(name, GUARD.fields, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(GUARD.fields)}"
+        raise LocalFileError(f"guard: {name[:100]!r} is none of its settings; {hint}", _line(key))
+    if close := difflib.get_close_matches(name, (*GUARD.fields, "guard"), n=1, cutoff=MEANT):
+        what = "`guard` of a rule" if close[0] == "guard" else f"{close[0]} below `guard` of a rule"
+        raise LocalFileError(
+            f"{name[:100]!r} means nothing here, and looks like {what}; for all rules there are flags, as "
+            "--access-token-file FILE",
+            _line(key),
+        )
 
 
 def _scalar(kind: Scalar, node: ScalarNode, name: str) -> Any:

@@ -1,18 +1,22 @@
 """`bin/tunnel-ingress`: what is wrong with a file of ingress rules, and which rule a URL meets."""
 
 import argparse
+import os
 import sys
 import urllib.parse
 from pathlib import Path
 from typing import Final
 
 from actors.bus.routes import Origin, Routes
+from actors.errors import UsageError
+from actors.guard.wanted import NOTHING
 from actors.ingress import local_file, routing
 from actors.ingress.allowed import EVERYTHING
 from actors.ingress.errors import IngressError, RuleError
 from actors.ingress.local_file import LocalFile
 from actors.ingress.match import Table
 from actors.ingress.model import Rule
+from actors.supervisor import guards
 from actors.tools.running import Failed, Status, run
 
 NAME: Final = "tunnel-ingress"
@@ -89,7 +93,24 @@ def _read(path: Path) -> tuple[LocalFile, Routes]:
         )
     except RuleError as error:
         raise found.located(error) from None
+    _check_guards(found, path)
     return found, made
+
+
+def _check_guards(found: LocalFile, path: Path) -> None:
+    """See that the secrets are there which guards of rules name.
+
+    Raises:
+        IngressError: they are not, or make no sense.
+    """
+    wanted = [rule.guard for rule in found.configuration.rules]
+    warnings: list[str] = []
+    try:
+        guards.read(NOTHING, wanted, os.environ, warnings)
+    except UsageError as error:
+        raise IngressError(str(error)) from None
+    for warning in warnings:
+        print(f"{NAME}: {path}: {warning}", file=sys.stderr)
 
 
 def _host_and_target(url: str) -> tuple[bytes, bytes]:

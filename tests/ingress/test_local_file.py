@@ -188,6 +188,24 @@ def test_unknown_keys_are_listed() -> None:
     assert found.flags == {"edge": "a:1,b:2"}
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ingress: [{service: s, guard: {acess-token-file: f}}]", "did you mean access-token-file?"),
+        ("ingress: [{service: s, guard: {what: f}}]", "there are auth-file, access-token-file"),
+        ("ingress: [{service: s, gaurd: {auth-file: f}}]", "looks like `guard` of a rule"),
+        ("ingress: [{service: s, access-token-file: f}]", "looks like access-token-file below `guard` of a rule"),
+        ("ingress: [{service: s, originRequest: {Guard: {auth-file: f}}}]", "looks like `guard` of a rule"),
+        ("guard: {auth-file: f}\ningress: [{service: s}]", "looks like `guard` of a rule; for all rules"),
+        ("allow_ip: 10.0.0.0/8\ningress: [{service: s}]", "looks like allow-ip below `guard`"),
+    ],
+)
+def test_guard_that_would_be_passed_over_is_an_error(text: str, words: str) -> None:
+    with pytest.raises(LocalFileError, match="line 1: ") as refused:
+        read(text)
+    assert words in str(refused.value)
+
+
 def test_numbers_as_text_and_words_as_flags() -> None:
     found = read("tunnel: 123\ningress: [{service: 'http://h:1', originRequest: {noTLSVerify: yes}}]")
     assert found.tunnel == "123"

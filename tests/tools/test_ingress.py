@@ -69,6 +69,8 @@ def test_valid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         ("ingress: [{service: 'http://h', originRequest: {http2Origin: true}}]", "line 1: Rule #1: http2Origin"),
         ("ingress: [{service: 'http://h', originRequest: {caPool: /nonexistent}}]", "no such file or directory"),
         ("ingress: [", ": line "),
+        ("ingress: [{service: 'http://h', guard: {auth-file: /nonexistent}}]", "rule #1: guard: --auth-file"),
+        ("ingress: [{service: 'http://h', guard: {expires: 8h}}]", "line 1: guard: 'expires' is none of its settings"),
     ],
 )
 @pytest.mark.parametrize("command", [("validate",), ("rule", "https://a.example")])

@@ -175,6 +175,24 @@ async def test_bad_requests_are_told_what_is_wrong(request_: bytes) -> None:
     assert page.startswith((b"no request in HTTP/1.1: ", b"TLS to a port"))
 
 
+class Told(Echo):
+    """Says when its visitor is lost."""
+
+    lost_ones: ClassVar[list[Request]] = []
+
+    def visitor_lost(self) -> None:
+        self.lost_ones.append(self._request)
+
+
+async def test_whoever_serves_is_told_that_the_rest_of_a_body_makes_no_sense() -> None:
+    Told.lost_ones.clear()
+    async with visit(Told) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;\nxx")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    assert len(Told.lost_ones) == 1
+
+
 async def test_connect_is_refused() -> None:
     assert b" 405 " in await exchange(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\nraw")
 
