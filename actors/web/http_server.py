@@ -272,8 +272,11 @@ class HttpConnection(asyncio.Protocol):
             self.send_head(status, [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(page))])
             self.send_body(page)
             self._transport.close()
-        else:
-            self.abort()
+            return
+        responder, self._responder = self._responder, None
+        if responder is not None:
+            responder.visitor_lost()
+        self.abort()
 
     # --- what llhttp reports ---
 

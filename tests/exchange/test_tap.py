@@ -146,6 +146,66 @@ def test_body_that_went_nowhere_is_shown() -> None:
     assert line.tap.keeps_bodies
 
 
+def test_large_body_that_went_nowhere_does_not_leave_without_its_end() -> None:
+    """It fills the batch, which leaves at once: with how it ended, or nobody would ever hear of that."""
+    line, one = Line(body_limit=2 * BATCH_BYTES), seen()
+    one.held, one.status, one.is_substitute, one.reason = bytes(BATCH_BYTES), 502, True, reasons.SLOW
+    line.tap.opened(one)
+    line.tap.ended(one)
+    (part,) = line.parts
+    assert (part.request, part.request_bytes) == ([bytes(BATCH_BYTES)], BATCH_BYTES)
+    assert part.ended is not None
+    assert part.ended.status == 502
+    assert not line.timers, "nothing is left to be said"
+
+
+def test_many_bodies_that_went_nowhere_all_end() -> None:
+    line = Line(body_limit=BATCH_BYTES)
+    ones = [seen() for _ in range(30)]
+    for one in ones:
+        one.held = bytes(64 * 1024)
+        line.tap.opened(one)
+    for one in ones:
+        line.tap.ended(one)
+    line.tap.close()
+    ended = [part.number for part in line.parts if part.ended is not None]
+    assert sorted(ended) == list(range(1, 31))
+
+
+@pytest.mark.parametrize("event", ["reached", "answered", "request", "response", "said", "ended"])
+@pytest.mark.parametrize("admitted", [True, False])
+def test_whatever_fills_the_batch_nothing_is_lost(event: str, admitted: bool) -> None:
+    """Each event is told, though the one before has made all leave, or the next one does."""
+    line, one = Line(body_limit=4 * BATCH_BYTES), seen(kind=Kind.WEBSOCKET)
+    big = bytes(BATCH_BYTES)
+    one.is_admitted = admitted
+    line.tap.opened(one)
+    if event == "request":
+        line.tap.request_data(one, big)
+    one.is_admitted = True
+    if event == "reached":
+        line.tap.flush()
+    line.tap.reached(one, TARGET)
+    one.status = 101 if event == "said" else 200
+    if event == "answered":
+        line.tap.request_data(one, big)
+    line.tap.answered(one, [])
+    if event in ("response", "said"):
+        line.tap.response_data(one, big)
+        line.tap.request_data(one, big)
+    if event == "ended":
+        one.held = big
+    line.tap.ended(one)
+    line.tap.close()
+    parts = line.parts
+    assert [sum(1 for part in parts if getattr(part, name) is not None) for name in SAID] == [1] * len(SAID)
+    whole = sum(len(data) for part in parts for data in (*part.request, *part.response, *(raw[2] for raw in part.raw)))
+    assert whole == {"reached": 0, "response": 2, "said": 2}.get(event, 1) * BATCH_BYTES
+
+
+SAID = ("head", "reached", "answered", "ended")
+
+
 def test_failure_is_told_in_words() -> None:
     line, one = Line(), seen()
     one.reason, one.error, one.is_substitute, one.status = reasons.SLOW, "did not answer", True, 504
