@@ -1,9 +1,10 @@
 """One guard: what a request has to pass, and in which order. Pure.
 
-    address → path → rate → proof (ticket, token, login or webhook: any of them) → place → banner
+    address → rate → path → proof (ticket, token, login or webhook: any of them) → place → banner
 
-What costs little comes first. Nothing of a body is asked for, and no password verified, before a visitor's rate allows
-it; and only who has proved something gets one of the places of `--max-in-flight`.
+What costs little comes first: a path that is made for it takes a hundredth of a second. Nothing of a body is asked for,
+and no password verified, before a visitor's rate allows it; and only who has proved something gets one of the places of
+`--max-in-flight`.
 """
 
 import re
@@ -57,13 +58,13 @@ class Sentry:
         if self._networks and not self._networks.admit(address):
             told = f"the visitor's address, {address or 'which the edge does not say'}, is not let in"
             return _refused(403, told, reasons.GUARD_ADDRESS)
-        if self._paths and not self._paths.admit(request):
-            return _refused(403, "the path, as it is or as servers may read it, is not let in", reasons.GUARD_PATH)
         if (rate := self._guard.rate) is not None:
             wait = self._shared.take(self._number, addresses.name(address), rate, now)
             if wait > 0.0:
                 again = (b"Retry-After", b"%d" % (int(wait) + 1))
                 return _refused(429, "one visitor asks more often than --rate-limit allows", reasons.GUARD_RATE, again)
+        if self._paths and not self._paths.admit(request):
+            return _refused(403, "the path, as it is or as servers may read it, is not let in", reasons.GUARD_PATH)
         return None
 
     # --- proofs ---
