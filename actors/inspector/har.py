@@ -28,7 +28,7 @@ def archive(entries: Iterable[Recorded], masks: Masks, version: str, *, unmasked
 
 
 def _entry(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
-    about = summary(entry)
+    about = summary(entry, unmasked=unmasked)
     seconds = about["seconds"] or 0.0
     began = datetime.datetime.fromtimestamp(entry.received, datetime.UTC)
     made: View = {
