@@ -18,7 +18,7 @@ MAX_MESSAGES: Final = 500
 """Of one WebSocket that are kept, in both directions."""
 
 SLICE: Final = 4096
-"""Bytes that are to be read at once: deflate makes up to a thousand times as many of them, and that must not be much."""
+"""Bytes that are to be read at once: deflate makes up to a thousand times as many, and that must not be much."""
 
 FRAME_WORK: Final = 4096
 """What reading a piece of a message takes beside its bytes, in the bytes that could be read meanwhile (as was measured:
