@@ -95,7 +95,8 @@ class Inspector:
                 continue
             self._heard[identity] = asyncio.get_running_loop().time()
             worker = identity.decode("ascii", "replace").rpartition("-")[2]
-            self.store.take(worker, batch)
+            for _ in self.store.take(worker, batch):
+                await asyncio.sleep(0)
             for part in batch.parts if self._waiting else ():
                 if part.replay and (waits := self._waiting.get(part.replay)) is not None and not waits.done():
                     waits.set_result(f"{worker}.{part.number}")

@@ -3,6 +3,7 @@
 docs/inspector.md has the API in words.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -81,6 +82,16 @@ def failed(message: str, status: int) -> Answer:
     return as_json({"error": message}, status)
 
 
+async def in_turns(entries: Iterable[Recorded], tell: Callable[[Recorded], View]) -> list[msgspec.Raw]:
+    """What is told of each, as JSON. Each has a turn of its own: strangers say how much there is to tell, and neither
+    workers nor the supervisor must wait for all of it."""
+    told = []
+    for entry in entries:
+        told.append(msgspec.Raw(msgspec.json.encode(tell(entry))))
+        await asyncio.sleep(0)
+    return told
+
+
 class Api:
     """The endpoints of our own API."""
 
@@ -118,6 +129,7 @@ class Api:
                 break
             if (before is None or entry.order < before.order) and entry in wanted:
                 found.append(views.summary(entry))
+            await asyncio.sleep(0)  # see in_turns
         return as_json({"exchanges": found, "dropped": store.dropped, "sequence": store.sequence})
 
     async def _clear(self, asked: Asked) -> Answer:

@@ -6,6 +6,12 @@ from typing import Final
 MAX_DECODED: Final = 4 * 1024 * 1024
 """Bytes that come out of a body at most: deflate makes a thousand times as many as there were."""
 
+MAX_LAYERS: Final = 4
+"""Encodings of one body, of which no server applies two."""
+
+MAX_MEMBERS: Final = 1000
+"""Parts of one gzip: each costs as much as all bytes behind it, and there could be fifty thousand empty ones."""
+
 IMAGES: Final[tuple[tuple[bytes, int, bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", 0, b"", "image/png"),
     (b"\xff\xd8\xff", 0, b"", "image/jpeg"),
@@ -41,9 +47,11 @@ def decoded(data: bytes, encodings: str) -> bytes:
     Raises:
         CannotDecode: it cannot.
     """
-    for encoding in reversed([each.strip().lower() for each in encodings.split(",")]):
-        if encoding in ("", "identity"):
-            continue
+    layers = [each.strip().lower() for each in encodings.split(",")]
+    layers = [each for each in layers if each not in ("", "identity")]
+    if len(layers) > MAX_LAYERS:
+        raise CannotDecode(f"it has {len(layers)} encodings, one over the other; {MAX_LAYERS} are taken off at most")
+    for encoding in reversed(layers):
         if encoding not in _WINDOWS:
             raise CannotDecode(f"the encoding {encoding[:50]!r} is not known here")
         data = _inflated(data, encoding)
@@ -64,7 +72,9 @@ def _inflated(data: bytes, encoding: str) -> bytes:
 
 def _read(data: bytes, window: int) -> bytes:
     out = bytearray()
-    while data and len(out) < MAX_DECODED:
+    for _ in range(MAX_MEMBERS):
+        if not data or len(out) >= MAX_DECODED:
+            break
         reader = zlib.decompressobj(window)
         out += reader.decompress(data, MAX_DECODED - len(out))
         if not reader.eof or window != 31:

@@ -1,12 +1,13 @@
 """The endpoints in the forms of others: ngrok's agent API, and HTTP Archive."""
 
+import itertools
 from typing import Final
 
 import msgspec
 
 from actors import __version__
 from actors.inspector import har, ngrok
-from actors.inspector.api import Api, Rules, Source, as_json
+from actors.inspector.api import Api, Rules, Source, as_json, in_turns
 from actors.inspector.edits import CannotReplay, Edits
 from actors.inspector.views import View, count_of
 from actors.web.pages import Answer, Asked, Route
@@ -65,12 +66,8 @@ class Foreign:
         except ValueError as error:
             return _failed(400, str(error))
         name = asked.parameters.get("tunnel_name", "")
-        found: list[View] = []
-        if not name or name.startswith(ngrok.NAME):
-            for entry in self._source.store.newest():
-                if len(found) >= limit:
-                    break
-                found.append(ngrok.captured(entry, self._masks))
+        wanted = self._source.store.newest() if not name or name.startswith(ngrok.NAME) else iter(())
+        found = await in_turns(itertools.islice(wanted, limit), lambda each: ngrok.captured(each, self._masks))
         return as_json({"uri": "/api/requests/http", "requests": found})
 
     async def _request(self, asked: Asked) -> Answer:
@@ -99,9 +96,11 @@ class Foreign:
         if asked.parameters.get("unmasked") == "1" and not self._api.unmasks(asked):
             return as_json({"error": "to see what is masked needs the inspector's token"}, 403)
         unmasked = self._api.unmasks(asked)
-        made = har.archive(self._source.store.oldest(), self._masks, __version__, unmasked=unmasked)
+        entries = await in_turns(
+            self._source.store.oldest(), lambda each: har.entry_of(each, self._masks, unmasked=unmasked)
+        )
         named = (b"Content-Disposition", b"attachment; filename=requests.har")
-        return as_json(made)._replace(fields=(named,))
+        return as_json(har.archive(entries, __version__))._replace(fields=(named,))
 
 
 def _failed(status: int, message: str) -> Answer:

@@ -3,7 +3,7 @@
 import base64
 import datetime
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.bus.inspection import Field
@@ -16,18 +16,24 @@ UNKNOWN: Final = -1
 """What HAR has where something is not known, or does not apply."""
 
 
-def archive(entries: Iterable[Recorded], masks: Masks, version: str, *, unmasked: bool) -> View:
-    """All of these, in their order."""
+MAX_PAIRS: Final = 1000
+"""Parameters of a query, or cookies of a field, that are taken apart: the longest there can be would become a hundred
+times as long. The whole is in the URL, and in the field."""
+
+
+def archive(entries: Sequence[Any], version: str) -> View:
+    """All of these, in their order: each is an `entry_of`."""
     return {
         "log": {
             "version": "1.2",
             "creator": {"name": "tunnel-supervisor", "version": version},
-            "entries": [_entry(each, masks, unmasked=unmasked) for each in entries],
+            "entries": entries,
         }
     }
 
 
-def _entry(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
+def entry_of(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
+    """One exchange."""
     about = summary(entry, unmasked=unmasked)
     seconds = about["seconds"] or 0.0
     began = datetime.datetime.fromtimestamp(entry.received, datetime.UTC)
@@ -65,7 +71,7 @@ def _cut(entry: Recorded) -> str:
 
 def _request(entry: Recorded, about: View, masks: Masks, *, unmasked: bool) -> View:
     fields = entry.head.fields
-    query = about["target"].partition("?")[2]
+    query = "&".join(about["target"].partition("?")[2].split("&", MAX_PAIRS)[:MAX_PAIRS])
     made: View = {
         "method": about["method"],
         "url": f"https://{about['host']}{about['target']}",
@@ -130,8 +136,8 @@ def _cookies(fields: Sequence[Field], name: bytes, masks: Masks, *, unmasked: bo
     for key, value in fields:
         if key.lower() != name:
             continue
-        pairs = [text_of(value).partition(";")[0]] if name == b"set-cookie" else text_of(value).split(";")
-        for pair in pairs:
+        pairs = [text_of(value).partition(";")[0]] if name == b"set-cookie" else text_of(value).split(";", MAX_PAIRS)
+        for pair in pairs[:MAX_PAIRS]:
             label, _, content = pair.strip().partition("=")
             found.append({"name": label, "value": content})
     return found

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from actors.bus.inspection import Answered, Batch, Ended, Field, Head, Part, Reached
-from actors.inspector.websocket import Conversation
+from actors.inspector.websocket import SLICE, Conversation
 
 MAX_EXCHANGES: Final = 1000
 """That are kept: an afternoon of webhooks, or a few pages with all that is on them."""
@@ -23,6 +23,9 @@ OVERHEAD: Final = 1500
 
 FIELD_OVERHEAD: Final = 140
 """And a field beside its own."""
+
+TURN: Final = 4 * 1024 * 1024
+"""Bytes of WebSockets that are read until others have their turn: some 20 ms of work."""
 
 SWITCHING_PROTOCOLS: Final = 101
 
@@ -118,12 +121,13 @@ class Store:
 
     # --- what workers say ---
 
-    def take(self, worker: str, batch: Batch) -> list[Recorded]:
-        """Take in what a worker saw; return the exchanges that are new. `worker` is the name of one that lived once."""
+    def take(self, worker: str, batch: Batch) -> Iterator[None]:
+        """Take in what a worker saw, step by step: strangers say how much work it is, so that others have to get their
+        turns between steps. All can be asked then, and cleared. `worker` is the name of one that lived once."""
         if batch.lost > (before := self._lost.get(worker, 0)):
             self._lost[worker] = batch.lost
             self.dropped += batch.lost - before
-        new = []
+        work = 0
         for part in batch.parts:
             name = f"{worker}.{part.number}"
             if (entry := self._by_id.get(name)) is None:
@@ -132,11 +136,17 @@ class Store:
                 entry = self._by_id[name] = Recorded(worker, name, self.seen, part.head, part)
                 self.seen += 1
                 self._grow(entry, OVERHEAD + _size(part.head))
-                new.append(entry)
             self._add(entry, part)
-            self._changed(entry)
+            for done in self._read(entry, part):
+                work += done
+                if work >= TURN:
+                    work = 0
+                    self._changed(entry)
+                    self._make_room()
+                    yield
+            if self._by_id.get(name) is entry:
+                self._changed(entry)
         self._make_room()
-        return new
 
     def _add(self, entry: Recorded, part: Part) -> None:
         entry.reached = part.reached or entry.reached
@@ -156,12 +166,21 @@ class Store:
                     body.data += piece
                     self._grow(entry, len(piece))
             body.is_torn = body.is_torn or part.is_torn
-        if (conversation := entry.conversation) is not None:
-            if part.is_torn:
-                conversation.torn()
-            for at, from_visitor, data in part.raw:
-                self._grow(entry, conversation.feed("visitor" if from_visitor else "origin", at, data).held)
+        if entry.conversation is not None and part.is_torn:
+            entry.conversation.torn()
         entry.ended = part.ended or entry.ended
+
+    def _read(self, entry: Recorded, part: Part) -> Iterator[int]:
+        """Read what was said on a WebSocket, a little at a time; yields how much work each was."""
+        if (conversation := entry.conversation) is None:
+            return
+        for at, from_visitor, data in part.raw:
+            for begin in range(0, len(data), SLICE):
+                if conversation.problem or self._by_id.get(entry.id) is not entry:
+                    return
+                grown = conversation.feed("visitor" if from_visitor else "origin", at, data[begin : begin + SLICE])
+                self._grow(entry, grown.held)
+                yield grown.work
 
     def _grow(self, entry: Recorded, count: int) -> None:
         entry.held += count

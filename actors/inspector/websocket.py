@@ -1,6 +1,7 @@
 """The messages of a WebSocket that somebody else holds: the raw bytes of both ways, taken apart. Pure.
 
-Memory is bounded by what is kept of each message, and by how many are kept: the latest ones.
+Memory is bounded by what is kept of each message, and by how many are kept: the latest ones. Time is bounded by an
+allowance: strangers say what there is to read, and a few bytes of theirs can be the work of seconds.
 """
 
 from collections import deque
@@ -17,7 +18,18 @@ MAX_MESSAGES: Final = 500
 """Of one WebSocket that are kept, in both directions."""
 
 SLICE: Final = 4096
-"""Bytes that are read at once: deflate makes up to a thousand times as many of them, and that must not be much."""
+"""Bytes that are to be read at once: deflate makes up to a thousand times as many, and that must not be much."""
+
+FRAME_WORK: Final = 4096
+"""What reading a piece of a message takes beside its bytes, in the bytes that could be read meanwhile (as was measured:
+some 16 µs)."""
+
+MAX_WORK: Final = 128 * 1024 * 1024
+"""Bytes, as deflate makes them, that are read of one WebSocket at once: half a second's work. Whatever people would
+look at is less; 60 messages of zeros, 64 KiB each on the wire, would be 4 GiB."""
+
+WORK_RATE: Final = 32 * 1024 * 1024
+"""Bytes that are read of it for each second that it lives: an eighth of a core, 8000 small messages."""
 
 DEFLATE: Final = "permessage-deflate"
 
@@ -40,6 +52,8 @@ class Spoken(msgspec.Struct):
     reason: str = ""
     is_whole: bool = False
     """Whether it has come to its end."""
+    is_gone: bool = False
+    """Whether it is not kept any more: what comes of it yet is not held."""
 
 
 class Grown(NamedTuple):
@@ -47,8 +61,8 @@ class Grown(NamedTuple):
 
     held: int
     """Bytes more, or fewer, that are held now."""
-    news: bool
-    """Whether there are messages that were not there before."""
+    work: int
+    """What it took to find that out, in bytes that were read."""
 
 
 class Conversation:
@@ -67,6 +81,10 @@ class Conversation:
         self._limit = body_limit
         self._open: dict[Side, Spoken] = {}
         """Messages that have not come to their end."""
+        self._allowed: float = MAX_WORK
+        """Work that may be done on it yet."""
+        self._at = 0.0
+        """When that was so."""
         agreed = ",".join(value.decode("latin-1") for value in extensions)
         # What a visitor sends is read as its server would, and the other way round.
         self._readers: dict[Side, Connection] = {}
@@ -77,22 +95,27 @@ class Conversation:
             self.problem = f"its extensions are not known here: {agreed[:100]}"
 
     def feed(self, side: Side, at: float, data: bytes) -> Grown:
-        """Bytes that came from `side`."""
-        held = news = 0
-        for begin in range(0, len(data), SLICE):
-            if self.problem:
-                break
-            try:
-                reader = self._readers[side]
-                reader.receive_data(data[begin : begin + SLICE])
-                for event in reader.events():
-                    if isinstance(event, CloseConnection) and reader.state is ConnectionState.OPEN:
-                        raise ProtocolError  # it is the reader's own
-                    news += 1
-                    held += self._note(side, at, event)
-            except (ProtocolError, AssertionError, ValueError):
-                self.problem = f"what the {side} sends here is no WebSocket, or uses an extension that is not known"
-        return Grown(held, bool(news))
+        """Bytes that came from `side`: of no more than a `SLICE` at a time, nobody has to wait long for the rest."""
+        if self.problem:
+            return Grown(0, 0)
+        held = work = 0
+        self._allowed = min(MAX_WORK, self._allowed + max(0.0, at - self._at) * WORK_RATE)
+        self._at = max(self._at, at)
+        try:
+            reader = self._readers[side]
+            reader.receive_data(data)
+            for event in reader.events():
+                if isinstance(event, CloseConnection) and reader.state is ConnectionState.OPEN:
+                    raise ProtocolError  # it is the reader's own
+                held += self._note(side, at, event)
+                work += FRAME_WORK + (len(event.data) if isinstance(event, TextMessage | BytesMessage) else 0)
+                if work > self._allowed:
+                    self.problem = "more was said here than could be read in time; messages after these were not read"
+                    break
+        except (ProtocolError, AssertionError, ValueError):
+            self.problem = f"what the {side} sends here is no WebSocket, or uses an extension that is not known"
+        self._allowed -= work
+        return Grown(held, work)
 
     def torn(self) -> None:
         """Bytes are missing."""
@@ -118,7 +141,7 @@ class Conversation:
         if (message := self._open.get(side)) is None:
             message = self._open[side] = Spoken(side, kind, at)
             held += self._keep(message)
-        kept = data[: max(0, self._limit - len(message.data))]
+        kept = b"" if message.is_gone else data[: max(0, self._limit - len(message.data))]
         message.size += len(data)
         message.data += kept
         if ends:
@@ -135,8 +158,7 @@ class Conversation:
             gone = self.messages.popleft()
             self.dropped += 1
             held -= len(gone.data) + OVERHEAD
-            if self._open.get(gone.side) is gone:  # its rest is counted, and not held
-                gone.data = bytearray()
+            gone.is_gone, gone.data = True, bytearray()
         return held
 
 

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from actors.inspector.bodies import MAX_DECODED, OCTETS, CannotDecode, decoded, type_of
+from actors.inspector.bodies import MAX_DECODED, MAX_MEMBERS, OCTETS, CannotDecode, decoded, type_of
 
 TEXT = b"a rather long text " * 100
 
@@ -68,3 +68,15 @@ def test_what_cannot_be_read(data: bytes, encodings: str) -> None:
 )
 def test_images_by_their_first_bytes(data: bytes, kind: str) -> None:
     assert type_of(data) == kind
+
+
+def test_very_many_members_are_not_all_read() -> None:
+    """Each costs as much as all that is behind it."""
+    many = packed(b"x") * (MAX_MEMBERS + 100)
+    assert decoded(many, "gzip") == b"x" * MAX_MEMBERS
+
+
+def test_very_many_encodings() -> None:
+    with pytest.raises(CannotDecode, match="1000 encodings"):
+        decoded(TEXT, "gzip," * 1000)
+    assert decoded(TEXT, "identity," * 1000) == TEXT

@@ -1,12 +1,20 @@
 """The forms of others: ngrok's agent API, and HTTP Archive."""
 
+import asyncio
 import base64
 from typing import Any
 
+import pytest
+
+from actors.bus.addresses import HostPort
 from actors.bus.inspection import Answered, Ended
 from actors.inspector import har, ngrok, raw
+from actors.inspector.api import Api, Rules
+from actors.inspector.door import Door
+from actors.inspector.foreign import Foreign
 from actors.inspector.masks import Masks
-from tests.inspector.test_api import SECRET, TOKEN, bench
+from actors.web.pages import Asked
+from tests.inspector.test_api import SECRET, TOKEN, Source, bench
 from tests.kit.seen import MASKS, part, recorded, store
 
 
@@ -102,7 +110,7 @@ def test_archive_has_bodies_cookies_and_times() -> None:
         ),
         part(2, answered=None, reached=None, ended=Ended(0.5, 502, "r", "refused")),
     )
-    first, second = entries(har.archive(kept.oldest(), MASKS, "1", unmasked=True))
+    first, second = [har.entry_of(each, MASKS, unmasked=True) for each in kept.oldest()]
     asked = first["request"]
     assert asked["url"] == "https://a.example/x?q=1&e="
     assert asked["queryString"] == [{"name": "q", "value": "1"}, {"name": "e", "value": ""}]
@@ -113,7 +121,7 @@ def test_archive_has_bodies_cookies_and_times() -> None:
     assert first["startedDateTime"] == "2023-11-14T22:13:21.000Z"
     assert first["timings"]["wait"] == 9.0
     assert (second["response"]["status"], second["comment"]) == (502, "refused")
-    masked, _ = entries(har.archive(kept.oldest(), Masks(), "1", unmasked=False))
+    masked, _ = [har.entry_of(each, Masks(), unmasked=False) for each in kept.oldest()]
     assert masked["request"]["cookies"] == []
 
 
@@ -128,10 +136,41 @@ def test_archive_of_what_is_unusual() -> None:
         part(2, request=[b"a"], request_bytes=9, replay_of="0.1.1"),
         part(3, answered=None, ended=None),
     )
-    first, second, third = entries(har.archive(kept.oldest(), MASKS, "1", unmasked=False))
+    first, second, third = [har.entry_of(each, MASKS, unmasked=False) for each in kept.oldest()]
     assert [(each["opcode"], each["data"], each["type"]) for each in first["_webSocketMessages"]] == [
         (1, "hi", "receive"),
         (2, "AA==", "receive"),
     ]
     assert second["comment"] == "replay of 0.1.1; bodies were cut off where --inspect-body ends"
     assert (third["response"]["status"], third["time"]) == (0, 0.0)
+
+
+def test_archive_of_what_has_very_many_parts() -> None:
+    """What a visitor sends as two bytes must not be thirty here."""
+    cookies = [(b"Cookie", b"a;" * 20_000)]
+    entry = har.entry_of(recorded(target="/?" + "a&" * 20_000, fields=cookies), MASKS, unmasked=True)
+    assert len(entry["request"]["queryString"]) == len(entry["request"]["cookies"]) == har.MAX_PAIRS
+    assert entry["request"]["url"].endswith("a&a&")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"), [("/api/har", ""), ("/api/requests/http", "limit=300"), ("/api/exchanges", "text=not-there")]
+)
+async def test_others_have_their_turns_while_all_is_told(path: str, query: str) -> None:
+    turns = 0
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    source = Source(store(*(part(number) for number in range(1, 301))))
+    rules = Rules(Door(HostPort("127.0.0.1", 4040), token=TOKEN), MASKS, TOKEN)
+    api = Api(source, rules)
+    (route,) = [each for each in (*api.routes(), *Foreign(source, rules, api).routes()) if each[:2] == ("GET", path)]
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(another())
+        assert (await route.handler(Asked("GET", path, {}, b"", query))).status == 200
+        running.cancel()
+    assert turns >= 300

@@ -1,10 +1,14 @@
 """The ring of exchanges: parts in, bounded memory, and what has changed since."""
 
 import random
+import zlib
+
+import pytest
 
 from actors.bus.inspection import Answered, Batch, Ended, Head, Part
-from actors.inspector.store import OVERHEAD, Store
-from tests.kit.seen import FIRST, WORKER, part, store
+from actors.inspector.store import OVERHEAD, TURN, Store
+from actors.inspector.websocket import SLICE
+from tests.kit.seen import FIRST, WORKER, part, store, take
 
 HEAD = Head("http", b"POST", b"/hook", b"a.example", [(b"A", b"1")])
 
@@ -15,13 +19,13 @@ def ids(made: Store) -> list[str]:
 
 def test_parts_of_one_exchange_become_one() -> None:
     made = store()
-    made.take(WORKER, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
+    take(made, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
     (entry,) = made.newest()
     assert (entry.state, entry.status, bytes(entry.request.data)) == ("open", None, b"ab")
-    made.take(WORKER, Batch([Part(1, 5.0, answered=Answered(0.1, 201, []), request=[b"c"], request_bytes=3)]))
+    take(made, Batch([Part(1, 5.0, answered=Answered(0.1, 201, []), request=[b"c"], request_bytes=3)]))
     assert (entry.state, entry.status, bytes(entry.request.data)) == ("answered", 201, b"abc")
     ended = Ended(0.2, 201)
-    made.take(WORKER, Batch([Part(1, 5.0, response=[b"x"], response_bytes=7, request_bytes=3, ended=ended)]))
+    take(made, Batch([Part(1, 5.0, response=[b"x"], response_bytes=7, request_bytes=3, ended=ended)]))
     assert (entry.state, entry.response.size, entry.response.is_complete) == ("ended", 7, False)
     assert entry.request.is_complete
     assert len(made) == 1
@@ -29,21 +33,21 @@ def test_parts_of_one_exchange_become_one() -> None:
 
 def test_what_has_lost_its_beginning_is_passed_over() -> None:
     made = store()
-    made.take(WORKER, Batch([Part(1, 5.0, ended=Ended(0.2, 200))], lost=3))
+    take(made, Batch([Part(1, 5.0, ended=Ended(0.2, 200))], lost=3))
     assert (len(made), made.dropped) == (0, 3)
-    made.take(WORKER, Batch(lost=3))
-    made.take("1.1", Batch(lost=2))
+    take(made, Batch(lost=3))
+    take(made, Batch(lost=2), "1.1")
     assert made.dropped == 5, "each worker tells how many there were by now"
 
 
 def test_bytes_that_are_missing_end_a_body() -> None:
     made = store()
-    made.take(WORKER, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
-    made.take(WORKER, Batch([Part(1, 5.0, request=[b"yz"], request_bytes=9, is_torn=True)]))
+    take(made, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
+    take(made, Batch([Part(1, 5.0, request=[b"yz"], request_bytes=9, is_torn=True)]))
     (entry,) = made.newest()
     assert not entry.request.is_complete
     assert bytes(entry.request.data)[:2] == b"ab"
-    made.take(WORKER, Batch([Part(1, 5.0, request=[b"q"], request_bytes=10)]))
+    take(made, Batch([Part(1, 5.0, request=[b"q"], request_bytes=10)]))
     assert b"q" not in entry.request.data
 
 
@@ -72,7 +76,7 @@ def test_what_has_changed_since() -> None:
     seen = made.sequence
     assert [entry.id for entry in made.changed_since(FIRST)] == ["0.1.1", "0.1.2"]
     assert made.changed_since(seen) == []
-    made.take(WORKER, Batch([Part(1, 5.0, ended=Ended(0.3, 200))]))
+    take(made, Batch([Part(1, 5.0, ended=Ended(0.3, 200))]))
     assert [entry.id for entry in made.changed_since(seen)] == ["0.1.1"], "each once, in the order of the changes"
     assert [entry.id for entry in made.changed_since(FIRST)] == ["0.1.2", "0.1.1"]
 
@@ -87,7 +91,7 @@ def test_what_cannot_be_known_is_said() -> None:
     assert (len(made), made.held) == (0, 0)
     assert not made.knows_since(before)
     assert made.knows_since(made.sequence)
-    made.take(WORKER, Batch([part(number) for number in range(10, 20)]))
+    take(made, Batch([part(number) for number in range(10, 20)]))
     assert not made.knows_since(before + 1), "more has gone than is remembered"
 
 
@@ -107,7 +111,43 @@ def test_memory_is_counted_whatever_comes() -> None:
             more.ended = Ended(0.1, 200)
         if dice.random() < 0.01:
             made.clear()
-        made.take(WORKER, Batch([more]))
+        take(made, Batch([more]))
         assert made.held == sum(entry.held for entry in made.newest())
         assert made.held <= 200_000
         assert len(made) <= 20
+
+
+def bombs(count: int) -> list[Part]:
+    """WebSockets, each with 50 MB of zeros that deflate has made small."""
+    pressed = zlib.compressobj(wbits=-15)
+    payload = pressed.compress(bytes(50_000_000)) + pressed.flush(zlib.Z_SYNC_FLUSH)[:-4]
+    frame = b"\xc2\x7e" + len(payload).to_bytes(2) + payload
+    answered = Answered(0.1, 101, [(b"Sec-WebSocket-Extensions", b"permessage-deflate")])
+    return [
+        Part(number, 5.0, head=HEAD, answered=answered, raw=[(0.2, False, frame)], ended=Ended(0.3, 101))
+        for number in range(1, count + 1)
+    ]
+
+
+def test_others_have_their_turns_while_much_is_read() -> None:
+    made = store(part(1000))
+    read = 0
+    for _ in made.take(WORKER, Batch(bombs(3))):
+        now = sum(said.size for entry in made.newest() if entry.conversation for said in entry.conversation.messages)
+        assert 0 < now - read <= TURN + 1100 * SLICE, "a little in each turn"
+        read = now
+        assert made.get("0.1.1000") is not None
+        assert max(entry.sequence for entry in made.newest()) == made.sequence, "what was read by now is news"
+    assert read >= 140_000_000
+    assert [entry.state for entry in made.newest()] == ["ended"] * 4
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_what_is_gone_between_turns_is_not_read_on(cleared: bool) -> None:
+    made = store(max_exchanges=2)
+    for number, _ in enumerate(made.take(WORKER, Batch(bombs(3)))):
+        if cleared and number % 5 == 0:
+            made.clear()
+        assert made.held == sum(entry.held for entry in made.newest())
+    assert made.held == sum(entry.held for entry in made.newest())
+    assert [entry.id for entry in made.changed_since(FIRST)] == [entry.id for entry in made.oldest()]

@@ -57,7 +57,7 @@ def test_secret_in_a_target_is_shown_nowhere_until_asked() -> None:
     masked = [
         views.summary(entry),
         views.details(entry, MASKS, unmasked=False),
-        har.archive([entry], MASKS, "1", unmasked=False),
+        har.entry_of(entry, MASKS, unmasked=False),
         ngrok.captured(entry, MASKS),
         raw.request_head(entry, MASKS, unmasked=False),
     ]
@@ -66,7 +66,7 @@ def test_secret_in_a_target_is_shown_nowhere_until_asked() -> None:
     for asked in ({"path": "s3cret"}, {"text": "s3cret"}):
         assert entry not in views.Wanted(asked, MASKS)
     assert "s3cret" in views.details(entry, MASKS, unmasked=True)["request"]["line"]
-    assert str(har.archive([entry], MASKS, "1", unmasked=True)).count("s3cret") == 2
+    assert str(har.entry_of(entry, MASKS, unmasked=True)).count("s3cret") == 2
     made = replay_of(entry, Edits(target=views.summary(entry)["target"]), MASKS, 1)
     assert made.head.target == entry.head.target
 

@@ -7,7 +7,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 
-from actors.inspector.websocket import MAX_MESSAGES, Conversation
+from actors.inspector.websocket import FRAME_WORK, MAX_MESSAGES, MAX_WORK, SLICE, WORK_RATE, Conversation
 
 DEFLATE = b"permessage-deflate; server_max_window_bits=12; client_no_context_takeover"
 
@@ -78,6 +78,64 @@ def test_a_bomb_is_counted_and_not_held() -> None:
     said.feed("visitor", 0.0, bomb)
     (message,) = said.messages
     assert (message.size, len(message.data)) == (20_000_000, 100)
+
+
+def cut(data: bytes) -> list[bytes]:
+    return [data[begin : begin + SLICE] for begin in range(0, len(data), SLICE)]
+
+
+def test_many_bombs_are_read_up_to_an_allowance() -> None:
+    """A few MB that stand for gigabytes: reading them all would keep everybody else waiting."""
+    client, _ = ends(b"permessage-deflate; client_no_context_takeover")
+    bomb = client.send(BytesMessage(bytes(64 * 2**20)))
+    said = Conversation([b"permessage-deflate; client_no_context_takeover"], body_limit=100)
+    work = 0
+    for piece in cut(bomb * 60):
+        grown = said.feed("visitor", 0.0, piece)
+        assert grown.work <= 1100 * SLICE, "what is read at once is little"
+        work += grown.work
+    assert "in time" in said.problem
+    assert sum(message.size for message in said.messages) <= work <= MAX_WORK + 1100 * SLICE
+
+
+@pytest.mark.parametrize("frame", [b"\x82\x00", b"\x89\x00", b"\x8a\x00"])
+def test_messages_of_no_bytes_are_work_too(frame: bytes) -> None:
+    said = Conversation([], body_limit=100)
+    for piece in cut(frame * 60_000):
+        said.feed("origin", 0.0, piece)
+    assert "in time" in said.problem
+    assert said.count <= MAX_WORK / FRAME_WORK + 1
+
+
+def test_pieces_of_one_message_are_work_too() -> None:
+    said = Conversation([], body_limit=100)
+    for piece in cut(b"\x02\x00" + b"\x00\x00" * 60_000):
+        said.feed("origin", 0.0, piece)
+    assert "in time" in said.problem
+
+
+@pytest.mark.slow
+def test_allowance_comes_again_with_time() -> None:
+    """Who talks all day is not cut off for it."""
+    said = Conversation([], body_limit=100)
+    slices = WORK_RATE // FRAME_WORK // (SLICE // 2)
+    for second in range(2 * MAX_WORK // WORK_RATE):
+        for _ in range(slices):
+            said.feed("origin", float(second), b"\x82\x00" * (SLICE // 2))
+    assert said.problem == ""
+    assert said.count * FRAME_WORK >= 1.5 * MAX_WORK
+
+
+def test_what_is_no_longer_kept_is_not_filled_again() -> None:
+    """A message that is still coming is thrown out by newer ones: what comes of it yet would be held by nobody."""
+    client, server = ends()
+    said = Conversation([], body_limit=1000)
+    held = 0
+    for _ in range(5):
+        held += said.feed("visitor", 0.0, client.send(BytesMessage(bytes(500), message_finished=False))).held
+        held += said.feed("origin", 0.0, server.send(TextMessage("x")) * (MAX_MESSAGES + 1)).held
+        held += said.feed("visitor", 0.0, client.send(BytesMessage(bytes(500), message_finished=True))).held
+    assert held == sum(len(each.data) + 400 for each in said.messages)
 
 
 @pytest.mark.parametrize("extension", [b"x-snappy", b"permessage-deflate; server_max_window_bits=8"])

@@ -5,10 +5,12 @@ import base64
 import contextlib
 import hmac
 import json
+import re
 import shutil
 import signal
 import stat
 import urllib.parse
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ import pytest
 import referencing
 import referencing.jsonschema
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.utils import accept_key
 
 from actors.api.manager import TunnelManager
 from actors.inspector.store import MAX_BYTES
@@ -134,6 +137,42 @@ async def test_messages_of_a_websocket(state: Path) -> None:
         assert said["messages"][6]["code"] == 1000
         refused = await inspector.trusted.post(f"/api/exchanges/{one['id']}/replay")
         assert (refused.status_code, "WebSocket" in refused.json()["error"]) == (409, True)
+
+
+async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An origin with WebSockets that takes whatever comes, and says nothing."""
+    head = (await read_head(reader)).decode()
+    key = re.search("^Sec-WebSocket-Key: (.*)\r$", head, re.IGNORECASE | re.MULTILINE)
+    if key is None:
+        writer.write(answer(b"ok"))
+        return
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(key[1]).encode() + b"\r\n"
+        b"Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n\r\n"
+    )
+    while await reader.read(65536):
+        pass
+
+
+async def test_bombs_in_a_websocket_harm_nobody(state: Path) -> None:
+    """4 MB that stand for 4 GB: the inspector goes on to answer, and keeps what it has seen."""
+    pressed = zlib.compressobj(wbits=-15)
+    payload = pressed.compress(bytes(64 * 2**20)) + pressed.flush(zlib.Z_SYNC_FLUSH)[:-4]
+    frame = b"\xc2\xfe" + len(payload).to_bytes(2) + bytes(4) + payload
+    async with scripted(swallow) as port, trial(port, state, "--inspect") as made, inspected(made) as inspector:
+        await made.visitor.get("/before")
+        async with made.socket() as socket:
+            for _ in range(60):
+                socket.transport.write(frame)
+            await made.visitor.get("/meanwhile")
+            await inspector.until(1, path="/meanwhile")
+        found = await inspector.until(3)
+        assert [one["target"] for one in found] == ["/meanwhile", "/ws", "/before"]
+        said = (await inspector.one(found[1]["id"]))["websocket"]
+        assert "in time" in said["problem"]
+        assert said["messages"][0]["size"] == 64 * 2**20
+        assert not [line for line in made.process.stderr if "heartbeat_missed" in line]
 
 
 class Handler:

@@ -36,8 +36,14 @@ def part(number: int, method: str = "GET", target: str = "/", **given: Any) -> P
 def store(*parts: Part, **limits: Any) -> Store:
     """A store that has seen these."""
     made = Store(first=FIRST, body_limit=limits.pop("body_limit", 65536), **limits)
-    made.take(WORKER, Batch(list(parts)))
+    take(made, Batch(list(parts)))
     return made
+
+
+def take(made: Store, batch: Batch, worker: str = WORKER) -> None:
+    """Have it take in all of this."""
+    for _ in made.take(worker, batch):
+        pass
 
 
 def recorded(**given: Any) -> Recorded:
