@@ -139,7 +139,7 @@ class Api:
     def _one(self, answer: Callable[[Recorded, Asked], Coroutine[Any, Any, Answer]]) -> Handler:
         async def handler(asked: Asked) -> Answer:
             if (entry := self._store.get(asked.names["id"])) is None:
-                return failed("this exchange is not kept (any more)", 404)
+                return failed(f"there is no exchange {asked.names['id'][:50]}, or it is not kept any more", 404)
             return await answer(entry, asked)
 
         return handler

@@ -72,7 +72,7 @@ class Foreign:
 
     async def _request(self, asked: Asked) -> Answer:
         if (entry := self._source.store.get(asked.names["id"])) is None:
-            return _failed(404, "this request is not kept (any more)")
+            return _no_request(asked.names["id"])
         return as_json(ngrok.captured(entry, self._masks))
 
     async def _replay(self, asked: Asked) -> Answer:
@@ -81,7 +81,7 @@ class Foreign:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return _failed(400, f"the body of this request makes no sense: {error}")
         if (entry := self._source.store.get(wish.id)) is None:
-            return _failed(404, "this request is not kept (any more)")
+            return _no_request(wish.id)
         try:
             await self._source.replay(entry, Edits())
         except CannotReplay as error:
@@ -105,3 +105,7 @@ class Foreign:
 
 def _failed(status: int, message: str) -> Answer:
     return as_json(ngrok.error(status, message), status)
+
+
+def _no_request(name: str) -> Answer:
+    return _failed(404, f"there is no request {name[:50]}, or it is not kept any more")

@@ -18,14 +18,17 @@ from actors.supervisor.provisioning import DEFAULT_SERVICE_URL
 from actors.supervisor.proxies import ProxyRules
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict
-from actors.tools.running import Failed, Status, make_parser, run, state_folder
+from actors.tools.running import CODES, Failed, Status, make_parser, run, state_folder
 
 NAME: Final = "tunnel-doctor"
 
 
 def parser() -> argparse.ArgumentParser:
     """Its flags."""
-    made = make_parser(NAME, "What stands in the way of a tunnel here. None is asked for; exit code 1: one would fail.")
+    codes = CODES | {Status.DOES_NOT_SERVE: "one would fail"}
+    made = make_parser(
+        NAME, "What stands in the way of a tunnel here. None is asked for; exit code 1: one would fail.", codes
+    )
     made.add_argument("run", nargs="?", choices=("run",), help="a tunnel of your own: no API is asked")
     made.add_argument("--port", type=port, metavar="PORT", help="look whether something listens there, too")
     add_edge_flags(made)

@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.supervisor.flags import ENVIRONMENT_PREFIX, EXIT_CODES
+from actors.tools import requests, status
 from actors.tools.completion import ALL_PARSERS
-from actors.tools.running import Status
+
+_CODES: Final = {requests.NAME: requests.CODES, status.NAME: status.CODES}
+"""What the exit codes mean of those that scripts ask for more than whether it was done."""
 
 _HEAD: Final = f"""# The command line
 
@@ -41,8 +44,8 @@ def markdown() -> str:
         parts.append(_program(parser))
         if parser.prog == "tunnel-supervisor":
             parts.append(_codes((str(code.value), text) for code, text in EXIT_CODES.items()))
-        if parser.prog == "tunnel-status":
-            parts.append(_codes((str(code.value), code.name.lower().replace("_", " ")) for code in Status))
+        if (codes := _CODES.get(parser.prog)) is not None:
+            parts.append(_codes((str(code.value), codes[code]) for code in sorted(codes)))
     return "\n".join(parts)
 
 

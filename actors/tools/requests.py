@@ -14,6 +14,7 @@ from typing import Any, Final
 from actors.processes.log import printable
 from actors.supervisor.state_folder import TOKEN_FILE_NAME
 from actors.supervisor.terminal import in_units
+from actors.tools import running
 from actors.tools.running import Failed, Status, find, make_parser, run, state_folder
 
 NAME = "tunnel-requests"
@@ -27,6 +28,15 @@ STREAMED: Final = 5
 """Requests that `follow` shows before those to come."""
 
 TOKEN_FIELD: Final = "X-Inspector-Token"
+
+FILTERS: Final = ("limit", "method", "status", "path", "text")
+"""Flags of `list` alone."""
+
+CODES: Final = running.CODES | {
+    Status.DOES_NOT_SERVE: "replay: it got no answer, or a status from 400 on",
+    Status.NOT_RUNNING: "no tunnel runs, or its inspector has ended; or this request is not kept (any more)",
+}
+"""What the exit codes mean."""
 
 View = dict[str, Any]
 
@@ -67,12 +77,11 @@ class Inspector:
             connection.request(method, path, body or None, self._fields)
             answer = connection.getresponse()
             content = answer.read()
+            _check(answer, content)
         except (OSError, http.client.HTTPException) as error:
             raise Failed(Status.SILENT, f"the inspector at {self._host} does not answer: {error}") from None
         finally:
             connection.close()
-        if answer.status >= 400:
-            raise Failed(Status.NOT_RUNNING if answer.status == 404 else Status.USAGE, _why(content))
         return content
 
     def get(self, path: str, parameters: Mapping[str, str]) -> View:
@@ -81,25 +90,37 @@ class Inspector:
         return dict(json.loads(self.ask("GET", f"{path}?{query}" if query else path)))
 
     def events(self, after: int) -> Iterator[tuple[str, Any]]:
-        """What happens from now on: the kind of each event, and its data. It ends with the inspector.
+        """What happens from now on: the kind of each event, and its data.
 
         Raises:
-            Failed: it does not answer.
+            Failed: it does not answer, or has ended.
         """
         connection = http.client.HTTPConnection(self._host, timeout=FOLLOW_TIMEOUT)
         kind = ""
         try:
             connection.request("GET", f"/api/events?after={after}", headers=self._fields)
-            for raw in connection.getresponse():
+            answer = connection.getresponse()
+            _check(answer, answer.read() if answer.status >= 400 else b"")
+            for raw in answer:
                 line = raw.decode().rstrip("\n")
                 if line.startswith("event: "):
                     kind = line.removeprefix("event: ")
                 elif line.startswith("data: "):
                     yield kind, json.loads(line.removeprefix("data: "))
+            raise Failed(Status.NOT_RUNNING, "the inspector has ended, with the tunnel or before it is started again")
         except (OSError, http.client.HTTPException) as error:
             raise Failed(Status.SILENT, f"the inspector at {self._host} does not answer: {error}") from None
         finally:
             connection.close()
+
+
+def _check(answer: http.client.HTTPResponse, content: bytes) -> None:
+    """
+    Raises:
+        Failed: it says that it cannot be done.
+    """
+    if answer.status >= 400:
+        raise Failed(Status.NOT_RUNNING if answer.status == 404 else Status.USAGE, _why(content))
 
 
 def _why(content: bytes) -> str:
@@ -161,8 +182,7 @@ def _text(data: bytes) -> str:
 
 
 def _list(inspector: Inspector, given: argparse.Namespace) -> None:
-    names = ("limit", "method", "status", "path", "text")
-    found = inspector.get("/api/exchanges", {name: str(getattr(given, name) or "") for name in names})
+    found = inspector.get("/api/exchanges", {name: str(getattr(given, name) or "") for name in FILTERS})
     for one in reversed(found["exchanges"]):
         print(json.dumps(one) if given.json else line_of(one))
     if found["dropped"]:
@@ -177,8 +197,13 @@ def _show(inspector: Inspector, given: argparse.Namespace) -> None:
 def _replay(inspector: Inspector, given: argparse.Namespace) -> None:
     new = json.loads(inspector.ask("POST", f"/api/exchanges/{_id(given)}/replay"))["id"]
     for kind, told in inspector.events(0):  # all that is kept, and what comes
+        if kind == "removed" and new in told:
+            raise Failed(Status.NOT_RUNNING, f"{given.id} was sent again as {new}, which is not kept any more")
         if kind == "exchange" and told["id"] == new and told["state"] == "ended":
             print(json.dumps(told) if given.json else line_of(told))
+            if told["status"] is None or told["status"] >= 400:
+                got = "no answer" if told["status"] is None else f"status {told['status']}"
+                raise Failed(Status.DOES_NOT_SERVE, f"the replay got {got}; {NAME} show {new} tells more")
             return
 
 
@@ -189,7 +214,6 @@ def _follow(inspector: Inspector, given: argparse.Namespace) -> None:
     for kind, told in inspector.events(begun["sequence"]):
         if kind == "exchange" and (told["state"] == "ended" or given.json):
             print(json.dumps(told) if given.json else line_of(told), flush=True)
-    raise Failed(Status.NOT_RUNNING, "the inspector has ended, with the tunnel or before it is started again")
 
 
 def _export(inspector: Inspector, given: argparse.Namespace) -> None:
@@ -200,9 +224,12 @@ def _export(inspector: Inspector, given: argparse.Namespace) -> None:
         return
     try:
         # What visitors sent is nobody else's affair.
-        descriptor = os.open(given.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        how = os.O_TRUNC if given.force else os.O_EXCL
+        descriptor = os.open(given.file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
         with open(descriptor, "wb") as file:
             file.write(content)
+    except FileExistsError:
+        raise Failed(Status.USAGE, f"{given.file} is there already: --force writes over it") from None
     except OSError as error:
         raise Failed(Status.USAGE, f"cannot write {given.file}: {error.strerror}") from None
 
@@ -216,7 +243,9 @@ COMMANDS: Final = {"list": _list, "show": _show, "replay": _replay, "follow": _f
 
 def parser() -> argparse.ArgumentParser:
     """Its flags."""
-    made = make_parser(NAME, "What came to the tunnel that runs on this machine with --inspect; and send it again.")
+    made = make_parser(
+        NAME, "What came to the tunnel that runs on this machine with --inspect; and send it again.", CODES
+    )
     made.add_argument(
         "command",
         choices=tuple(COMMANDS),
@@ -228,6 +257,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--unmasked", action="store_true", help="for show and export: Authorization, cookies and such, too"
     )
+    made.add_argument("--force", action="store_true", help="for export: write over a file that is there")
     made.add_argument("--limit", metavar="N", help="for list: so many, the newest ones (default: 100)")
     made.add_argument("--method", metavar="NAME", help="for list: only these")
     made.add_argument("--status", metavar="STATUS", help="for list: only 404, 4xx, or error")
@@ -236,14 +266,42 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+ARGUMENTS: Final = {
+    "show": "the ID of a request, as list shows it",
+    "replay": "the ID of a request",
+    "export": "a file, or -",
+}
+"""What follows the commands that take something."""
+
+FLAGS: Final = {"list": FILTERS, "show": ("unmasked",), "export": ("unmasked", "force")}
+"""Flags that not all commands have."""
+
+
 def _work() -> int:
     given = parser().parse_args()
-    needs = {"show": "the ID of a request, as list shows it", "replay": "the ID of a request", "export": "a file, or -"}
-    if given.id is None and given.command in needs:
-        raise Failed(Status.USAGE, f"{given.command}: give {needs[given.command]}")
+    _look_over(given)
     given.file = given.id
     COMMANDS[given.command](Inspector.of(state_folder(given)), given)
     return 0
+
+
+def _look_over(given: argparse.Namespace) -> None:
+    """
+    Raises:
+        Failed: something is missing, or would be passed over.
+    """
+    command, needs = given.command, ARGUMENTS.get(given.command)
+    if needs is not None and given.id is None:
+        raise Failed(Status.USAGE, f"{command}: give {needs}")
+    if needs is None and given.id is not None:
+        raise Failed(Status.USAGE, f"{command} takes no {given.id!r}: see --help for its flags")
+    for name in sorted({name for names in FLAGS.values() for name in names}):
+        if getattr(given, name) and name not in FLAGS.get(command, ()):
+            raise Failed(Status.USAGE, f"{command} takes no --{name}: it is for {_takers(name)}")
+
+
+def _takers(flag: str) -> str:
+    return " and ".join(command for command, names in FLAGS.items() if flag in names)
 
 
 def main() -> int:

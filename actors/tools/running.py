@@ -6,7 +6,7 @@ import contextlib
 import enum
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -36,11 +36,20 @@ class Status(enum.IntEnum):
     SERVES = 0
     """It serves; for the other tools: done."""
     DOES_NOT_SERVE = 1
-    """It runs, but a visitor gets no answer of the origin's now."""
+    """It runs, but a visitor gets no answer of the origin's now; for the other tools: what was asked for is bad."""
     USAGE = 2
     NOT_RUNNING = 3
     SILENT = 4
     """It runs, but does not answer: stopped, or stuck."""
+
+
+CODES: Final = {
+    Status.SERVES: "done",
+    Status.USAGE: "usage, or it cannot be done",
+    Status.NOT_RUNNING: "not running",
+    Status.SILENT: "silent: it runs, but does not answer",
+}
+"""What they mean, if a tool says nothing else."""
 
 
 class Failed(Exception):
@@ -51,13 +60,13 @@ class Failed(Exception):
         self.status = status
 
 
-def make_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A parser with what all tools have."""
-    codes = "\n".join(f"  {status.value}  {status.name.lower().replace('_', ' ')}" for status in Status)
+def make_parser(name: str, description: str, codes: Mapping[Status, str] = CODES) -> argparse.ArgumentParser:
+    """A parser with what all tools have. `codes`: what its exit codes mean."""
+    told = "\n".join(f"  {status.value}  {codes[status]}" for status in sorted(codes))
     parser = argparse.ArgumentParser(
         prog=name,
         description=description,
-        epilog=f"exit codes:\n{codes}",
+        epilog=f"exit codes:\n{told}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -29,6 +29,9 @@ from actors.tools.running import (
 
 NAME = "tunnel-status"
 
+CODES: Final = {status: status.name.lower().replace("_", " ") for status in Status}
+"""What its exit codes mean."""
+
 HOME: Final = "\x1b[H\x1b[2J"
 """Clears a terminal (ECMA-48: CUP, ED)."""
 
@@ -153,7 +156,7 @@ async def _watch(next_look: Callable[[], Awaitable[Look]], show: Callable[[Look]
 
 def parser() -> argparse.ArgumentParser:
     """Its flags."""
-    made = make_parser(NAME, "One look at the tunnel that runs on this machine.")
+    made = make_parser(NAME, "One look at the tunnel that runs on this machine.", CODES)
     made.add_argument("--json", action="store_true", help="one line of JSON")
     made.add_argument("--watch", action="store_true", help="look every second, until it ends")
     add_endpoint(made)

@@ -539,12 +539,52 @@ async def test_command_line_and_archive(state: Path, tmp_path: Path, har_schema:
             assert not list(har_schema.iter_errors(archive))
             assert len(archive["log"]["entries"]) == 4
             assert file.read_text().count("s3cret=1") == count
-        for wrong, status in ((("show", "none"), 3), (("show",), 2), (("export", tmp_path), 2)):
-            assert (await requests(*wrong))[0] == status
+        kept = (tmp_path / "requests0.har").read_bytes()
+        for wrong, status, said in (
+            (("show", "9.9.nosuch"), 3, "9.9.nosuch"),
+            (("replay", "9.9.nosuch"), 3, "9.9.nosuch"),
+            (("show",), 2, "ID"),
+            (("list", "extra"), 2, "'extra'"),
+            (("follow", "extra"), 2, "'extra'"),
+            (("replay", name, "--limit", "3"), 2, "--limit: it is for list"),
+            (("list", "--unmasked"), 2, "show and export"),
+            (("export", tmp_path), 2, str(tmp_path)),
+            (("export", tmp_path / "requests0.har", "--unmasked"), 2, "--force"),
+        ):
+            code, _, stderr = await requests(*wrong)
+            assert code == status
+            assert said in stderr[0]
+        assert (tmp_path / "requests0.har").read_bytes() == kept
+        assert (await requests("export", tmp_path / "requests0.har", "--unmasked", "--force"))[0] == 0
+        assert b"s3cret" in (tmp_path / "requests0.har").read_bytes()
+        code, stdout, _ = await requests("export", "-")
+        assert (code, len(json.loads("\n".join(stdout))["log"]["entries"])) == (0, 4)
     async with tunnel(None, state) as made:
         code, _, stderr = await requests("list")
         assert (code, "start it with --inspect" in stderr[0]) == (2, True)
         assert not made.process.actors("inspector")
+
+
+async def test_replay_on_the_command_line_fails_if_the_request_does(state: Path) -> None:
+    handler = Handler()
+    async with scripted(handler.serve) as port, tunnel(port, state, "--inspect") as made, inspected(made) as inspector:
+        await made.visitor.post("/hook", content=b"{}")
+        (one,) = await inspector.until(1)
+        for status, code in (("500 Broken", 1), ("404 Not Found", 1), ("200 OK", 0), ("302 Found", 0)):
+            handler.status = status
+            replay = python("actors.tools.requests", "--state-dir", state, "replay", one["id"])
+            async with running(replay) as process:
+                assert await process.wait() == code
+                assert status[:3] in process.stdout[0]
+                assert [f"status {status[:3]}" in line for line in process.stderr] == [True] * code
+
+
+async def test_exit_codes_are_explained() -> None:
+    told = {"requests": "1  replay: it got no answer", "status": "1  does not serve", "doctor": "1  one would fail"}
+    for tool, words in told.items():
+        async with running(python(f"actors.tools.{tool}", "--help")) as process:
+            assert await process.wait() == 0
+            assert words in "\n".join(process.stdout)
 
 
 async def test_from_python(tmp_path: Path) -> None:
