@@ -47,6 +47,7 @@ PURE = [
     "exchange/exchange.py",
     "exchange/flow.py",
     "exchange/gate.py",
+    "exchange/holding.py",
     "exchange/http1.py",
     "exchange/request.py",
     "exchange/ledger.py",

@@ -9,6 +9,7 @@ observers.py    who is told of exchanges as they go (pure)
 router.py       which target a request goes to, and past which gate
 gate.py         what a request passes before that (pure)
 entrance.py     a request before its gates, one after the other (pure)
+holding.py      who holds a body for that (pure)
 guard_gate.py   the gate of `actors/guard`: its clocks, and threads for passwords
 access.py       the gate of Cloudflare Access: what its tokens prove (pure)
 access_keys.py  the keys for that, which are fetched

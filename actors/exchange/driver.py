@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.exchange.backend import Target
 from actors.exchange.gate import Gate, Way
+from actors.exchange.holding import Holding
 from actors.exchange.observers import Observers
 from actors.exchange.request import Request
 
@@ -23,8 +24,8 @@ class Driver(Protocol):
     """Does for exchanges what takes a clock or an event loop."""
 
     observers: Observers
-    bodies_held: int
-    """By all exchanges together, for gates that ask for them."""
+    holding: Holding
+    """The bodies of all exchanges together that gates ask for."""
 
     @property
     def is_full(self) -> bool:

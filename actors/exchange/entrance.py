@@ -11,14 +11,12 @@ from typing import Final, Protocol
 from actors.exchange import reasons
 from actors.exchange.driver import Driver, Timer
 from actors.exchange.gate import Gate, Need, Passed, Refusal, Reply, Verdict
+from actors.exchange.holding import MAX_HELD_BODIES, MAX_OF_ONE_VISITOR
 from actors.exchange.http1 import Body, RequestHead
 from actors.exchange.request import Field, Request
 from actors.exchange.upload import MAX_GATHERED, UnfitBody, Upload
 
 Ask = Callable[[Gate, bytes | None], None]
-
-MAX_HELD_BODIES: Final = 32
-"""Bodies that one connection to the edge holds for its gates: with 1 MiB each, all that strangers can make it keep."""
 
 HOLD_TIMEOUT: Final = 30.0
 """Seconds for a body that is held: who sends one to be checked sends it at once, and others wait for the place."""
@@ -38,9 +36,15 @@ TOO_SLOW: Final = Refusal(
     reasons.GUARD_BODY,
     is_told=False,
 )
+MADE_ROOM: Final = Refusal(
+    408,
+    f"of {MAX_HELD_BODIES} bodies that are to be checked this one did not come for longest, and another one came",
+    reasons.GUARD_BODY,
+    is_told=False,
+)
 TOO_MANY: Final = Refusal(
     503,
-    f"{MAX_HELD_BODIES} bodies are held already, to be checked",
+    f"{MAX_OF_ONE_VISITOR} bodies of this visitor are held already, to be checked",
     reasons.GUARD_BUSY,
     ((b"Retry-After", _RETRY_AFTER),),
     is_told=False,
@@ -129,17 +133,22 @@ class Entrance:
     # --- the body, if a gate wants it ---
 
     def _hold(self, head: RequestHead) -> None:
+        from actors.guard import addresses  # here, since few have gates that want a body
+
         if self._upload.has_ended or head.body is Body.NONE or (head.body is Body.LENGTH and not head.length):
             self._show()
         elif head.length > MAX_GATHERED:
             self._comer.refused(TOO_LONG)
-        elif self._driver.bodies_held >= MAX_HELD_BODIES:
+        elif not self._driver.holding.take(self, addresses.name(addresses.visitor(self._comer.request))):
             self._comer.refused(TOO_MANY)
         else:
-            self._driver.bodies_held += 1
             self._holds = True
             self._timer = self._driver.call_later(HOLD_TIMEOUT, lambda: self._comer.refused(TOO_SLOW))
             self._upload.gather(UnfitBody(reasons.GUARD_BODY, TOO_LONG.message, http.HTTPStatus(TOO_LONG.status)))
+
+    def make_room(self) -> None:
+        """Others need its place (`Holder`)."""
+        self._comer.refused(MADE_ROOM)
 
     def body_ended(self) -> None:
         """The body is complete."""
@@ -155,7 +164,7 @@ class Entrance:
         """No body is held any more for a gate's sake."""
         if self._holds:
             self._holds = False
-            self._driver.bodies_held -= 1
+            self._driver.holding.leave(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -8,6 +8,7 @@ from typing import Any
 from actors.exchange.backend import OriginError, Target
 from actors.exchange.exchange import Exchange
 from actors.exchange.gate import Gate, Verdict, Way
+from actors.exchange.holding import Holding
 from actors.exchange.observers import Observers
 from actors.exchange.request import Request, Responder
 from actors.exchange.router import Router
@@ -20,7 +21,7 @@ class Exchanges:
     def __init__(self, router: Router, observers: Observers, tasks: Tasks, *, at_once: int) -> None:
         """`at_once`: how many may run; what comes beyond that is refused."""
         self.observers = observers
-        self.bodies_held = 0
+        self.holding = Holding()
         self._router = router
         self._tasks = tasks
         self._at_once = at_once

@@ -110,12 +110,11 @@ class GuardGate:
 
     async def _verified(self, request: Request, given: Credentials) -> Verdict:
         is_right = await self._guarding.verify(self._sentry, given)
-        if is_right is None:
-            return TOO_MANY
-        if not is_right:
-            return self._sentry.unproved(is_wrong=True)
-        self._sentry.logins.remember(given, time.monotonic())
-        return self._inside(self._sentry.by_login(request))
+        if is_right:
+            self._sentry.logins.remember(given, time.monotonic())
+            return self._inside(Passed(request))
+        otherwise = self._sentry.without_login(request)
+        return TOO_MANY if is_right is None and isinstance(otherwise, Refusal) else otherwise
 
     def _inside(self, proof: Verdict) -> Verdict:
-        return self._sentry.let_in(proof.request) if isinstance(proof, Passed) else proof
+        return self._sentry.let_in(proof.request, time.monotonic()) if isinstance(proof, Passed) else proof

@@ -87,6 +87,7 @@ class Router:
             ways.append(Way(target, tuple(gates), "" if len(routes.routes) == 1 else _in_words(route)))
         self._ways = ways
         self._guards_differ = len({route.guard for route in routes.routes}) > 1
+        self._paths_matter = any(route.path for route in routes.routes)
         self._find = find
         """Finds the rule of a request; None: the first one is for all."""
         for target in gone.values():
@@ -114,7 +115,7 @@ class Router:
         from actors.exchange.guard_gate import GuardGate, Shut
         from actors.guard.paths import readings
 
-        if (paths := readings(request)) is None:
+        if (paths := readings(request) if self._paths_matter else [b"/"]) is None:
             return way._replace(gates=(Shut(),))
         gates = dict.fromkeys(way.gates)
         for host in dict.fromkeys((request.host, _plain(request.host))):

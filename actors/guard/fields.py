@@ -1,6 +1,6 @@
 """What is looked for in a request, and taken out of it again before the origin sees it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote_plus
 
 from actors.exchange.request import Field, Kind, Request
@@ -17,9 +17,12 @@ def only(request: Request, name: bytes) -> bytes | None:
     return found[0] if len(found) == 1 else None
 
 
-def without(request: Request, name: bytes) -> Request:
-    """The request without that field."""
-    return request._replace(fields=tuple(field for field in request.fields if field[0].lower() != name))
+def without(request: Request, name: bytes, is_meant: Callable[[bytes], bool]) -> Request:
+    """The request without the fields of that name whose value is meant; the very same if it has none of them."""
+    left = tuple(
+        (given, value) for given, value in request.fields if given.lower() != name or not is_meant(value.strip(b" \t"))
+    )
+    return request if len(left) == len(request.fields) else request._replace(fields=left)
 
 
 def is_a_browsers(request: Request) -> bool:
@@ -65,19 +68,24 @@ def without_cookies(request: Request, names: tuple[bytes, ...]) -> Request:
 def parameters(request: Request, name: str) -> list[str]:
     """The values of all parameters of that name in the query."""
     query = request.target.partition(b"?")[2]
-    return [_text(value) for key, value in map(_pair, query.split(b"&")) if _text(key) == name]
+    return [_text(part.partition(b"=")[2]) for part in query.split(b"&") if _is_named(part, name)]
 
 
-def without_parameters(target: bytes, name: str) -> bytes:
-    """The target without those parameters; what is left of it stays byte for byte."""
-    path, question, query = target.partition(b"?")
-    left = [part for part in query.split(b"&") if _text(_pair(part)[0]) != name]
-    return path + question + b"&".join(left) if left else path
+def without_parameters(request: Request, name: str, is_meant: Callable[[str], bool]) -> Request:
+    """The request without the parameters of that name whose value is meant; the very same if it has none of them. What
+    is left of the query stays byte for byte."""
+    path, question, query = request.target.partition(b"?")
+    parts = query.split(b"&")
+    left = [part for part in parts if not (_is_named(part, name) and is_meant(_text(part.partition(b"=")[2])))]
+    if len(left) == len(parts):
+        return request
+    return request._replace(target=path + question + b"&".join(left) if left else path)
 
 
-def _pair(part: bytes) -> tuple[bytes, bytes]:
-    key, _, value = part.partition(b"=")
-    return key, value
+def _is_named(part: bytes, name: str) -> bool:
+    """A visitor chooses how many there are: only what can be the name is decoded."""
+    key = part.partition(b"=")[0]
+    return key == name.encode() or (b"%" in key and len(key) > len(name) and _text(key) == name)
 
 
 def _text(value: bytes) -> str:

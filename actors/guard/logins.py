@@ -73,6 +73,11 @@ class Logins:
             return is_right
         return True if self._known.get(self._digest(given), now) > now else None
 
+    def may_be_ours(self, given: Credentials, now: float) -> bool:
+        """Whether the application must not see them: they are right, or it would take long to say that they are not."""
+        is_right = self.know(given, now)
+        return given.name in self._hashes if is_right is None else is_right
+
     def verify(self, given: Credentials) -> bool:
         """Whether they are right. It takes long, and as long for a name that there is not."""
         import bcrypt  # here, since few have hashes

@@ -82,7 +82,12 @@ def bearer(authorization: bytes) -> bytes | None:
 def in_address(request: Request) -> bytes | None:
     """The token in the address; None: there is none there, or more than one."""
     found = fields.parameters(request, PARAMETER)
-    return found[0].encode("utf-8", "surrogateescape") if len(found) == 1 else None
+    return as_token(found[0]) if len(found) == 1 else None
+
+
+def as_token(parameter: str) -> bytes:
+    """The value of a parameter, as a token."""
+    return parameter.encode("utf-8", "surrogateescape")
 
 
 def set_cookie(name: bytes, value: bytes, *, seconds: int, is_secure: bool) -> tuple[bytes, bytes]:

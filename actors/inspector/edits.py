@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from actors.bus.inspection import MAX_BODY_BYTES, Field, Head, Replay
-from actors.inspector.masks import MASK, Masks
+from actors.inspector.masks import MASK, Masks, meant_target
 from actors.inspector.store import Recorded
 from actors.inspector.views import why_never, why_no_replay
 
@@ -61,7 +61,7 @@ def replay_of(entry: Recorded, edits: Edits, masks: Masks, number: int) -> Repla
     if why := why_no_replay(entry) if new_body is None else why_never(entry):
         raise CannotReplay(why)
     method = head.method if edits.method is None else _ascii(edits.method.upper(), "the method")
-    target = head.target if edits.target is None else edits.target.encode()
+    target = head.target if edits.target is None else meant_target(edits.target.encode(), head.target)
     fields = head.fields if edits.fields is None else _fields(edits.fields, head.fields, masks)
     if new_body is not None or edits.fields is not None or method != head.method:
         body = body if new_body is None else new_body

@@ -34,7 +34,7 @@ def archive(entries: Sequence[Any], version: str) -> View:
 
 def entry_of(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
     """One exchange."""
-    about = summary(entry)
+    about = summary(entry, unmasked=unmasked)
     seconds = about["seconds"] or 0.0
     began = datetime.datetime.fromtimestamp(entry.received, datetime.UTC)
     made: View = {

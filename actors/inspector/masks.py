@@ -1,5 +1,6 @@
-"""What is not shown until it is asked for: the values of fields that hold secrets. Pure."""
+"""What is not shown until it is asked for: the values of fields, and of parameters, that hold secrets. Pure."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,6 +14,22 @@ MASKED: Final = (
 
 MASK: Final = b"[masked]"
 """What is shown instead. In an edited replay it stands for the original's value."""
+
+
+_SECRET_PARAMETER: Final = re.compile(rb"(?<=[?&]hub\.verify_token=)[^&]*+")
+"""What Meta sends, for WhatsApp and its like, with the question whether an address is ours: it is not signed, and who
+has this can ask it, too."""
+
+
+def shown_target(target: bytes, *, unmasked: bool) -> bytes:
+    """A request's target as it is shown."""
+    return target if unmasked else _SECRET_PARAMETER.sub(MASK, target)
+
+
+def meant_target(edited: bytes, original: bytes) -> bytes:
+    """An edited target, in which a mask stands for what it hides: the how-manieth for the same of it."""
+    hidden = iter(_SECRET_PARAMETER.findall(original))
+    return _SECRET_PARAMETER.sub(lambda found: next(hidden, found[0]) if found[0] == MASK else found[0], edited)
 
 
 class Masks:

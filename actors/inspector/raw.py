@@ -4,7 +4,7 @@ import http
 from collections.abc import Sequence
 
 from actors.bus.inspection import Field
-from actors.inspector.masks import Masks
+from actors.inspector.masks import Masks, shown_target
 from actors.inspector.store import Recorded
 from actors.inspector.views import response_fields
 
@@ -22,7 +22,7 @@ def request_head(entry: Recorded, masks: Masks, *, unmasked: bool) -> bytes:
     head = entry.head
     has_host = any(name.lower() == b"host" for name, _ in head.fields)
     fields = head.fields if has_host else [(b"Host", head.host), *head.fields]
-    line = b"%b %b HTTP/1.1" % (head.method, head.target or b"/")
+    line = b"%b %b HTTP/1.1" % (head.method, shown_target(head.target, unmasked=unmasked) or b"/")
     return _head(line, fields, masks, unmasked=unmasked)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from actors.bus.inspection import Field
-from actors.inspector.masks import Masks
+from actors.inspector.masks import Masks, shown_target
 from actors.inspector.store import Body, Recorded
 from actors.inspector.websocket import Conversation, Spoken
 
@@ -35,7 +35,7 @@ def response_fields(entry: Recorded) -> Sequence[Field]:
     return entry.answered.fields if entry.answered is not None else []
 
 
-def summary(entry: Recorded) -> View:
+def summary(entry: Recorded, *, unmasked: bool = False) -> View:
     """An exchange in a list."""
     head, ended, conversation = entry.head, entry.ended, entry.conversation
     if ended is not None:
@@ -48,7 +48,7 @@ def summary(entry: Recorded) -> View:
         "started": entry.received,
         "method": text_of(head.method),
         "host": text_of(head.host),
-        "target": text_of(head.target) or "/",
+        "target": text_of(shown_target(head.target, unmasked=unmasked)) or "/",
         "kind": "websocket" if conversation is not None else head.kind,
         "status": entry.status,
         "state": entry.state,
@@ -68,7 +68,7 @@ def summary(entry: Recorded) -> View:
 def details(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
     """All that is known of an exchange, but for the bytes of its bodies."""
     head, answered, reached, ended = entry.head, entry.answered, entry.reached, entry.ended
-    given = summary(entry)
+    given = summary(entry, unmasked=unmasked)
     response = None
     if entry.status is not None:
         fields = response_fields(entry)
@@ -174,13 +174,16 @@ class Wanted:
     def __contains__(self, entry: Recorded) -> bool:
         if self._method and text_of(entry.head.method).upper() != self._method:
             return False
-        if self._path and self._path not in text_of(entry.head.target).lower():
+        if self._path and self._path not in self._target(entry):
             return False
         if not self._since <= entry.received <= self._until:
             return False
         if self._status and not self._has_status(entry):
             return False
         return not self._text or self._text in self._all_text(entry)
+
+    def _target(self, entry: Recorded) -> str:
+        return text_of(shown_target(entry.head.target, unmasked=False)).lower()
 
     def _has_status(self, entry: Recorded) -> bool:
         if self._status == "error":
@@ -193,7 +196,7 @@ class Wanted:
         """What of it is shown, in lower case: nobody finds out what a mask hides by looking for it."""
         head = entry.head
         shown = self._masks.shown([*head.fields, *response_fields(entry)], unmasked=False)
-        parts = [text_of(head.method) + " " + text_of(head.target), text_of(head.host), entry.rule]
+        parts = [text_of(head.method) + " " + self._target(entry), text_of(head.host), entry.rule]
         parts += [f"{text_of(name)}: {text_of(value)}" for name, value, _ in shown]
         parts += [body.data.decode(errors="replace") for body in (entry.request, entry.response)]
         if entry.ended is not None:

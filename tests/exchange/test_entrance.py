@@ -1,13 +1,15 @@
 """A request before several gates, and before one that judges by the body."""
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from actors.exchange import reasons
-from actors.exchange.entrance import HOLD_TIMEOUT, MAX_HELD_BODIES, TOO_LONG
+from actors.exchange.entrance import HOLD_TIMEOUT, TOO_LONG
 from actors.exchange.gate import Need, Passed, Refusal, Reply
+from actors.exchange.holding import MAX_HELD_BODIES, MAX_OF_ONE_VISITOR
 from actors.exchange.request import Kind
 from actors.exchange.response import Head
 from actors.exchange.upload import MAX_GATHERED
@@ -108,7 +110,7 @@ def test_body_is_held_whole_and_goes_on_byte_for_byte(fields: tuple[tuple[str, s
     else:
         play.does("judge first", "credit 3", "credit 3", "judge first by 'abcdef'")
         assert play.timers == []
-    assert play.bodies_held == 0
+    assert len(play.holding) == 0
     play.exchange.judged(None)
     done = [each for each in play._done if not each.startswith("credit")]
     assert done[0] == "begin POST /"
@@ -173,25 +175,67 @@ def test_body_that_is_too_long_to_be_held(announced: bool) -> None:
         play.exchange.data_received(b"x")
     assert play._done[-1].startswith("respond 413")
     assert play.exchange.reason is TOO_LONG.reason
-    assert (play.bodies_held, play.timers) == (0, [])
+    assert (len(play.holding), play.timers) == (0, [])
 
 
 def test_body_that_takes_too_long() -> None:
     play = Playbook("POST", CHUNKED, gates=("first",))
     play.exchange.judged(Need.BODY)
-    assert play.bodies_held == 1
+    assert len(play.holding) == 1
     play.fire(HOLD_TIMEOUT)
     assert play._done[-1] == "respond 408 '408 Request Timeout\\n' end"
-    assert play.bodies_held == 0
+    assert len(play.holding) == 0
 
 
-def test_no_more_bodies_are_held_than_may_be() -> None:
-    play = Playbook("POST", CHUNKED, gates=("first",))
-    play.bodies_held = MAX_HELD_BODIES
+class Stranger:
+    """Whoever holds another body."""
+
+    def __init__(self) -> None:
+        self.has_left = False
+
+    def make_room(self) -> None:
+        self.has_left = True
+
+
+def holding(play: Playbook, *visitors: str) -> list[Stranger]:
+    """Strangers from these addresses hold bodies."""
+    strangers = [Stranger() for _ in visitors]
+    for stranger, visitor in zip(strangers, visitors, strict=True):
+        assert play.holding.take(stranger, ipaddress.ip_address(visitor).packed)
+    return strangers
+
+
+def test_one_visitor_holds_a_part_of_the_places() -> None:
+    play = Playbook("POST", CHUNKED, ("Cf-Connecting-Ip", "203.0.113.7"), gates=("first",))
+    strangers = holding(play, *["203.0.113.7"] * MAX_OF_ONE_VISITOR)
     play.exchange.judged(Need.BODY)
     assert play._done[-1].startswith("respond 503")
     assert any(name == b"Retry-After" for name, _ in play.fields)
-    assert play.bodies_held == MAX_HELD_BODIES
+    assert len(play.holding) == MAX_OF_ONE_VISITOR
+    assert not any(stranger.has_left for stranger in strangers)
+
+
+def test_others_get_a_place_even_if_all_are_taken() -> None:
+    """Strangers who say that a body will come, and send none, keep no sender of webhooks out."""
+    play = Playbook("POST", CHUNKED, ("Cf-Connecting-Ip", "203.0.113.7"), gates=("first",), warm=True)
+    strangers = holding(play, *(f"198.51.100.{number % 8}" for number in range(MAX_HELD_BODIES)))
+    play.exchange.judged(Need.BODY)
+    assert [stranger.has_left for stranger in strangers] == [True] + [False] * (MAX_HELD_BODIES - 1)
+    assert len(play.holding) == MAX_HELD_BODIES
+    play.exchange.data_received(b"abc")
+    play.exchange.eof_received()
+    assert play._done[-1] == "judge first by 'abc'"
+    assert len(play.holding) == MAX_HELD_BODIES - 1
+
+
+def test_who_was_there_for_longest_makes_room() -> None:
+    play = Playbook("POST", CHUNKED, gates=("first",))
+    play.exchange.judged(Need.BODY)
+    strangers = holding(play, *(f"198.51.100.{number % 8}" for number in range(MAX_HELD_BODIES)))
+    assert play._done[-1] == "respond 408 '408 Request Timeout\\n' end"
+    assert play.exchange.reason is reasons.GUARD_BODY
+    assert (len(play.holding), play.timers) == (MAX_HELD_BODIES, [])
+    assert not any(stranger.has_left for stranger in strangers)
 
 
 # --- its end ---

@@ -14,6 +14,7 @@ from actors.exchange import reasons
 from actors.exchange.backend import Answer, OriginError, ResponseHandler, Target
 from actors.exchange.exchange import BODY_TIMEOUT, HALF_CLOSED_TIMEOUT, Exchange
 from actors.exchange.gate import Refusal, Way
+from actors.exchange.holding import Holding
 from actors.exchange.http1 import RequestHead
 from actors.exchange.observers import Observed, Observer, Observers
 from actors.exchange.request import Field, Kind, Request
@@ -89,7 +90,7 @@ class Playbook(Observer):
         self.origin = Origin(host="127.0.0.1", port=1, **origin)
         self.answer = answer
         self._gates = gates
-        self.bodies_held = 0
+        self.holding = Holding()
         self._has_rules = has_rules
         self._warm = warm
         self.observers = Observers(self, *([] if observer is None else [observer]))

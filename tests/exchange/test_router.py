@@ -281,12 +281,23 @@ async def test_host_that_is_written_otherwise(host: str) -> None:
     assert set(way.gates) >= set(meant.gates)
 
 
-async def test_path_that_may_be_anything_is_let_in_nowhere() -> None:
-    way = guarded().route(asked("a", "/%" + "25" * 300))
+@pytest.mark.parametrize("target", ["/%" + "25" * 300, "/admin%0a", "/admin%0d%0a", "/admin%C2%85", "/" + "a" * 9000])
+async def test_path_that_may_be_anything_is_let_in_nowhere(target: str) -> None:
+    way = guarded().route(asked("a", target))
     assert way is not None
     (gate,) = way.gates
     assert isinstance(refusal := gate.judge(asked("a"), None), Refusal)
     assert refusal.status == 403
+
+
+async def test_path_does_not_matter_to_rules_that_have_none() -> None:
+    here = Origin(host="127.0.0.1", port=1)
+    routes = (Route(here, hostname="app.example", guard=1), Route(here, guard=0))
+    router = Router(Routes(routes, guards=(OPEN, ONE)))
+    for target in ("/", "/a%0a", "/" + "a" * 9000):
+        way = router.route(asked("a", target))
+        assert way == router.route(asked("a", "/"))
+        assert router.route(asked("APP.example.", target)) != way, "the host still does"
 
 
 async def test_plain_path_has_the_guard_of_its_rule_alone() -> None:

@@ -57,4 +57,16 @@ def test_request_without_own_cookies_is_the_very_same() -> None:
 def test_parameters(target: str, found: list[str], left: str) -> None:
     request = asked(target)
     assert fields.parameters(request, "t") == found
-    assert fields.without_parameters(request.target, "t").decode() == left
+    assert fields.without_parameters(request, "t", lambda _: True).target.decode() == left
+    assert fields.without_parameters(request, "t", lambda _: False) is request
+
+
+def test_parameters_that_are_meant() -> None:
+    request = asked("/x?t=1&a=b&t=2&%74=1")
+    assert fields.without_parameters(request, "t", lambda value: value == "1").target == b"/x?a=b&t=2"
+
+
+def test_fields_that_are_meant() -> None:
+    request = asked("/", ("A", " 1 "), ("a", "2"), ("B", "1"))
+    assert fields.without(request, b"a", lambda value: value == b"1") == asked("/", ("a", "2"), ("B", "1"))
+    assert fields.without(request, b"a", lambda value: value == b"3") is request

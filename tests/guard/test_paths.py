@@ -1,10 +1,19 @@
 """Patterns of paths, and what an origin may take a path for."""
 
+import importlib
+import pkgutil
 import random
+import re
+from collections.abc import Iterator
+from re import _constants as codes  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from actors.guard.paths import MAX_FORMS, MAX_PATH, MAX_SLASHES, Paths, Pattern, forms
+import actors.guard
+from actors.guard.paths import MAX_FORM_BYTES, MAX_FORMS, MAX_PATH, MAX_SLASHES, Paths, Pattern, forms, readings
 from tests.guard.kit import asked
 
 
@@ -166,6 +175,13 @@ DISGUISES = (
         "/%70ublic/../admin",
         "/public/..%c0%afadmin",
     ),
+    *(
+        "//x/admin",
+        "//public/admin",
+        "/\\x/admin",
+        "///x/admin",
+        "/%2fx/admin",
+    ),
 )
 
 
@@ -219,6 +235,49 @@ def test_fields_that_some_take_for_the_path(field: str, value: str) -> None:
     assert not Paths(("/public",), ()).admit(asked("/public", (field, value)))
 
 
+@pytest.mark.parametrize("field", ["X_ORIGINAL_URL", "X_Original-Url", "x-rewrite_url", "X.Rewrite.URL"])
+def test_fields_whose_names_are_the_same_to_cgi(field: str) -> None:
+    assert not Paths((), ("/admin",)).admit(asked("/", (field, "/admin")))
+    assert readings(asked("/", (field, "/admin"))) == [b"/", b"/admin"]
+
+
+@pytest.mark.parametrize("second", ["X-Original-Url", "X_Original_Url", "X-Rewrite-Url"])
+def test_second_field_that_names_a_path_is_refused(second: str) -> None:
+    request = asked("/", ("X-Original-Url", "/"), (second, "/"))
+    assert not Paths((), ("/admin",)).admit(request)
+    assert readings(request) is None
+
+
+CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029"]
+
+
+@pytest.mark.parametrize("place", ["/admin{}", "/admin{}/x", "/x{}/../admin", "/ad{}min", "/{}admin", "/public{}"])
+def test_path_with_a_control_character_is_refused(place: str) -> None:
+    """Python's `$` is satisfied before a last newline, so that Starlette's "/admin" is "/admin%0a", too."""
+    for letter in CONTROLS:
+        for path in (quote(place.format(quote(letter))), place.format(quote(letter)), place.format(letter)):
+            assert forms(path.encode()) is None, path
+            assert not Paths((), ("/admin",)).admit(asked(path.encode())), path
+            assert not Paths(("/public",), ()).admit(asked(path.encode())), path
+
+
+BLANKS = [letter for letter in map(chr, range(0x10000)) if letter.isspace()] + ["\u200b", "\ufeff"]
+
+
+@pytest.mark.parametrize("place", ["/admin{}", "/admin{}/x", "/x/..{}/admin", "/admin.{}"])
+def test_blanks_at_the_end_of_a_segment_are_in_vain(place: str) -> None:
+    for letter in [*map(str.encode, BLANKS), b"\x85", b"\xa0"]:
+        for blanks in (quote(letter), quote(letter) * 3, f" {quote(letter)}."):
+            path = place.format(blanks).encode()
+            assert not Paths((), ("/admin",)).admit(asked(path)), path
+
+
+def test_letters_of_all_languages_are_let_in() -> None:
+    for name in ("日本語 の 頁", "हिन्दी", "café", "cafe\u0301", "👩\u200d🚀", "a b.c"):
+        for path in (quote(name), name):
+            assert Paths((), ("/admin",)).admit(asked(f"/{path}".encode())), name
+
+
 def test_path_of_too_many_meanings_is_refused() -> None:
     nested = b"/" + b"%" + b"25" * (MAX_FORMS + 1)
     assert forms(nested) is None
@@ -265,10 +324,68 @@ def test_any_disguises_one_above_the_other() -> None:
         assert not allowed.admit(asked(path)), path
 
 
-@pytest.mark.parametrize(
-    "part", [b"/", b"a", b"..;/", b"%2e%2e%2f", b"//./..;%00/", b"*", b"\\..", b"\xc0\xaf", b"%25"]
+HOSTILE = (
+    *(b"/", b"a", b".", b". ", b"%20", b"%00", b"%0a", b"..;/", b"%2e%2e%2f", b"//./..;%00/", b"*", b"\\..", b"/a%20"),
+    *(b"\xc0\xaf", b"%c0%af", b"%25", b"%u002f", b";", b"a.", b"%cc%81%cc%96", b"\xcc\x81\xcc\x96", b"\xef\xb7\xba"),
 )
-def test_long_path_ends(part: bytes) -> None:
-    """However long: there is a bound on what one may be taken for."""
-    target = b"/" + part * (32 * 1024 // len(part))
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+@pytest.mark.parametrize("length", [600, 2000, MAX_PATH - 2, 32 * 1024])
+@pytest.mark.parametrize("end", [b"", b"x", b"/", b"%61"])
+def test_there_is_a_bound_on_what_a_path_is_taken_for(part: bytes, length: int, end: bytes) -> None:
+    """And so on the time that it takes: what is done with each form takes as long as that is long (below)."""
+    target = b"/" + part * (length // len(part)) + end
+    found = forms(target)
+    assert found is None or (len(found) <= MAX_FORMS and sum(map(len, found)) <= MAX_FORM_BYTES)
+    assert found is None or max(form.count(b"/") for form in found) <= MAX_SLASHES
+    request = asked(b"/", *[("X-Original-Url", target.decode("latin-1"))] * 20)
+    assert readings(request) is None
     Paths(("/**/a*b*c/**/d",), ("/**/x/**/y*z*",)).admit(asked(target))
+
+
+def test_row_of_accents_is_refused() -> None:
+    """To bring it into its order takes a time that grows with the square of its length."""
+    assert forms("/e\u0301\u0316".encode()) is not None
+    assert forms(("/e" + "\u0301\u0316" * 50).encode()) is None
+
+
+def strangers_patterns() -> Iterator[tuple[str, re.Pattern[bytes]]]:
+    """What is tried on bytes; patterns of text are for the user's own settings, but for one on a form of a path."""
+    for module in pkgutil.iter_modules(actors.guard.__path__, "actors.guard."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, re.Pattern) and isinstance(value.pattern, bytes):
+                yield f"{module.name}.{name}", value
+
+
+def loose(items: Any, *, anywhere: bool) -> Iterator[str]:
+    """The parts of a pattern that repeat without a bound, and can be gone back over, or searched for in vain from each
+    byte anew: those that do not end it, unless they may stand `anywhere`."""
+    for index, (code, value) in enumerate(items):
+        may = anywhere or index == len(items) - 1
+        if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
+            if value[1] == codes.MAXREPEAT and not (code == codes.POSSESSIVE_REPEAT and may):
+                yield f"{code} {value}"
+            yield from loose(value[2], anywhere=may)
+        elif code == codes.SUBPATTERN:
+            yield from loose(value[-1], anywhere=may)
+        elif code == codes.BRANCH:
+            for branch in value[1]:
+                yield from loose(branch, anywhere=may)
+        elif code not in (codes.LITERAL, codes.NOT_LITERAL, codes.IN, codes.AT):
+            yield f"{code} {value}"
+
+
+def test_no_pattern_takes_longer_than_what_it_is_tried_on() -> None:
+    """Each that repeats without a bound does so possessively: at its end, or bound to where the path begins."""
+    found = dict(strangers_patterns())
+    assert len(found) >= 8
+    for name, pattern in found.items():
+        parsed = list(parser.parse(pattern.pattern))
+        is_bound = parsed[0] == (codes.AT, codes.AT_BEGINNING_STRING)
+        assert list(loose(parsed, anywhere=is_bound)) == [], name
+
+
+@pytest.mark.parametrize("pattern", [rb"[. ]+(?=/|\Z)", rb"[. ]++/", rb"a*", rb"(?:a|b+)c", rb"a*?"])
+def test_what_is_loose(pattern: bytes) -> None:
+    assert list(loose(list(parser.parse(pattern)), anywhere=False)) != []

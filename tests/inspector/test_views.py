@@ -1,11 +1,14 @@
 """Exchanges as people and programs are told of them."""
 
+import base64
+
 import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from actors.bus.inspection import Answered, Ended, Head, Part
-from actors.inspector import views
+from actors.inspector import har, ngrok, raw, views
+from actors.inspector.edits import Edits, replay_of
 from actors.inspector.masks import Masks
 from tests.kit.seen import MASKS, part, recorded, store
 
@@ -47,6 +50,25 @@ def test_details_mask_secrets_until_asked() -> None:
     assert masked["response"]["fields"] == [["Set-Cookie", "[masked]", True]]
     shown = views.details(entry, Masks(["X-API-KEY"]), unmasked=True)
     assert str(shown).count("s3cret") == 4
+
+
+def test_secret_in_a_target_is_shown_nowhere_until_asked() -> None:
+    entry = recorded(target="/hook?hub.mode=subscribe&hub.verify_token=s3cret&hub.challenge=7")
+    masked = [
+        views.summary(entry),
+        views.details(entry, MASKS, unmasked=False),
+        har.entry_of(entry, MASKS, unmasked=False),
+        ngrok.captured(entry, MASKS),
+        raw.request_head(entry, MASKS, unmasked=False),
+    ]
+    assert "s3cret" not in str(masked)
+    assert b"s3cret" not in base64.b64decode(ngrok.captured(entry, MASKS)["request"]["raw"])
+    for asked in ({"path": "s3cret"}, {"text": "s3cret"}):
+        assert entry not in views.Wanted(asked, MASKS)
+    assert "s3cret" in views.details(entry, MASKS, unmasked=True)["request"]["line"]
+    assert str(har.entry_of(entry, MASKS, unmasked=True)).count("s3cret") == 2
+    made = replay_of(entry, Edits(target=views.summary(entry)["target"]), MASKS, 1)
+    assert made.head.target == entry.head.target
 
 
 def test_details_of_what_did_not_come_to_an_answer() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.kit import foreign_edge
 from tests.kit.named import HOSTNAME, NamedTunnel, named_tunnel
 from tests.kit.origins import answer, read_head, scripted
+from tests.kit.processes import PATIENCE
 
 pytestmark = [
     pytest.mark.slow,
@@ -85,7 +86,9 @@ async def test_pushed_rules_are_in_force_on_all_connections(own: NamedTunnel, st
         first, second = await own.connections()
         (told,) = await own.push(3, rules(app=201), connection=first["id"])
         assert (told["latestAppliedVersion"], told["err"], told["index"]) == (3, "", first["index"])
-        assert await statuses(own) == {201}
+        async with asyncio.timeout(PATIENCE):
+            while await statuses(own) != {201}:  # the other worker has been told too, and may be slower to hear it
+                pass
         assert await statuses(own, "other.example") == {404}
         for version in (3, 0, -7):
             (told,) = await own.push(version, "no JSON at all" if protocol == "quic" else [], connection=second["id"])

@@ -84,9 +84,9 @@ async def _port_of(process: Process, before: str, after: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def uvicorn_origin() -> AsyncIterator[int]:
-    """`tests.kit.asgi_app` under uvicorn."""
-    command = [sys.executable, "-m", "uvicorn", "tests.kit.asgi_app:app", "--port", "0", "--http", "h11"]
+async def uvicorn_origin(app: str = "asgi_app") -> AsyncIterator[int]:
+    """An `app` of this folder under uvicorn."""
+    command = [sys.executable, "-m", "uvicorn", f"tests.kit.{app}:app", "--port", "0", "--http", "h11"]
     async with running(command, cwd=Path(__file__).parents[2]) as process:
         yield await _port_of(process, "http://127.0.0.1:", " ")
 
