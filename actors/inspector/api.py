@@ -123,6 +123,7 @@ class Api:
         except ValueError as error:
             return failed(str(error), 400)
         before = store.get(parameters.get("before", ""))
+        sequence = store.sequence  # what changes from here on may not be in the list: whoever follows is told of it
         found: list[View] = []
         for entry in store.newest():
             if len(found) >= limit:
@@ -130,7 +131,7 @@ class Api:
             if (before is None or entry.order < before.order) and entry in wanted:
                 found.append(views.summary(entry))
             await asyncio.sleep(0)  # see in_turns
-        return as_json({"exchanges": found, "dropped": store.dropped, "sequence": store.sequence})
+        return as_json({"exchanges": found, "dropped": store.dropped, "sequence": sequence})
 
     async def _clear(self, asked: Asked) -> Answer:
         self._store.clear()

@@ -2,20 +2,21 @@
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.inspection import Answered, Ended
+from actors.bus.inspection import Answered, Batch, Ended
 from actors.inspector import har, ngrok, raw
 from actors.inspector.api import Api, Rules
 from actors.inspector.door import Door
 from actors.inspector.foreign import Foreign
 from actors.inspector.masks import Masks
-from actors.web.pages import Asked
+from actors.web.pages import Answer, Asked
 from tests.inspector.test_api import SECRET, TOKEN, Source, bench
-from tests.kit.seen import MASKS, part, recorded, store
+from tests.kit.seen import MASKS, part, recorded, store, take
 
 
 async def test_tunnels() -> None:
@@ -153,6 +154,25 @@ def test_archive_of_what_has_very_many_parts() -> None:
     assert entry["request"]["url"].endswith("a&a&")
 
 
+async def asked_of(source: Source, path: str, query: str) -> Answer:
+    """What is answered, without a socket between."""
+    rules = Rules(Door(HostPort("127.0.0.1", 4040), token=TOKEN), MASKS, TOKEN)
+    api = Api(source, rules)
+    (route,) = [each for each in (*api.routes(), *Foreign(source, rules, api).routes()) if each[:2] == ("GET", path)]
+    return await route.handler(Asked("GET", path, {}, b"", query))
+
+
+async def test_what_comes_while_a_list_is_made_is_told_to_whoever_follows() -> None:
+    source = Source(store(*(part(number) for number in range(1, 100))))
+    async with asyncio.TaskGroup() as group:
+        listed = group.create_task(asked_of(source, "/api/exchanges", "limit=1000"))
+        await asyncio.sleep(0)
+        take(source.store, Batch([part(100)]))
+    told = json.loads(listed.result().body)
+    assert "0.1.100" not in [one["id"] for one in told["exchanges"]]
+    assert [each.id for each in source.store.changed_since(told["sequence"])] == ["0.1.100"]
+
+
 @pytest.mark.parametrize(
     ("path", "query"), [("/api/har", ""), ("/api/requests/http", "limit=300"), ("/api/exchanges", "text=not-there")]
 )
@@ -166,11 +186,8 @@ async def test_others_have_their_turns_while_all_is_told(path: str, query: str) 
             await asyncio.sleep(0)
 
     source = Source(store(*(part(number) for number in range(1, 301))))
-    rules = Rules(Door(HostPort("127.0.0.1", 4040), token=TOKEN), MASKS, TOKEN)
-    api = Api(source, rules)
-    (route,) = [each for each in (*api.routes(), *Foreign(source, rules, api).routes()) if each[:2] == ("GET", path)]
     async with asyncio.TaskGroup() as group:
         running = group.create_task(another())
-        assert (await route.handler(Asked("GET", path, {}, b"", query))).status == 200
+        assert (await asked_of(source, path, query)).status == 200
         running.cancel()
     assert turns >= 300

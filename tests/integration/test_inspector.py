@@ -241,6 +241,17 @@ async def test_webhook_that_found_nobody_is_sent_again_once_the_handler_is_there
             server.close()
 
 
+async def test_large_webhooks_that_found_nobody_are_seen_to_end(state: Path) -> None:
+    """They fill messages to the inspector at the very moment when they end."""
+    async with tunnel(free_port(), state, "--inspect", "--inspect-body", 2**20) as made, inspected(made) as inspector:
+        for count, size in ((1, 300_000), (30, 65_536)):
+            posts = (made.visitor.post(f"/{size}", content=bytes(size)) for _ in range(count))
+            assert {answer.status_code for answer in await asyncio.gather(*posts)} == {502}
+            found = await inspector.until(count, path=f"/{size}")
+            assert [(one["status"], one["reason"]) for one in found] == [(502, "origin_refuses")] * count
+        assert {(await inspector.one(one["id"]))["can_replay"] for one in found} == {True}
+
+
 async def test_rules_say_where_a_replay_goes(state: Path, tmp_path: Path) -> None:
     one, two = Handler(), Handler()
     async with scripted(one.serve) as first, scripted(two.serve) as second:
