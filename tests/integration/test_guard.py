@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from actors import TunnelManager
+from actors.exchange.holding import MAX_HELD_BODIES, MAX_OF_ONE_VISITOR
 from tests.guard.test_webhooks import ALL, Example
-from tests.kit.guard_breakers import HOOK, RULES, SECRETS, SLACK, TOKEN, basic, over_http2, signed, tries
+from tests.kit.guard_breakers import HOOK, RULES, SECRETS, SLACK, TOKEN, Try, basic, over_http2, signed, tries
 from tests.kit.named import HOSTNAME, named_tunnel
 from tests.kit.origins import answer, read_head, scripted, uvicorn_origin
 from tests.kit.processes import PATIENCE
@@ -287,6 +289,38 @@ async def test_webhooks_as_their_senders_sign_them(state: Path, tmp_path: Path, 
                 seen.bodies.clear()
         await made.process.logged("guard_webhook_late")
         await made.process.logged("guard_webhook_wrong")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_bodies_that_do_not_come_keep_no_webhook_out(state: Path, tmp_path: Path, protocol: str) -> None:
+    made_of = secrets(tmp_path, hook=HOOK)
+    visitors = [f"203.0.113.{number}" for number in range(MAX_HELD_BODIES // MAX_OF_ONE_VISITOR + 1)]
+    seen = Seen()
+    flags = ("--verify-webhook", f"github={made_of['hook']}", "--protocol", protocol, "--grace-period", "0")
+
+    def post(address: str, signature: str, length: str, body: str, **more: Any) -> Coroutine[Any, Any, dict[str, Any]]:
+        fields = (("X-Hub-Signature-256", signature), ("Content-Length", length))
+        stream = Try("", "hook.example", fields=fields, body=body, method="POST", address=(address,)).stream()
+        return made.open_stream(**stream, **more)
+
+    async with (
+        scripted(seen.serve) as port,
+        tunnel(port, state, *flags, connections=1) as made,
+        asyncio.timeout(PATIENCE),
+        asyncio.TaskGroup() as tasks,
+    ):
+        slow = [
+            tasks.create_task(post(visitor, "x", "10", "x", fin=False, timeout=PATIENCE))
+            for visitor in visitors
+            for _ in range(MAX_OF_ONE_VISITOR)
+        ]
+        for answered in itertools.islice(asyncio.as_completed(slow), MAX_OF_ONE_VISITOR):
+            assert b"408" in bytes.fromhex((await answered)["data"]), "it makes room for the last"
+        webhook = await post("198.51.100.7", signed(HOOK, b"{}"), "2", "{}")
+        assert b"canary" in bytes.fromhex(webhook["data"])
+        assert seen.bodies == [b"{}"]
+        for task in slow:
+            task.cancel()
 
 
 async def test_browser_comes_by_a_link(state: Path, tmp_path: Path) -> None:
