@@ -166,10 +166,10 @@ def test_rule_that_makes_no_sense(tmp_path: Path, text: str, match: str) -> None
         ruled(tmp_path, text)
 
 
-def test_key_that_is_none_is_said(tmp_path: Path) -> None:
+def test_key_that_is_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text("ingress:\n  - service: http://localhost:1\n    guard: {auth: x}\n")
-    warnings = read_settings(["--config", str(tmp_path / "rules.yml")], {}).warnings
-    assert any("auth (line 3)" in warning for warning in warnings)
+    with pytest.raises(UsageError, match=r"line 3: guard: 'auth' .* did you mean auth-file\?"):
+        read_settings(["--config", str(tmp_path / "rules.yml")], {})
 
 
 def test_pushed_rules_have_the_flags_guard_and_no_other() -> None:
