@@ -225,7 +225,7 @@ class Exchange:
     @contained
     def _give_up(self) -> None:
         if (error := self._failure) is not None and not self._ended:
-            self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
+            self._fail_by(error)
 
     def _begin(self, backend: Backend) -> None:
         self._backend = backend
@@ -377,7 +377,7 @@ class Exchange:
             self._forget_backend()
             self._driver.connect(self, self._target)
         else:
-            self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
+            self._fail_by(error)
 
     @contained
     def pause_upload(self) -> None:
@@ -388,6 +388,9 @@ class Exchange:
         self._upload.open()
 
     # --- ends ---
+
+    def _fail_by(self, error: OriginError) -> None:
+        self._fail(error.status, str(error), error.reason or reasons.failure(error, error.status))
 
     def _fail(
         self,

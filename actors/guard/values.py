@@ -9,7 +9,6 @@ from typing import Final, get_args
 
 from actors.bus.guards import Login, Rate, Sender, Webhook
 from actors.guard.wanted import GuardWanted
-from actors.guard.webhooks import svix_key
 
 MAX_ENTRIES: Final = 1000
 """Of a list, and lines of a file: each request may have to be held against all of them."""
@@ -172,6 +171,8 @@ def secrets(sender: Sender, content: bytes) -> Webhook:
             verify.append(line.removeprefix(VERIFY).strip())
             continue
         if sender == "svix":
+            from actors.guard.webhooks import svix_key  # here, since every start imports this module
+
             try:
                 svix_key(line.encode())
             except ValueError as error:

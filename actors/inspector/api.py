@@ -19,7 +19,7 @@ from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded, Store
 from actors.inspector.views import View
 from actors.web.http_server import HttpConnection, Request, Responder
-from actors.web.pages import Answer, Asked, Handler, Pages, Route, Serve, answered
+from actors.web.pages import Answer, Asked, Handler, Pages, Route, Serve, answered, parameters_of
 
 CONTENT_POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; "
@@ -92,6 +92,9 @@ async def in_turns(entries: Iterable[Recorded], tell: Callable[[Recorded], View]
     return told
 
 
+NO_TOKEN: Final = failed("to see what is masked needs the inspector's token", 403)
+
+
 class Api:
     """The endpoints of our own API."""
 
@@ -145,15 +148,17 @@ class Api:
 
         return handler
 
-    def unmasks(self, asked: Asked) -> bool:
-        """Whether what is masked is to be shown, and may be."""
-        token = asked.parameters.get("token", "")
-        return asked.parameters.get("unmasked") == "1" and self._rules.door.has_token(asked.fields, token)
+    def unmasks(self, asked: Asked) -> bool | None:
+        """Whether what is masked is to be shown; None: it is, and must not be."""
+        parameters = asked.parameters
+        if parameters.get("unmasked") != "1":
+            return False
+        return self._rules.door.has_token(asked.fields, parameters.get("token", "")) or None
 
     async def _details(self, entry: Recorded, asked: Asked) -> Answer:
-        if asked.parameters.get("unmasked") == "1" and not self.unmasks(asked):
-            return failed("to see what is masked needs the inspector's token", 403)
-        return as_json(views.details(entry, self._rules.masks, unmasked=self.unmasks(asked)))
+        if (unmasked := self.unmasks(asked)) is None:
+            return NO_TOKEN
+        return as_json(views.details(entry, self._rules.masks, unmasked=unmasked))
 
     async def _request_body(self, entry: Recorded, asked: Asked) -> Answer:
         return _body(bytes(entry.request.data), entry.head.fields, asked)
@@ -200,7 +205,7 @@ def make_serve(rules: Rules, feeds: Feeds, routes: Iterable[Route]) -> Serve:
 
     def serve(client: HttpConnection, request: Request) -> Responder:
         path, _, query = request.target.decode("latin-1").partition("?")
-        parameters = Asked(request.method, path, {}, b"", query).parameters
+        parameters = parameters_of(query)
         refusal = rules.door.refusal(request.method, path, request.fields, parameters.get("token", ""))
         if refusal is not None:
             answer = failed(refusal.message, refusal.status)._replace(fields=refusal.fields)

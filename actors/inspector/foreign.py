@@ -7,7 +7,7 @@ import msgspec
 
 from actors import __version__
 from actors.inspector import har, ngrok
-from actors.inspector.api import Api, Rules, Source, as_json, in_turns
+from actors.inspector.api import NO_TOKEN, Api, Rules, Source, as_json, in_turns
 from actors.inspector.edits import CannotReplay, Edits
 from actors.inspector.views import View, count_of
 from actors.web.pages import Answer, Asked, Route
@@ -93,9 +93,8 @@ class Foreign:
         return Answer(b"", 204)
 
     async def _har(self, asked: Asked) -> Answer:
-        if asked.parameters.get("unmasked") == "1" and not self._api.unmasks(asked):
-            return as_json({"error": "to see what is masked needs the inspector's token"}, 403)
-        unmasked = self._api.unmasks(asked)
+        if (unmasked := self._api.unmasks(asked)) is None:
+            return NO_TOKEN
         entries = await in_turns(
             self._source.store.oldest(), lambda each: har.entry_of(each, self._masks, unmasked=unmasked)
         )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.bus.inspection import Field
-from actors.inspector import raw
 from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded
 from actors.inspector.views import View, response_fields, summary, text_of, value_of
+from actors.web.http_server import phrase
 
 UNKNOWN: Final = -1
 """What HAR has where something is not known, or does not apply."""
@@ -101,7 +101,7 @@ def _response(entry: Recorded, masks: Masks, *, unmasked: bool) -> View:
     }
     return {
         "status": status or 0,
-        "statusText": raw.phrase(status) if status is not None else "",
+        "statusText": phrase(status) if status is not None else "",
         "httpVersion": "HTTP/1.1",
         "cookies": _cookies(fields, b"set-cookie", masks, unmasked=unmasked),
         "headers": _headers(fields, masks, unmasked=unmasked),

@@ -13,6 +13,7 @@ from actors.inspector import raw
 from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded
 from actors.inspector.views import View, response_fields, summary, text_of
+from actors.web.http_server import phrase
 
 NAME: Final = "command_line"
 """What ngrok calls a tunnel that was asked for on the command line."""
@@ -55,7 +56,7 @@ def captured(entry: Recorded, masks: Masks) -> View:
     if entry.status is not None:
         head = raw.response_head(entry, masks, unmasked=False)
         response = {
-            "status": f"{entry.status} {raw.phrase(entry.status)}".strip(),
+            "status": f"{entry.status} {phrase(entry.status)}".strip(),
             "status_code": entry.status,
             "proto": "HTTP/1.1",
             "headers": _headers(response_fields(entry), masks),

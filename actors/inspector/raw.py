@@ -1,20 +1,12 @@
 """Heads and bodies as the bytes of HTTP/1.1 that programs want of them. Pure."""
 
-import http
 from collections.abc import Sequence
 
 from actors.bus.inspection import Field
 from actors.inspector.masks import Masks, shown_target
 from actors.inspector.store import Recorded
 from actors.inspector.views import response_fields
-
-
-def phrase(status: int) -> str:
-    """The usual words for a status."""
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+from actors.web.http_server import phrase
 
 
 def request_head(entry: Recorded, masks: Masks, *, unmasked: bool) -> bytes:

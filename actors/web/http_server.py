@@ -32,6 +32,14 @@ _ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | r
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
+def phrase(status: int) -> str:
+    """The usual words for a status; none for one that is not registered."""
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
 class Request(NamedTuple):
     """A visitor's request."""
 
@@ -114,11 +122,7 @@ class HttpConnection(asyncio.Protocol):
     def send_head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Send the head of the response; the framing of its body follows from it."""
         assert self._transport is not None
-        try:
-            phrase = http.HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        lines = [f"HTTP/1.1 {status} {phrase}".encode()]
+        lines = [f"HTTP/1.1 {status} {phrase(status)}".encode()]
         lines += [name + b": " + value for name, value in fields]
         names = {name.lower() for name, _ in fields}
         if status == http.HTTPStatus.SWITCHING_PROTOCOLS:

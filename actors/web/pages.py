@@ -21,6 +21,11 @@ connection for a minute between two requests, and a client that says nothing mus
 Serve = Callable[[HttpConnection, Request], Responder]
 
 
+def parameters_of(query: str) -> dict[str, str]:
+    """What a query says, by name; the last of several."""
+    return dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
+
+
 class Asked(NamedTuple):
     """A request, complete."""
 
@@ -37,7 +42,7 @@ class Asked(NamedTuple):
     @property
     def parameters(self) -> dict[str, str]:
         """What the query says, by name; the last of several."""
-        return dict(urllib.parse.parse_qsl(self.query, keep_blank_values=True))
+        return parameters_of(self.query)
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; {} if there is none.

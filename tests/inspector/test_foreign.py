@@ -14,6 +14,7 @@ from actors.inspector.api import Api, Rules
 from actors.inspector.door import Door
 from actors.inspector.foreign import Foreign
 from actors.inspector.masks import Masks
+from actors.web.http_server import phrase
 from actors.web.pages import Answer, Asked
 from tests.inspector.test_api import SECRET, TOKEN, Source, bench
 from tests.kit.seen import MASKS, part, recorded, store, take
@@ -80,7 +81,7 @@ def test_heads_as_bytes() -> None:
     head = b"GET / HTTP/1.1\r\nHost: b.example\r\nCookie: a\r\n\r\n"
     assert raw.request_head(entry, MASKS, unmasked=True) == head
     assert raw.response_head(entry, MASKS, unmasked=True) == b""
-    assert raw.phrase(799) == ""
+    assert phrase(799) == ""
 
 
 def entries(made: dict[str, Any]) -> list[dict[str, Any]]:
