@@ -1,6 +1,7 @@
 """The event loop of a process that moves bytes: uvloop's where it is installed (`[fast]`), else asyncio's own."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ T = TypeVar("T")
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end, as `asyncio.run` does."""
+    gc.freeze()  # what was imported stays: the collector, which is busy under load, need not look at it each time
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         return runner.run(main)
 

@@ -7,6 +7,7 @@ from typing import Final
 from actors.quic_worker.connection import Owner, Stream
 from actors.quic_worker.engine import Address
 from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
+from actors.quic_worker.engines.picoquic_library import give_memory_back
 from actors.quic_worker.quic import QuicConnection
 
 ROOM_INTERVAL: Final = 0.001
@@ -22,6 +23,10 @@ QUIET_LOOKS: Final = 3
 CLOSE_TIME: Final = 0.02
 """Seconds that its thread gets to send CONNECTION_CLOSE, before it is ended."""
 
+MEMORY_INTERVAL: Final = 5.0
+"""Seconds from the first sign of traffic until its memory is given back. It takes a millisecond or two, and what is
+used again after it some page faults: often enough for a laptop, too seldom to be seen under load."""
+
 
 class PicoquicConnection(QuicConnection):
     """A connection over picoquic."""
@@ -35,6 +40,7 @@ class PicoquicConnection(QuicConnection):
         self._listens = False
         self._scheduled = False
         self._looking: asyncio.TimerHandle | None = None
+        self._tidying: asyncio.TimerHandle | None = None
 
     def connect(self, address: Address) -> None:
         self._eventfd = self.engine.connect(address)
@@ -54,6 +60,8 @@ class PicoquicConnection(QuicConnection):
         self.engine.deliver(self)
         self._listen(not self.engine.holds_back)
         self.progressed()
+        if self._tidying is None and not self.is_closed:
+            self._tidying = self._loop.call_later(MEMORY_INTERVAL, self._tidy)
 
     def transmit_soon(self) -> None:
         """Its thread sends by itself. What waited for its consumer is handed on, and what its rings did not take is
@@ -77,6 +85,10 @@ class PicoquicConnection(QuicConnection):
         self._looking = None
         self._deliver()
 
+    def _tidy(self) -> None:
+        self._tidying = None
+        give_memory_back()
+
     def watch(self, stream: Stream) -> None:
         super().watch(stream)
         self._look_soon()
@@ -92,8 +104,9 @@ class PicoquicConnection(QuicConnection):
             return
         self._listen(False)
         self._eventfd = -1
-        if self._looking is not None:
-            self._looking.cancel()
+        for timer in (self._looking, self._tidying):
+            if timer is not None:
+                timer.cancel()
         self._attempt(self.engine.close, error_code, reason)
         time.sleep(CLOSE_TIME)  # the last that is done on this loop
         self._attempt(self.engine.end)
