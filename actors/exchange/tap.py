@@ -25,6 +25,7 @@ from actors.bus.inspection import (
     Reached,
     Replay,
     encode,
+    pack,
 )
 from actors.exchange import request
 from actors.exchange.backend import Target
@@ -138,7 +139,7 @@ class Tap(Observer):
 
     def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
-            self._part(seen).answered = Answered(exchange.seconds, exchange.status, fields)
+            self._part(seen).answered = Answered(exchange.seconds, exchange.status, pack(fields))
             seen.is_raw = exchange.status == 101
 
     def response_data(self, exchange: Observed, data: bytes) -> None:
@@ -273,9 +274,9 @@ def head(asked: Request, *, is_stripped: bool) -> Head:
     """A request's head as the inspector gets it. `is_stripped`: without what may be a secret of the guard's."""
     kind, method, target, host, fields = asked
     if not is_stripped:
-        return Head(KINDS[kind], method, target, host, fields)
+        return Head(KINDS[kind], method, target, host, pack(fields))
     kept = [(name, STRIPPED if name.lower() in _SECRET_FIELDS else value) for name, value in fields]
-    return Head(KINDS[kind], method, _PARAMETER.sub(_stripped, target), host, kept, is_stripped=True)
+    return Head(KINDS[kind], method, _PARAMETER.sub(_stripped, target), host, pack(kept), is_stripped=True)
 
 
 def _stripped(parameter: re.Match[bytes]) -> bytes:

@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from actors.bus.inspection import Answered, Batch, Ended, Field, Head, Part, Reached
+from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached
 from actors.inspector.websocket import SLICE, Conversation
 
 MAX_EXCHANGES: Final = 1000
@@ -18,11 +18,8 @@ MAX_EXCHANGES: Final = 1000
 MAX_BYTES: Final = 64 * 1024 * 1024
 """That they take in all: what a laptop does not miss. The oldest go first."""
 
-OVERHEAD: Final = 1500
+OVERHEAD: Final = 1200
 """Bytes that an exchange takes beside its texts, as was measured."""
-
-FIELD_OVERHEAD: Final = 140
-"""And a field beside its own."""
 
 TURN: Final = 4 * 1024 * 1024
 """Bytes of WebSockets that are read until others have their turn: some 20 ms of work."""
@@ -40,6 +37,16 @@ class Body:
         self.size = 0
         """Bytes of all of it so far."""
         self.is_torn = False
+
+    def take(self, pieces: Sequence[bytes], size: int, *, is_torn: bool) -> int:
+        """More of it, of so many bytes by now; returns how many more are kept. `is_torn`: some before them are lost."""
+        self.size = max(self.size, size)
+        before = len(self.data)
+        if not self.is_torn:
+            for piece in pieces:
+                self.data += piece
+        self.is_torn = self.is_torn or is_torn
+        return len(self.data) - before
 
     @property
     def is_complete(self) -> bool:
@@ -106,7 +113,7 @@ class Store:
         self._body_limit = body_limit
         self.seen = 0
         """Exchanges so far, those that are gone too."""
-        self._by_id: dict[str, Recorded] = {}
+        self._by_id: OrderedDict[str, Recorded] = OrderedDict()
         """In the order in which they were seen."""
         self._by_change: OrderedDict[str, Recorded] = OrderedDict()
         """The latest change comes last."""
@@ -137,7 +144,7 @@ class Store:
                 self.seen += 1
                 self._grow(entry, OVERHEAD + _size(part.head))
             self._add(entry, part)
-            for done in self._read(entry, part):
+            for done in self._read(entry, part) if part.raw else ():
                 work += done
                 if work >= TURN:
                     work = 0
@@ -149,26 +156,19 @@ class Store:
         self._make_room()
 
     def _add(self, entry: Recorded, part: Part) -> None:
+        grown = entry.request.take(part.request, part.request_bytes, is_torn=part.is_torn)
+        grown += entry.response.take(part.response, part.response_bytes, is_torn=part.is_torn)
         entry.reached = part.reached or entry.reached
-        if part.answered is not None:
-            entry.answered = part.answered
-            self._grow(entry, _fields_size(part.answered.fields))
-            if part.answered.status == SWITCHING_PROTOCOLS:
-                accepted = [value for key, value in part.answered.fields if key.lower() == b"sec-websocket-extensions"]
+        if (answered := part.answered) is not None:
+            entry.answered = answered
+            grown += len(answered.packed)
+            if answered.status == SWITCHING_PROTOCOLS:
+                accepted = [value for key, value in answered.fields if key.lower() == b"sec-websocket-extensions"]
                 entry.conversation = Conversation(accepted, body_limit=self._body_limit)
-        for body, pieces, size in (
-            (entry.request, part.request, part.request_bytes),
-            (entry.response, part.response, part.response_bytes),
-        ):
-            body.size = max(body.size, size)
-            if not body.is_torn:
-                for piece in pieces:
-                    body.data += piece
-                    self._grow(entry, len(piece))
-            body.is_torn = body.is_torn or part.is_torn
         if entry.conversation is not None and part.is_torn:
             entry.conversation.torn()
         entry.ended = part.ended or entry.ended
+        self._grow(entry, grown)
 
     def _read(self, entry: Recorded, part: Part) -> Iterator[int]:
         """Read what was said on a WebSocket, a little at a time; yields how much work each was."""
@@ -194,7 +194,7 @@ class Store:
 
     def _make_room(self) -> None:
         while len(self._by_id) > self.max_exchanges or (self.held > self.max_bytes and self._by_id):
-            entry = self._by_id.pop(next(iter(self._by_id)))
+            _, entry = self._by_id.popitem(last=False)
             self._by_change.pop(entry.id, None)
             self.held -= entry.held
             self.sequence += 1
@@ -242,8 +242,4 @@ class Store:
 
 
 def _size(head: Head) -> int:
-    return len(head.target) + len(head.host) + _fields_size(head.fields)
-
-
-def _fields_size(fields: Sequence[Field]) -> int:
-    return sum(map(len, itertools.chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
+    return len(head.target) + len(head.host) + len(head.packed)

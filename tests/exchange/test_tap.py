@@ -16,6 +16,7 @@ from actors.bus.inspection import (
     Reached,
     Replay,
     decode_batch,
+    pack,
 )
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering
@@ -92,9 +93,9 @@ def test_exchange_that_is_over_at_once_is_one_part() -> None:
         Part(
             1,
             1050.0,
-            head=Head("http", b"GET", b"/x?y", b"a.example", [(b"A", b"1")]),
+            head=Head("http", b"GET", b"/x?y", b"a.example", pack([(b"A", b"1")])),
             reached=Reached(1.0, "http_status:200"),
-            answered=Answered(2.0, 200, [(b"B", b"2")]),
+            answered=Answered(2.0, 200, pack([(b"B", b"2")])),
             request=[b"abc"],
             response=[b"hello"],
             request_bytes=3,
@@ -291,7 +292,7 @@ def test_sign_of_life() -> None:
 
 def test_replay_is_marked() -> None:
     line, one = Line(), seen()
-    line.tap.is_replay(one, Replay(7, "0.1.3", Head("http", b"GET", b"/", b"a", [])))
+    line.tap.is_replay(one, Replay(7, "0.1.3", Head("http", b"GET", b"/", b"a", pack([]))))
     line.tap.opened(one)
     line.fire()
     line.tap.ended(one)
@@ -309,7 +310,7 @@ def test_head_waits_for_the_guard_and_is_what_it_left() -> None:
     one.request, one.is_admitted = Request(Kind.HTTP, b"GET", b"/", b"a.example", ()), True
     line.fire()
     (part,) = line.parts
-    assert part.head == Head("http", b"GET", b"/", b"a.example", [])
+    assert part.head == Head("http", b"GET", b"/", b"a.example", pack([]))
 
 
 @pytest.mark.parametrize("ends_at_once", [True, False])
