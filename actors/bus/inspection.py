@@ -21,10 +21,10 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 """The most that `--inspect-body` takes: a replay has to fit into one message, and edited into a page's request."""
 
 BATCH_BYTES: Final = 256 * 1024
-"""Bytes of bodies after which a batch leaves at once."""
+"""Bytes after which a batch leaves at once."""
 
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""The largest message of these: a batch that was nearly full, one more piece, and the heads."""
+"""The largest message of these: a batch that was nearly full, and one more part."""
 
 QUEUED_BATCHES: Final = 32
 """Batches that wait for an inspector that does not read, at each end: 16 MiB when all of them are full."""
@@ -51,11 +51,11 @@ class _Fields:
             return []
 
 
-# There are many of these under load, none of them is ever part of a cycle, and so Python's collector need not look at
-# them (`gc=False`).
+# There are many of these under load: so their fields have no names on the wire (`array_like`), and since none is ever
+# part of a cycle, Python's collector need not look at them (`gc=False`).
 
 
-class Head(Message, _Fields, frozen=True, omit_defaults=True, gc=False):
+class Head(Message, _Fields, frozen=True, array_like=True, gc=False):
     """A request, as the visitor sent it: what names, rules and the origin make of it comes later."""
 
     kind: Kind
@@ -67,7 +67,7 @@ class Head(Message, _Fields, frozen=True, omit_defaults=True, gc=False):
     """It reached no target, and what may be a secret of the guard's was taken out for good: it cannot be replayed."""
 
 
-class Reached(Message, frozen=True, omit_defaults=True, gc=False):
+class Reached(Message, frozen=True, array_like=True, gc=False):
     """A connection to the target is there, and the request goes to it."""
 
     after: Seconds
@@ -78,7 +78,7 @@ class Reached(Message, frozen=True, omit_defaults=True, gc=False):
     """For the second time: the origin had closed the first connection meanwhile."""
 
 
-class Answered(Message, _Fields, frozen=True, gc=False):
+class Answered(Message, _Fields, frozen=True, array_like=True, gc=False):
     """The head of the response that the visitor gets."""
 
     after: Seconds
@@ -86,7 +86,7 @@ class Answered(Message, _Fields, frozen=True, gc=False):
     packed: bytes
 
 
-class Ended(Message, frozen=True, omit_defaults=True, gc=False):
+class Ended(Message, frozen=True, array_like=True, gc=False):
     """It is over."""
 
     after: Seconds
@@ -104,7 +104,7 @@ class Ended(Message, frozen=True, omit_defaults=True, gc=False):
     """The visitor had not sent all of the request's body."""
 
 
-class Part(msgspec.Struct, omit_defaults=True, gc=False):
+class Part(msgspec.Struct, array_like=True, gc=False):
     """What was seen of one exchange since its last part. Those that are over at once have one alone."""
 
     number: Count
@@ -133,8 +133,11 @@ class Part(msgspec.Struct, omit_defaults=True, gc=False):
     ended: Ended | None = None
 
 
-class Batch(Message, frozen=True, omit_defaults=True, gc=False):
-    """What a worker has seen. Once a second there is one, though it be empty: so the inspector knows who lives."""
+class Batch(Message, frozen=True, array_like=True, gc=False):
+    """What a worker has seen. Once a second there is one, though it be empty: so the inspector knows who lives.
+
+    Parts of one exchange are in the order in which they were seen; others may have overtaken them.
+    """
 
     parts: list[Part] = msgspec.field(default_factory=list)
     lost: Count = 0
@@ -151,6 +154,18 @@ class Replay(Message, frozen=True, omit_defaults=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
+
+
+def pack_part(part: Part) -> msgspec.Raw:
+    """A part as it goes into a batch."""
+    return msgspec.Raw(encode(part))
+
+
+def encode_batch(parts: list[msgspec.Raw], lost: int) -> bytes:
+    """A `Batch` of packed parts."""
+    return encode((parts, lost))
+
+
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
 decode_replay = msgspec.msgpack.Decoder(Replay).decode
 

@@ -1,8 +1,9 @@
 """What the inspector is shown of exchanges. Pure: it is given a clock, a timer and somebody who sends.
 
 What happens to an exchange is gathered in its `Part`, and all parts leave together a moment later, or as soon as they
-are many: a message for each event would cost more than the rest of a small request. Nobody waits for the inspector:
-what it does not take is counted, and is gone.
+are many: a message for each event would cost more than the rest of a small request. At its end a part is packed: a
+hundred of them that hold on to all their objects drive the next requests out of the processor's caches. Nobody waits
+for the inspector: what it does not take is counted, and is gone.
 
 A secret of the guard's must not be seen. So the head of a request is taken once the request is let in, when the guard
 has taken out what was its own; of one that is not let in, what may be a secret never leaves this process.
@@ -13,19 +14,21 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
+
 from actors.bus.inspection import (
     BATCH_BYTES,
     MAX_BATCH_BYTES,
     Answered,
-    Batch,
     Ended,
     Head,
     Kind,
     Part,
     Reached,
     Replay,
-    encode,
+    encode_batch,
     pack,
+    pack_part,
 )
 from actors.exchange import request
 from actors.exchange.backend import Target
@@ -59,25 +62,21 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
-class _Seen:
+class _Seen(msgspec.Struct, eq=False, gc=False):
     """One exchange, as far as it has to be remembered here."""
 
-    __slots__ = (
-        *("begun", "exchange", "has_head", "is_raw", "is_torn", "kept_in", "kept_out", "number", "part"),
-        *("received", "replay"),
-    )
-
-    def __init__(self, exchange: Observed, number: int, received: float, begun: float) -> None:
-        self.exchange = exchange
-        self.number = number
-        self.received = received
-        self.begun = begun
-        self.replay: Replay | None = None
-        self.part: Part | None = None
-        """What has not left yet."""
-        self.kept_in = self.kept_out = 0
-        """Bytes of the bodies that were kept."""
-        self.has_head = self.is_raw = self.is_torn = False
+    exchange: Observed
+    begun: float
+    part: Part
+    """What has not left yet."""
+    kept_in: int = 0
+    kept_out: int = 0
+    """Bytes of the bodies that were kept."""
+    has_head: bool = False
+    """Whether its head has left, or does with its part."""
+    is_new: bool = False
+    """Whether its head is in what leaves next."""
+    is_raw: bool = False
 
 
 class Tap(Observer):
@@ -103,78 +102,81 @@ class Tap(Observer):
         self._call_later = call_later
         self._numbers = itertools.count(1)
         self._live: dict[Observed, _Seen] = {}
-        self._due: list[_Seen] = []
-        """Those with a part that has not left."""
-        self._bytes = 0
-        """Of bodies in them."""
+        self._due: dict[_Seen, None] = {}
+        """Those that have not ended, and of which something has not left."""
+        self._gathered = 0
+        """Bytes of bodies in them."""
+        self._packed: list[msgspec.Raw] = []
+        """What leaves next."""
+        self._packed_bytes = 0
+        self._leaving: list[_Seen] = []
+        """Those in it that have not ended."""
         self._timer: Timer | None = None
         self._lost = 0
 
     def is_replay(self, exchange: Observed, replay: Replay) -> None:
         """An exchange that is about to begin is a replay."""
-        self._see(exchange).replay = replay
+        self._see(exchange, replay.of, replay.number)
 
     # --- events (Observer) ---
 
     def opened(self, exchange: Observed) -> None:
-        seen = self._live.get(exchange) or self._see(exchange)
-        self._part(seen)
+        self._becomes_due(self._live.get(exchange) or self._see(exchange))
 
-    def _see(self, exchange: Observed) -> _Seen:
-        seen = self._live[exchange] = _Seen(exchange, next(self._numbers), self._wall(), self._now())
+    def _see(self, exchange: Observed, replay_of: str = "", replay: int = 0) -> _Seen:
+        part = Part(next(self._numbers), self._wall(), replay_of, replay)
+        seen = self._live[exchange] = _Seen(exchange, self._now(), part)
         return seen
 
     def reached(self, exchange: Observed, target: Target) -> None:
         if (seen := self._live.get(exchange)) is not None:
-            after = self._now() - seen.begun
-            self._part(seen).reached = Reached(max(0.0, after), target.name, exchange.is_repeated)
+            seen.part.reached = Reached(max(0.0, self._now() - seen.begun), target.name, exchange.is_repeated)
+            self._becomes_due(seen)
 
     def request_data(self, exchange: Observed, data: bytes) -> None:
         if (seen := self._live.get(exchange)) is not None:
-            part = self._part(seen)
-            if seen.is_raw:
-                self._say(seen, part, data, from_visitor=True)
-            else:
-                self._gather(seen, part, data)
+            self._grown(seen, self._say(seen, data, from_visitor=True) if seen.is_raw else self._gather(seen, data))
 
     def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
-            self._part(seen).answered = Answered(exchange.seconds, exchange.status, pack(fields))
+            seen.part.answered = Answered(exchange.seconds, exchange.status, pack(fields))
             seen.is_raw = exchange.status == 101
+            self._becomes_due(seen)
 
     def response_data(self, exchange: Observed, data: bytes) -> None:
         if (seen := self._live.get(exchange)) is not None:
-            part = self._part(seen)
             if seen.is_raw:
-                self._say(seen, part, data, from_visitor=False)
-            elif kept := self._kept(seen, data, seen.kept_out):
+                self._grown(seen, self._say(seen, data, from_visitor=False))
+                return
+            if kept := self._kept(seen, data, seen.kept_out):
                 seen.kept_out += len(kept)
-                part.response.append(kept)
-                self._gathered(len(kept))
+                seen.part.response.append(kept)
+            self._grown(seen, len(kept))
 
-    def _gather(self, seen: _Seen, part: Part, data: bytes) -> None:
-        """Bytes of the request's body."""
+    def _gather(self, seen: _Seen, data: bytes) -> int:
+        """Bytes of the request's body; returns how many are kept."""
         if kept := self._kept(seen, data, seen.kept_in):
             seen.kept_in += len(kept)
-            part.request.append(kept)
-            self._gathered(len(kept))
+            seen.part.request.append(kept)
+        return len(kept)
 
-    def _say(self, seen: _Seen, part: Part, data: bytes, *, from_visitor: bool) -> None:
+    def _say(self, seen: _Seen, data: bytes, *, from_visitor: bool) -> int:
         """Bytes of a WebSocket: the inspector keeps the latest messages, and needs all bytes to find them."""
-        if not seen.is_torn:
-            part.raw.append((max(0.0, self._now() - seen.begun), from_visitor, data))
-            self._gathered(len(data))
+        if seen.part.is_torn:
+            return 0
+        seen.part.raw.append((max(0.0, self._now() - seen.begun), from_visitor, data))
+        return len(data)
 
     def _kept(self, seen: _Seen, data: bytes, before: int) -> bytes:
         """What of these bytes is shown."""
-        if seen.is_torn or seen.exchange.request.kind is request.Kind.TCP:
+        if seen.part.is_torn or seen.exchange.request.kind is request.Kind.TCP:
             return b""
         return data[: max(0, self._body_limit - before)]
 
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
             return
-        part, reason, held = self._part(seen), exchange.reason, exchange.held
+        part, reason, held = seen.part, exchange.reason, exchange.held
         part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out
         part.ended = Ended(
             exchange.seconds,
@@ -184,83 +186,84 @@ class Tap(Observer):
             is_cut=not exchange.is_heard_out,
         )
         if not seen.has_head:
-            self._take_head(seen, part)
-        if held:  # last of all: what is much makes the part leave, and nothing can be added to it then
-            self._gather(seen, part, held)
+            self._take_head(seen)
+        if held:
+            self._gather(seen, held)
+        self._becomes_due(seen)
+        del self._due[seen]
+        self._pack(part)
+        if self._packed_bytes >= BATCH_BYTES:
+            self.flush()
 
     # --- what leaves ---
 
-    def _part(self, seen: _Seen) -> Part:
-        if (part := seen.part) is None:
-            replay = seen.replay
-            if replay is None:
-                part = Part(seen.number, seen.received)
-            else:
-                part = Part(seen.number, seen.received, replay.of, replay.number)
-            seen.part = part
-            part.is_torn = seen.is_torn
-            self._due.append(seen)
+    def _becomes_due(self, seen: _Seen) -> None:
+        """Something is in its part."""
+        if seen not in self._due:
+            self._due[seen] = None
             if self._timer is None:
                 self._timer = self._call_later(INTERVAL, self.flush)
-            elif len(self._due) >= MAX_PARTS:
-                self.flush_soon()
-        return part
+            elif len(self._due) + len(self._packed) >= MAX_PARTS:
+                self._flush_soon()
 
-    def _gathered(self, count: int) -> None:
-        """So many bytes more. The part may have left when this returns."""
-        self._bytes += count
-        if self._bytes >= BATCH_BYTES:
+    def _grown(self, seen: _Seen, count: int) -> None:
+        """So many bytes more are in its part, which may have left when this returns."""
+        self._becomes_due(seen)
+        self._gathered += count
+        if self._gathered >= BATCH_BYTES:
             self.flush()
 
-    def flush_soon(self) -> None:
+    def _flush_soon(self) -> None:
         """Send in the next turn of the event loop: whoever called is still at it."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._call_later(0.0, self.flush)
 
-    def _take_head(self, seen: _Seen, part: Part) -> None:
+    def _take_head(self, seen: _Seen) -> None:
         exchange = seen.exchange
         seen.has_head = True
-        part.head = head(exchange.request, is_stripped=not exchange.is_admitted)
-        part.rule = exchange.rule
+        seen.part.head = head(exchange.request, is_stripped=not exchange.is_admitted)
+        seen.part.rule = exchange.rule
 
     def flush(self, *, alive: bool = False) -> None:
         """Send what was seen; `alive`: if that is nothing, a sign of life."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due, self._due, self._bytes = self._due, [], 0
-        leaving = []
+        due, self._due, self._gathered = self._due, {}, 0
         for seen in due:
             part, exchange = seen.part, seen.exchange
-            if part is None:
-                continue
             if not seen.has_head and exchange.is_admitted:
-                self._take_head(seen, part)
+                self._take_head(seen)
             if not seen.has_head:
-                self._due.append(seen)  # a gate has not made up its mind
+                self._due[seen] = None  # a gate has not made up its mind
                 continue
-            if part.ended is None:
-                part.request_bytes, part.response_bytes = exchange.bytes_in, exchange.bytes_out
-            seen.part = None
-            leaving.append((seen, part))
-        if leaving or alive:
-            self._leave(leaving)
+            part.request_bytes, part.response_bytes = exchange.bytes_in, exchange.bytes_out
+            seen.is_new = part.head is not None
+            seen.part = Part(part.number, part.received, part.replay_of, part.replay, is_torn=part.is_torn)
+            self._leaving.append(seen)
+            self._pack(part)
+            if self._packed_bytes >= BATCH_BYTES:
+                self._leave()
+        if self._packed or alive:
+            self._leave()
         if self._due:
             self._timer = self._call_later(INTERVAL, self.flush)
 
-    def _leave(self, leaving: list[tuple[_Seen, Part]]) -> None:
-        message = encode(Batch([part for _, part in leaving], self._lost))
-        if len(message) > MAX_BATCH_BYTES and len(leaving) > 1:
-            half = len(leaving) // 2
-            self._leave(leaving[:half])
-            self._leave(leaving[half:])
-        elif len(message) > MAX_BATCH_BYTES or not self._send(message):
-            self._lost += len(leaving)
-            for seen, part in leaving:
-                seen.is_torn = True
-                if part.head is not None:  # nobody knows of it: the rest would say nothing
+    def _pack(self, part: Part) -> None:
+        packed = pack_part(part)
+        self._packed.append(packed)
+        self._packed_bytes += len(packed)
+
+    def _leave(self) -> None:
+        message = encode_batch(self._packed, self._lost)
+        if len(message) > MAX_BATCH_BYTES or not self._send(message):
+            self._lost += len(self._packed)
+            for seen in self._leaving:
+                seen.part.is_torn = True
+                if seen.is_new:  # nobody knows of it: the rest would say nothing
                     self._live.pop(seen.exchange, None)
+        self._packed, self._packed_bytes, self._leaving = [], 0, []
 
     def close(self) -> None:
         """Send what is left."""

@@ -5,6 +5,7 @@ asks for what came after. The numbers of an inspector that was started again beg
 """
 
 import itertools
+import operator
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -135,7 +136,7 @@ class Store:
             self._lost[worker] = batch.lost
             self.dropped += batch.lost - before
         work = 0
-        for part in batch.parts:
+        for part in sorted(batch.parts, key=_number):  # those that are over have overtaken others
             name = f"{worker}.{part.number}"
             if (entry := self._by_id.get(name)) is None:
                 if part.head is None:
@@ -239,6 +240,9 @@ class Store:
         """The ids of those that are gone."""
         found = itertools.takewhile(lambda each: each[0] > sequence, reversed(self._removed))
         return [name for _, name in found][::-1]
+
+
+_number: Final = operator.attrgetter("number")
 
 
 def _size(head: Head) -> int:
