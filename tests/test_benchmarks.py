@@ -13,14 +13,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.exchange.exchange import Exchange
+from actors.exchange.request import Request
+from actors.exchange.upload import Upload
 from actors.ingress.match import Table
 from actors.ingress.versions import Applied
+from actors.quic_worker.connection import Stream
 from benchmarks import __main__ as program
 from benchmarks import clients, fairness, foreign, link, namespaces, report, request_path, rules, tables
 from benchmarks.clients import Line
 from benchmarks.link import FAR, MTU, NEAR
 from benchmarks.tables import LINKS, Link, Row
 from tests.kit import udp_proxy
+from tests.kit.leftovers import none_of
 from tests.kit.processes import PATIENCE
 from tests.kit.udp_proxy import IP_AND_UDP_HEADERS, Direction
 
@@ -55,6 +60,16 @@ async def test_request_that_is_measured_without_sockets_is_served() -> None:
     for count in (1, 2):
         one()
         assert ended() == count
+
+
+@pytest.mark.parametrize("inspected", [True, False])
+async def test_request_that_is_over_leaves_nothing_to_the_collector(inspected: bool) -> None:
+    """What it would find every two thousand objects was used once, and is out of the processor's caches by then."""
+    one = request_path.inspected_path() if inspected else request_path.whole_path()[0]
+    one()
+    with none_of(Exchange, Stream, Upload, Request):
+        for _ in range(10):
+            one()
 
 
 def test_index_of_fairness_and_shares_are_told_of_each_pair() -> None:

@@ -133,13 +133,35 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     ended: Ended | None = None
 
 
+class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A part in its batch, and what has to be known before it is read. Under load most are never read."""
+
+    number: Count
+    """Of the exchange."""
+    is_first: bool
+    """The head is in it."""
+    speaks: bool
+    """There are bytes of a WebSocket in it. They have to be read when they come: only the latest messages are kept."""
+    replay: Count
+    """Which one it is; 0 if it is none."""
+    packed: bytes
+
+    def read(self) -> Part:
+        """The part.
+
+        Raises:
+            msgspec.MsgspecError: it is none.
+        """
+        return _decode_part(self.packed)
+
+
 class Batch(Message, frozen=True, array_like=True, gc=False):
     """What a worker has seen. Once a second there is one, though it be empty: so the inspector knows who lives.
 
     Parts of one exchange are in the order in which they were seen; others may have overtaken them.
     """
 
-    parts: list[Part] = msgspec.field(default_factory=list)
+    parts: list[Packed] = msgspec.field(default_factory=list)
     lost: Count = 0
     """Parts so far that were lost, since nobody took them."""
 
@@ -156,14 +178,9 @@ class Replay(Message, frozen=True, omit_defaults=True):
 encode = msgspec.msgpack.Encoder().encode
 
 
-def pack_part(part: Part) -> msgspec.Raw:
+def pack_part(part: Part) -> Packed:
     """A part as it goes into a batch."""
-    return msgspec.Raw(encode(part))
-
-
-def encode_batch(parts: list[msgspec.Raw], lost: int) -> bytes:
-    """A `Batch` of packed parts."""
-    return encode((parts, lost))
+    return Packed(part.number, part.head is not None, bool(part.raw), part.replay, encode(part))
 
 
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
@@ -172,4 +189,5 @@ decode_replay = msgspec.msgpack.Decoder(Replay).decode
 pack: Callable[[Sequence[Field]], bytes] = encode
 """The fields of a head."""
 
+_decode_part = msgspec.msgpack.Decoder(Part).decode
 _unpack = msgspec.msgpack.Decoder(list[Field]).decode

@@ -175,3 +175,4 @@ class Entrance:
         self._gates.clear()
         while self._leave:
             self._leave.pop()()
+        del self._comer, self._ask  # they hold this: no collector need look for what is over

@@ -492,4 +492,5 @@ class Exchange:
                 self._target.release(backend)
             else:
                 backend.close()
+        self._upload.close_for_good()
         self._driver.ended(self)

@@ -20,13 +20,15 @@ from actors.bus.inspection import (
     BATCH_BYTES,
     MAX_BATCH_BYTES,
     Answered,
+    Batch,
     Ended,
     Head,
     Kind,
+    Packed,
     Part,
     Reached,
     Replay,
-    encode_batch,
+    encode,
     pack,
     pack_part,
 )
@@ -69,9 +71,9 @@ class _Seen(msgspec.Struct, eq=False, gc=False):
     begun: float
     part: Part
     """What has not left yet."""
-    kept_in: int = 0
-    kept_out: int = 0
-    """Bytes of the bodies that were kept."""
+    room_in: int
+    room_out: int
+    """Bytes of the bodies that are still to be shown."""
     has_head: bool = False
     """Whether its head has left, or does with its part."""
     is_new: bool = False
@@ -106,7 +108,7 @@ class Tap(Observer):
         """Those that have not ended, and of which something has not left."""
         self._gathered = 0
         """Bytes of bodies in them."""
-        self._packed: list[msgspec.Raw] = []
+        self._packed: list[Packed] = []
         """What leaves next."""
         self._packed_bytes = 0
         self._leaving: list[_Seen] = []
@@ -125,13 +127,15 @@ class Tap(Observer):
 
     def _see(self, exchange: Observed, replay_of: str = "", replay: int = 0) -> _Seen:
         part = Part(next(self._numbers), self._wall(), replay_of, replay)
-        seen = self._live[exchange] = _Seen(exchange, self._now(), part)
+        room = 0 if exchange.request.kind is request.Kind.TCP else self._body_limit
+        seen = self._live[exchange] = _Seen(exchange, self._now(), part, room, room)
         return seen
 
     def reached(self, exchange: Observed, target: Target) -> None:
         if (seen := self._live.get(exchange)) is not None:
-            seen.part.reached = Reached(max(0.0, self._now() - seen.begun), target.name, exchange.is_repeated)
-            self._becomes_due(seen)
+            seen.part.reached = Reached(self._now() - seen.begun, target.name, exchange.is_repeated)
+            if seen not in self._due:
+                self._becomes_due(seen)
 
     def request_data(self, exchange: Observed, data: bytes) -> None:
         if (seen := self._live.get(exchange)) is not None:
@@ -141,37 +145,36 @@ class Tap(Observer):
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
             seen.part.answered = Answered(exchange.seconds, exchange.status, pack(fields))
             seen.is_raw = exchange.status == 101
-            self._becomes_due(seen)
+            if seen not in self._due:
+                self._becomes_due(seen)
 
     def response_data(self, exchange: Observed, data: bytes) -> None:
         if (seen := self._live.get(exchange)) is not None:
+            kept = 0
             if seen.is_raw:
-                self._grown(seen, self._say(seen, data, from_visitor=False))
-                return
-            if kept := self._kept(seen, data, seen.kept_out):
-                seen.kept_out += len(kept)
-                seen.part.response.append(kept)
-            self._grown(seen, len(kept))
+                kept = self._say(seen, data, from_visitor=False)
+            elif room := seen.room_out:
+                piece = data[:room]
+                seen.part.response.append(piece)
+                kept = len(piece)
+                seen.room_out = room - kept
+            self._grown(seen, kept)
 
     def _gather(self, seen: _Seen, data: bytes) -> int:
         """Bytes of the request's body; returns how many are kept."""
-        if kept := self._kept(seen, data, seen.kept_in):
-            seen.kept_in += len(kept)
-            seen.part.request.append(kept)
-        return len(kept)
+        if room := seen.room_in:
+            piece = data[:room]
+            seen.part.request.append(piece)
+            seen.room_in = room - len(piece)
+            return len(piece)
+        return 0
 
     def _say(self, seen: _Seen, data: bytes, *, from_visitor: bool) -> int:
         """Bytes of a WebSocket: the inspector keeps the latest messages, and needs all bytes to find them."""
         if seen.part.is_torn:
             return 0
-        seen.part.raw.append((max(0.0, self._now() - seen.begun), from_visitor, data))
+        seen.part.raw.append((self._now() - seen.begun, from_visitor, data))
         return len(data)
-
-    def _kept(self, seen: _Seen, data: bytes, before: int) -> bytes:
-        """What of these bytes is shown."""
-        if seen.part.is_torn or seen.exchange.request.kind is request.Kind.TCP:
-            return b""
-        return data[: max(0, self._body_limit - before)]
 
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
@@ -189,7 +192,8 @@ class Tap(Observer):
             self._take_head(seen)
         if held:
             self._gather(seen, held)
-        self._becomes_due(seen)
+        if seen not in self._due:
+            self._becomes_due(seen)
         del self._due[seen]
         self._pack(part)
         if self._packed_bytes >= BATCH_BYTES:
@@ -198,17 +202,17 @@ class Tap(Observer):
     # --- what leaves ---
 
     def _becomes_due(self, seen: _Seen) -> None:
-        """Something is in its part."""
-        if seen not in self._due:
-            self._due[seen] = None
-            if self._timer is None:
-                self._timer = self._call_later(INTERVAL, self.flush)
-            elif len(self._due) + len(self._packed) >= MAX_PARTS:
-                self._flush_soon()
+        """Something is in its part, for the first time since the last one left."""
+        self._due[seen] = None
+        if self._timer is None:
+            self._timer = self._call_later(INTERVAL, self.flush)
+        elif len(self._due) + len(self._packed) >= MAX_PARTS:
+            self._flush_soon()
 
     def _grown(self, seen: _Seen, count: int) -> None:
         """So many bytes more are in its part, which may have left when this returns."""
-        self._becomes_due(seen)
+        if seen not in self._due:
+            self._becomes_due(seen)
         self._gathered += count
         if self._gathered >= BATCH_BYTES:
             self.flush()
@@ -253,14 +257,14 @@ class Tap(Observer):
     def _pack(self, part: Part) -> None:
         packed = pack_part(part)
         self._packed.append(packed)
-        self._packed_bytes += len(packed)
+        self._packed_bytes += len(packed.packed)
 
     def _leave(self) -> None:
-        message = encode_batch(self._packed, self._lost)
+        message = encode(Batch(self._packed, self._lost))
         if len(message) > MAX_BATCH_BYTES or not self._send(message):
             self._lost += len(self._packed)
             for seen in self._leaving:
-                seen.part.is_torn = True
+                seen.part.is_torn, seen.room_in, seen.room_out = True, 0, 0
                 if seen.is_new:  # nobody knows of it: the rest would say nothing
                     self._live.pop(seen.exchange, None)
         self._packed, self._packed_bytes, self._leaving = [], 0, []

@@ -122,6 +122,10 @@ class Upload(Valve):
         if not self.gathers:
             self.passed(len(data))
 
+    def close_for_good(self) -> None:
+        """The exchange is over, and hears of nothing more."""
+        self._passed = _nobody_told
+
     @property
     def held(self) -> bytes:
         """What came so far, while the backend has got nothing."""
@@ -171,6 +175,10 @@ class Upload(Valve):
             self._backend.write(LAST_CHUNK)
         elif self._left:
             raise UnfitBody(reasons.WRONG_LENGTH)
+
+
+def _nobody_told(data: bytes) -> None:
+    """Nobody is there."""
 
 
 def chunk(data: bytes) -> bytes:

@@ -98,7 +98,7 @@ class Inspector:
             for _ in self.store.take(worker, batch):
                 await asyncio.sleep(0)
             for part in batch.parts if self._waiting else ():
-                if part.replay and (waits := self._waiting.get(part.replay)) is not None and not waits.done():
+                if (waits := self._waiting.get(part.replay)) is not None and not waits.done():
                     waits.set_result(f"{worker}.{part.number}")
             await asyncio.sleep(0)  # a socket that always has more would let nobody else have a turn
 

@@ -7,10 +7,13 @@ asks for what came after. The numbers of an inspector that was started again beg
 import itertools
 import operator
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached
+import msgspec
+
+from actors.bus.inspection import Answered, Batch, Ended, Head, Packed, Part, Reached
+from actors.bus.messages import DECODE_ERRORS
 from actors.inspector.websocket import SLICE, Conversation
 
 MAX_EXCHANGES: Final = 1000
@@ -21,6 +24,10 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 OVERHEAD: Final = 1200
 """Bytes that an exchange takes beside its texts, as was measured."""
+
+MAX_UNREAD: Final = 16
+"""Parts of one exchange until they are read, though nobody looks: a download of hours has twenty a second, and put
+together they take less."""
 
 TURN: Final = 4 * 1024 * 1024
 """Bytes of WebSockets that are read until others have their turn: some 20 ms of work."""
@@ -59,27 +66,43 @@ class Recorded:
     """One exchange."""
 
     __slots__ = (
-        *("answered", "conversation", "ended", "head", "held", "id", "order", "reached", "received", "replay_of"),
-        *("request", "response", "rule", "sequence", "worker"),
+        *("answered", "conversation", "ended", "head", "id", "order", "reached", "received", "replay_of", "request"),
+        *("response", "rule", "sequence", "worker"),
     )
 
-    def __init__(self, worker: str, name: str, order: int, head: Head, part: Part) -> None:
+    def __init__(self, name: str, worker: str, order: int, head: Head, first: Part) -> None:
         self.id = name
         self.worker = worker
         self.order = order
         """The how-manieth of all."""
         self.sequence = 0
-        self.received = part.received
-        self.replay_of = part.replay_of
-        self.rule = part.rule
+        self.received = first.received
+        self.replay_of = first.replay_of
+        self.rule = first.rule
         self.head = head
         self.reached: Reached | None = None
         self.answered: Answered | None = None
         self.ended: Ended | None = None
         self.request, self.response = Body(), Body()
         self.conversation: Conversation | None = None
-        self.held = 0
-        """Bytes that it takes."""
+
+    def add(self, part: Part, body_limit: int) -> int:
+        """What more was seen, but for bytes of a WebSocket; returns how many more bytes are kept."""
+        grown = self.request.take(part.request, part.request_bytes, is_torn=part.is_torn)
+        grown += self.response.take(part.response, part.response_bytes, is_torn=part.is_torn)
+        if (head := part.head) is not None:
+            grown += len(head.target) + len(head.host) + len(head.packed)
+        self.reached = part.reached or self.reached
+        if (answered := part.answered) is not None:
+            self.answered = answered
+            grown += len(answered.packed)
+            if answered.status == SWITCHING_PROTOCOLS:
+                accepted = [value for key, value in answered.fields if key.lower() == b"sec-websocket-extensions"]
+                self.conversation = Conversation(accepted, body_limit=body_limit)
+        if self.conversation is not None and part.is_torn:
+            self.conversation.torn()
+        self.ended = part.ended or self.ended
+        return grown
 
     @property
     def status(self) -> int | None:
@@ -94,6 +117,20 @@ class Recorded:
         if self.ended is not None:
             return "ended"
         return "open" if self.answered is None else "answered"
+
+
+class _Kept(msgspec.Struct):
+    """One exchange, which is read when somebody looks, and till then as it came."""
+
+    id: str
+    worker: str
+    order: int
+    sequence: int = 0
+    held: int = 0
+    """Bytes that it takes."""
+    unread: list[Packed] = []
+    entry: Recorded | None = None
+    """What has been read."""
 
 
 class Store:
@@ -114,9 +151,9 @@ class Store:
         self._body_limit = body_limit
         self.seen = 0
         """Exchanges so far, those that are gone too."""
-        self._by_id: OrderedDict[str, Recorded] = OrderedDict()
+        self._by_id: OrderedDict[str, _Kept] = OrderedDict()
         """In the order in which they were seen."""
-        self._by_change: OrderedDict[str, Recorded] = OrderedDict()
+        self._by_change: OrderedDict[str, _Kept] = OrderedDict()
         """The latest change comes last."""
         self._removed: deque[tuple[int, str]] = deque(maxlen=2 * max_exchanges)
         """What is gone, with the number of that change."""
@@ -136,84 +173,103 @@ class Store:
             self._lost[worker] = batch.lost
             self.dropped += batch.lost - before
         work = 0
-        for part in sorted(batch.parts, key=_number):  # those that are over have overtaken others
-            name = f"{worker}.{part.number}"
-            if (entry := self._by_id.get(name)) is None:
-                if part.head is None:
+        for packed in sorted(batch.parts, key=_number):  # those that are over have overtaken others
+            name = f"{worker}.{packed.number}"
+            if (kept := self._by_id.get(name)) is None:
+                if not packed.is_first:
                     continue  # its beginning was lost, or it is gone already
-                entry = self._by_id[name] = Recorded(worker, name, self.seen, part.head, part)
+                kept = self._by_id[name] = _Kept(name, worker, self.seen)
                 self.seen += 1
-                self._grow(entry, OVERHEAD + _size(part.head))
-            self._add(entry, part)
-            for done in self._read(entry, part) if part.raw else ():
+                self._grow(kept, OVERHEAD)
+            kept.unread.append(packed)
+            self._grow(kept, len(packed.packed))
+            for done in self._listen(kept) if packed.speaks else ():
                 work += done
                 if work >= TURN:
                     work = 0
-                    self._changed(entry)
+                    self._changed(kept)
                     self._make_room()
                     yield
-            if self._by_id.get(name) is entry:
-                self._changed(entry)
+            if len(kept.unread) > MAX_UNREAD:
+                self._read(kept)
+            if self._by_id.get(name) is kept:
+                self._changed(kept)
         self._make_room()
 
-    def _add(self, entry: Recorded, part: Part) -> None:
-        grown = entry.request.take(part.request, part.request_bytes, is_torn=part.is_torn)
-        grown += entry.response.take(part.response, part.response_bytes, is_torn=part.is_torn)
-        entry.reached = part.reached or entry.reached
-        if (answered := part.answered) is not None:
-            entry.answered = answered
-            grown += len(answered.packed)
-            if answered.status == SWITCHING_PROTOCOLS:
-                accepted = [value for key, value in answered.fields if key.lower() == b"sec-websocket-extensions"]
-                entry.conversation = Conversation(accepted, body_limit=self._body_limit)
-        if entry.conversation is not None and part.is_torn:
-            entry.conversation.torn()
-        entry.ended = part.ended or entry.ended
-        self._grow(entry, grown)
+    def _read(self, kept: _Kept) -> Recorded | None:
+        """Read what came of an exchange; None if that is nothing that a worker would say."""
+        unread, kept.unread = kept.unread, []
+        for packed in unread:
+            self._merge(kept, packed)
+        if kept.entry is not None:
+            kept.entry.sequence = kept.sequence
+        return kept.entry
 
-    def _read(self, entry: Recorded, part: Part) -> Iterator[int]:
+    def _merge(self, kept: _Kept, packed: Packed) -> Part | None:
+        self._grow(kept, -len(packed.packed))
+        try:
+            part = packed.read()
+        except DECODE_ERRORS:
+            self.dropped += 1
+            return None
+        if kept.entry is None and part.head is not None:
+            kept.entry = Recorded(kept.id, kept.worker, kept.order, part.head, part)
+        if kept.entry is None:
+            return None
+        self._grow(kept, kept.entry.add(part, self._body_limit))
+        return part
+
+    def _listen(self, kept: _Kept) -> Iterator[int]:
         """Read what was said on a WebSocket, a little at a time; yields how much work each was."""
-        if (conversation := entry.conversation) is None:
+        last = kept.unread.pop()
+        self._read(kept)
+        part = self._merge(kept, last)
+        if part is None or kept.entry is None or (conversation := kept.entry.conversation) is None:
             return
         for at, from_visitor, data in part.raw:
             for begin in range(0, len(data), SLICE):
-                if conversation.problem or self._by_id.get(entry.id) is not entry:
+                if conversation.problem or self._by_id.get(kept.id) is not kept:
                     return
                 grown = conversation.feed("visitor" if from_visitor else "origin", at, data[begin : begin + SLICE])
-                self._grow(entry, grown.held)
+                self._grow(kept, grown.held)
                 yield grown.work
 
-    def _grow(self, entry: Recorded, count: int) -> None:
-        entry.held += count
-        self.held += count
+    def _grow(self, kept: _Kept, count: int) -> None:
+        kept.held += count
+        if self._by_id.get(kept.id) is kept:  # else it is gone, and somebody is still at it
+            self.held += count
 
-    def _changed(self, entry: Recorded) -> None:
+    def _changed(self, kept: _Kept) -> None:
         self.sequence += 1
-        entry.sequence = self.sequence
-        self._by_change[entry.id] = entry
-        self._by_change.move_to_end(entry.id)
+        kept.sequence = self.sequence
+        self._by_change[kept.id] = kept
+        self._by_change.move_to_end(kept.id)
 
     def _make_room(self) -> None:
         while len(self._by_id) > self.max_exchanges or (self.held > self.max_bytes and self._by_id):
-            _, entry = self._by_id.popitem(last=False)
-            self._by_change.pop(entry.id, None)
-            self.held -= entry.held
+            name, kept = self._by_id.popitem(last=False)
+            self._by_change.pop(name, None)
+            self.held -= kept.held
             self.sequence += 1
-            self._removed.append((self.sequence, entry.id))
+            self._removed.append((self.sequence, name))
 
     # --- what is asked ---
 
     def get(self, name: str) -> Recorded | None:
         """The exchange with this id."""
-        return self._by_id.get(name)
+        kept = self._by_id.get(name)
+        return self._read(kept) if kept is not None else None
 
     def newest(self) -> Iterator[Recorded]:
         """All, the newest first."""
-        return reversed(list(self._by_id.values()))
+        return self._each(reversed(list(self._by_id.values())))
 
     def oldest(self) -> Iterator[Recorded]:
         """All, the oldest first."""
-        return iter(list(self._by_id.values()))
+        return self._each(list(self._by_id.values()))
+
+    def _each(self, those: Iterable[_Kept]) -> Iterator[Recorded]:
+        return (entry for kept in those if (entry := self._read(kept)) is not None)
 
     def clear(self) -> None:
         """Forget them all."""
@@ -234,7 +290,7 @@ class Store:
     def changed_since(self, sequence: int) -> list[Recorded]:
         """Those that are new or have changed, in the order of that."""
         found = list(itertools.takewhile(lambda each: each.sequence > sequence, reversed(self._by_change.values())))
-        return found[::-1]
+        return list(self._each(found[::-1]))
 
     def removed_since(self, sequence: int) -> list[str]:
         """The ids of those that are gone."""
@@ -243,7 +299,3 @@ class Store:
 
 
 _number: Final = operator.attrgetter("number")
-
-
-def _size(head: Head) -> int:
-    return len(head.target) + len(head.host) + len(head.packed)

@@ -102,6 +102,7 @@ class Stream:
         if not self.sending and not self._receiving and not self._released:
             self._released = True
             self._connection.release(self)
+            self.handler = None  # they hold each other: no collector need look for what is over
 
     # --- told by the connection ---
 
@@ -122,25 +123,27 @@ class Stream:
             elif data:
                 self.handler.data_received(data)
         finally:  # a fault in the handler does not take the peer's end back
+            handler = self.handler
             if fin:
                 self._end(receiving=True)
-        if fin and self._wanted and self.handler is not None:
-            self.handler.eof_received()
+        if fin and self._wanted and handler is not None:
+            handler.eof_received()
 
     def peer_reset(self) -> None:
         """The peer gave up sending."""
         if self._receiving:
-            wanted = self._wanted
+            wanted, handler = self._wanted, self.handler
             self._end(receiving=True)
-            if wanted and self.handler is not None:
-                self.handler.reset_received()
+            if wanted and handler is not None:
+                handler.reset_received()
 
     def peer_stop(self) -> None:
         """The peer wants no more of our bytes."""
         if self.sending:
+            handler = self.handler
             self._end(sending=True)
-            if self.handler is not None:
-                self.handler.stop_received()
+            if handler is not None:
+                handler.stop_received()
 
 
 class Owner(NamedTuple):

@@ -19,6 +19,7 @@ from actors.bus.inspection import (
     decode_replay,
     encode,
     pack,
+    pack_part,
 )
 from actors.bus.messages import DECODE_ERRORS
 from actors.exchange.http1 import MAX_HEAD_BYTES
@@ -44,8 +45,12 @@ def test_there_and_back() -> None:
         is_torn=True,
         ended=Ended(0.3, None, "r", "e", "h", is_substitute=True),
     )
-    batch = Batch([full, Part(1, 2.0)], 9)
+    batch = Batch([pack_part(full), pack_part(Part(1, 2.0))], 9)
     assert decode_batch(encode(batch)) == batch
+    first, second = batch.parts
+    assert (first.number, first.is_first, first.speaks, first.replay) == (3, True, True, 4)
+    assert (second.is_first, second.speaks, second.replay) == (False, False, 0)
+    assert [each.read() for each in batch.parts] == [full, Part(1, 2.0)]
     replay = Replay(1, "0.1.2", HEAD, b"body")
     assert decode_replay(encode(replay)) == replay
 
@@ -57,13 +62,13 @@ def test_largest_that_there_can_be_fit() -> None:
     assert len(encode(replay)) < MAX_BATCH_BYTES
     part = Part(1, 1.0, head=large, answered=Answered(0.1, 200, pack([(b"A", bytes(256 * 1024))])))
     part.response = [bytes(BATCH_BYTES), bytes(MAX_BODY_BYTES)]
-    assert len(encode(Batch([part]))) < MAX_BATCH_BYTES
+    assert len(encode(Batch([pack_part(part)]))) < MAX_BATCH_BYTES
 
 
 @pytest.mark.parametrize("decode", [decode_batch, decode_replay])
 def test_hostile_bytes(decode: object) -> None:
     dice = random.Random(1)
-    whole = encode(Batch([Part(1, 1.0, head=HEAD)]))
+    whole = encode(Batch([pack_part(Part(1, 1.0, head=HEAD))]))
     for _ in range(2000):
         data = bytearray(whole)
         for _ in range(dice.randrange(1, 4)):

@@ -69,7 +69,7 @@ class Line:
 
     @property
     def parts(self) -> list[Part]:
-        return [part for batch in self.batches for part in batch.parts]
+        return [part.read() for batch in self.batches for part in batch.parts]
 
 
 def seen(target: bytes = b"/", *fields: tuple[bytes, bytes], kind: Kind = Kind.HTTP) -> Seen:

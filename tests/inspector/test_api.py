@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.inspection import Answered, Batch, Ended, Head, Part, pack
+from actors.bus.inspection import Answered, Ended, Head, Part, pack
 from actors.inspector import assets
 from actors.inspector.api import MAX_REQUEST_BYTES, Api, Rules, make_serve
 from actors.inspector.door import Door
@@ -22,7 +22,7 @@ from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded, Store
 from actors.web.pages import Serve, serving
 from tests.kit.processes import PATIENCE
-from tests.kit.seen import part, store, take
+from tests.kit.seen import batch_of, part, store, take
 
 TOKEN = "the-token"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -285,7 +285,7 @@ async def test_events_resume_where_they_ended() -> None:
             told = await heard(answer, 2)
             assert [(kind, one.get("id")) for kind, one in told] == [("exchange", "0.1.2"), ("status", None)]
         last = kept.sequence
-        take(kept, Batch([part(3), part(4)]))
+        take(kept, batch_of(part(3), part(4)))
         async with made.client.stream("GET", "/api/events", headers={"Last-Event-ID": str(last)}) as answer:
             told = await heard(answer, 3)
             assert told[0] == ("removed", ["0.1.1"])
@@ -309,12 +309,12 @@ async def test_events_of_what_changes_and_is_cleared() -> None:
 
         assert await following(1) == ["status"]
         head = Head("http", b"GET", b"/", b"a", pack([]))
-        take(kept, Batch([Part(1, 1.0, head=head)]))
+        take(kept, batch_of(Part(1, 1.0, head=head)))
         assert await following(1) == ["exchange"]
-        take(kept, Batch([Part(1, 1.0, answered=Answered(0.1, 200, pack([]))), Part(1, 1.0, ended=Ended(0.2, 200))]))
+        take(kept, batch_of(Part(1, 1.0, answered=Answered(0.1, 200, pack([]))), Part(1, 1.0, ended=Ended(0.2, 200))))
         assert await following(1) == ["exchange"], "once for all that came since"
         kept.clear()
-        take(kept, Batch([part(2)]))
+        take(kept, batch_of(part(2)))
         assert await following(2) == ["cleared", "exchange"]
 
 

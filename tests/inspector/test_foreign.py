@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.inspection import Answered, Batch, Ended, pack
+from actors.bus.inspection import Answered, Ended, pack
 from actors.inspector import har, ngrok, raw
 from actors.inspector.api import Api, Rules
 from actors.inspector.door import Door
@@ -17,7 +17,7 @@ from actors.inspector.masks import Masks
 from actors.web.http_server import phrase
 from actors.web.pages import Answer, Asked
 from tests.inspector.test_api import SECRET, TOKEN, Source, bench
-from tests.kit.seen import MASKS, part, recorded, store, take
+from tests.kit.seen import MASKS, batch_of, part, recorded, store, take
 
 
 async def test_tunnels() -> None:
@@ -168,7 +168,7 @@ async def test_what_comes_while_a_list_is_made_is_told_to_whoever_follows() -> N
     async with asyncio.TaskGroup() as group:
         listed = group.create_task(asked_of(source, "/api/exchanges", "limit=1000"))
         await asyncio.sleep(0)
-        take(source.store, Batch([part(100)]))
+        take(source.store, batch_of(part(100)))
     told = json.loads(listed.result().body)
     assert "0.1.100" not in [one["id"] for one in told["exchanges"]]
     assert [each.id for each in source.store.changed_since(told["sequence"])] == ["0.1.100"]

@@ -5,10 +5,10 @@ import zlib
 
 import pytest
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Part, pack
-from actors.inspector.store import OVERHEAD, TURN, Store
+from actors.bus.inspection import Answered, Batch, Ended, Head, Packed, Part, pack
+from actors.inspector.store import MAX_UNREAD, OVERHEAD, TURN, Store
 from actors.inspector.websocket import SLICE
-from tests.kit.seen import FIRST, WORKER, part, store, take
+from tests.kit.seen import FIRST, WORKER, batch_of, part, store, take
 
 HEAD = Head("http", b"POST", b"/hook", b"a.example", pack([(b"A", b"1")]))
 
@@ -19,13 +19,15 @@ def ids(made: Store) -> list[str]:
 
 def test_parts_of_one_exchange_become_one() -> None:
     made = store()
-    take(made, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
+    take(made, batch_of(Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)))
     (entry,) = made.newest()
     assert (entry.state, entry.status, bytes(entry.request.data)) == ("open", None, b"ab")
-    take(made, Batch([Part(1, 5.0, answered=Answered(0.1, 201, pack([])), request=[b"c"], request_bytes=3)]))
+    take(made, batch_of(Part(1, 5.0, answered=Answered(0.1, 201, pack([])), request=[b"c"], request_bytes=3)))
+    assert made.get(entry.id) is entry
     assert (entry.state, entry.status, bytes(entry.request.data)) == ("answered", 201, b"abc")
     ended = Ended(0.2, 201)
-    take(made, Batch([Part(1, 5.0, response=[b"x"], response_bytes=7, request_bytes=3, ended=ended)]))
+    take(made, batch_of(Part(1, 5.0, response=[b"x"], response_bytes=7, request_bytes=3, ended=ended)))
+    assert made.get(entry.id) is entry
     assert (entry.state, entry.response.size, entry.response.is_complete) == ("ended", 7, False)
     assert entry.request.is_complete
     assert len(made) == 1
@@ -33,7 +35,7 @@ def test_parts_of_one_exchange_become_one() -> None:
 
 def test_what_has_lost_its_beginning_is_passed_over() -> None:
     made = store()
-    take(made, Batch([Part(1, 5.0, ended=Ended(0.2, 200))], lost=3))
+    take(made, batch_of(Part(1, 5.0, ended=Ended(0.2, 200)), lost=3))
     assert (len(made), made.dropped) == (0, 3)
     take(made, Batch(lost=3))
     take(made, Batch(lost=2), "1.1")
@@ -42,12 +44,12 @@ def test_what_has_lost_its_beginning_is_passed_over() -> None:
 
 def test_bytes_that_are_missing_end_a_body() -> None:
     made = store()
-    take(made, Batch([Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)]))
-    take(made, Batch([Part(1, 5.0, request=[b"yz"], request_bytes=9, is_torn=True)]))
+    take(made, batch_of(Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)))
+    take(made, batch_of(Part(1, 5.0, request=[b"yz"], request_bytes=9, is_torn=True)))
     (entry,) = made.newest()
     assert not entry.request.is_complete
     assert bytes(entry.request.data)[:2] == b"ab"
-    take(made, Batch([Part(1, 5.0, request=[b"q"], request_bytes=10)]))
+    take(made, batch_of(Part(1, 5.0, request=[b"q"], request_bytes=10)))
     assert b"q" not in entry.request.data
 
 
@@ -63,7 +65,7 @@ def test_the_oldest_go_when_they_take_too_much() -> None:
     made = store(*(part(number, body=bytes(1000)) for number in range(1, 50)), max_bytes=10 * (OVERHEAD + 1500))
     assert made.held <= made.max_bytes
     assert 9 <= len(made) < 20
-    assert made.held == sum(entry.held for entry in made.newest())
+    assert made.held == sum(kept.held for kept in made._by_id.values())
 
 
 def test_one_that_is_larger_than_all_may_be_is_not_kept() -> None:
@@ -76,7 +78,7 @@ def test_what_has_changed_since() -> None:
     seen = made.sequence
     assert [entry.id for entry in made.changed_since(FIRST)] == ["0.1.1", "0.1.2"]
     assert made.changed_since(seen) == []
-    take(made, Batch([Part(1, 5.0, ended=Ended(0.3, 200))]))
+    take(made, batch_of(Part(1, 5.0, ended=Ended(0.3, 200))))
     assert [entry.id for entry in made.changed_since(seen)] == ["0.1.1"], "each once, in the order of the changes"
     assert [entry.id for entry in made.changed_since(FIRST)] == ["0.1.2", "0.1.1"]
 
@@ -91,7 +93,7 @@ def test_what_cannot_be_known_is_said() -> None:
     assert (len(made), made.held) == (0, 0)
     assert not made.knows_since(before)
     assert made.knows_since(made.sequence)
-    take(made, Batch([part(number) for number in range(10, 20)]))
+    take(made, batch_of(*(part(number) for number in range(10, 20))))
     assert not made.knows_since(before + 1), "more has gone than is remembered"
 
 
@@ -111,8 +113,8 @@ def test_memory_is_counted_whatever_comes() -> None:
             more.ended = Ended(0.1, 200)
         if dice.random() < 0.01:
             made.clear()
-        take(made, Batch([more]))
-        assert made.held == sum(entry.held for entry in made.newest())
+        take(made, batch_of(more))
+        assert made.held == sum(kept.held for kept in made._by_id.values())
         assert made.held <= 200_000
         assert len(made) <= 20
 
@@ -132,7 +134,7 @@ def bombs(count: int) -> list[Part]:
 def test_others_have_their_turns_while_much_is_read() -> None:
     made = store(part(1000))
     read = 0
-    for _ in made.take(WORKER, Batch(bombs(3))):
+    for _ in made.take(WORKER, batch_of(*bombs(3))):
         now = sum(said.size for entry in made.newest() if entry.conversation for said in entry.conversation.messages)
         assert 0 < now - read <= TURN + 1100 * SLICE, "a little in each turn"
         read = now
@@ -145,9 +147,43 @@ def test_others_have_their_turns_while_much_is_read() -> None:
 @pytest.mark.parametrize("cleared", [True, False])
 def test_what_is_gone_between_turns_is_not_read_on(cleared: bool) -> None:
     made = store(max_exchanges=2)
-    for number, _ in enumerate(made.take(WORKER, Batch(bombs(3)))):
+    for number, _ in enumerate(made.take(WORKER, batch_of(*bombs(3)))):
         if cleared and number % 5 == 0:
             made.clear()
-        assert made.held == sum(entry.held for entry in made.newest())
-    assert made.held == sum(entry.held for entry in made.newest())
+        assert made.held == sum(kept.held for kept in made._by_id.values())
+    assert made.held == sum(kept.held for kept in made._by_id.values())
     assert [entry.id for entry in made.changed_since(FIRST)] == [entry.id for entry in made.oldest()]
+
+
+def test_what_came_in_another_order_is_kept_in_the_visitors_order() -> None:
+    made = store(part(3), part(1), part(2))
+    assert [entry.id for entry in made.oldest()] == ["0.1.1", "0.1.2", "0.1.3"]
+
+
+def test_what_no_worker_would_say_is_dropped_when_it_is_looked_at() -> None:
+    made = store(part(1))
+    take(made, Batch([Packed(2, is_first=True, speaks=False, replay=0, packed=b"\xc1")]))
+    take(made, Batch([Packed(3, is_first=True, speaks=True, replay=0, packed=b"")]))
+    take(made, batch_of(Part(3, 1.0, ended=Ended(0.1, 200))))
+    assert [entry.id for entry in made.newest()] == ["0.1.1"]
+    assert made.get("0.1.2") is None
+    assert made.dropped == 2
+    assert made.held == sum(kept.held for kept in made._by_id.values())
+
+
+def test_a_long_stream_does_not_pile_up_unread() -> None:
+    made = store(part(1, ended=None))
+    for size in range(1000):
+        take(made, batch_of(Part(1, 1.0, response_bytes=size)))
+        assert all(len(kept.unread) <= MAX_UNREAD for kept in made._by_id.values())
+    assert made.held < 2000
+    assert next(made.newest()).response.size == 999
+
+
+def test_what_is_cleared_while_somebody_reads_it_is_not_counted() -> None:
+    made = store(part(1), part(2))
+    reading = made.oldest()
+    next(reading)
+    made.clear()
+    next(reading)
+    assert made.held == 0

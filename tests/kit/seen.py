@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached, pack
+from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached, pack, pack_part
 from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded, Store
 
@@ -36,8 +36,13 @@ def part(number: int, method: str = "GET", target: str = "/", **given: Any) -> P
 def store(*parts: Part, **limits: Any) -> Store:
     """A store that has seen these."""
     made = Store(first=FIRST, body_limit=limits.pop("body_limit", 65536), **limits)
-    take(made, Batch(list(parts)))
+    take(made, batch_of(*parts))
     return made
+
+
+def batch_of(*parts: Part, lost: int = 0) -> Batch:
+    """A batch of these."""
+    return Batch([pack_part(each) for each in parts], lost)
 
 
 def take(made: Store, batch: Batch, worker: str = WORKER) -> None:

@@ -15,23 +15,26 @@ import structlog
 from actors import trust
 from actors.bus.messages import EdgeAddress, Proxy, Transport
 from actors.bus.routes import Origin, all_to
+from actors.exchange.exchange import Exchange
 from actors.exchange.exchanges import Exchanges
 from actors.exchange.observers import Observers
 from actors.exchange.request import Field
 from actors.exchange.router import Router
+from actors.exchange.upload import Upload
 from actors.local_edge.certificates import Certificates, make_certificates
 from actors.processes.tasks import Tasks
 from actors.quic_worker import http2_edge, pulse, tcp
 from actors.quic_worker.connection import HIGH_WATER
 from actors.quic_worker.edge_connection import Told
 from actors.quic_worker.ends import Ended, WorkerEnd
-from actors.quic_worker.http2 import MAX_UNREAD
+from actors.quic_worker.http2 import MAX_UNREAD, Http2Stream
 from actors.quic_worker.http2_edge import Http2Edge
 from actors.quic_worker.pushes import refuse_all
 from actors.wire.h2_heads import BY_ORIGIN, PURPOSE, RESPONSE_META
 from actors.wire.registration import Details, Refusal, Registration
 from tests.kit.h2_edge import H2Edge, h2_server
 from tests.kit.h2_peer import HEAD, POST, Answer
+from tests.kit.leftovers import none_of
 from tests.kit.origins import answer, read_head, scripted
 from tests.kit.processes import PATIENCE
 from tests.wire.test_h2_heads import deserialised
@@ -195,6 +198,18 @@ async def test_an_edge_that_breaks_the_rules_is_told_of(tmp_path: Path) -> None:
         edge.flush()
         assert "broke HTTP/2's rules" in await worker.lost
         await edge.lost
+
+
+@pytest.mark.parametrize("body", [b"", b"abc"])
+async def test_what_is_over_leaves_nothing_to_the_collector(tmp_path: Path, body: bytes) -> None:
+    fields, head = ([(b"content-length", b"3")], POST) if body else ([], HEAD)
+    async with dialled(tmp_path, served(b"hello")) as (worker, edge):
+        await worker.connection.register(REGISTRATION)
+        for _ in range(2):  # the second time on a connection that is there
+            with none_of(Exchange, Http2Stream, Upload):
+                assert bytes((await edge.ended(edge.ask(fields, body, head))).body) == b"hello"
+                await worker.exchanges.idle()
+                await asyncio.sleep(0)  # whoever has just been told holds it until the next turn
 
 
 async def test_goaway_is_told_and_what_runs_goes_on(tmp_path: Path) -> None:
