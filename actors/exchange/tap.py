@@ -9,6 +9,7 @@ A secret of the guard's must not be seen. So the head of a request is taken once
 has taken out what was its own; of one that is not let in, what may be a secret never leaves this process.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -39,6 +40,9 @@ from actors.exchange.request import Field, Request
 
 INTERVAL: Final = 0.05
 """Seconds until what was seen leaves: nobody who looks at a page notices, and under load it is hundreds at once."""
+
+YOUNG: Final = 0.25
+"""Seconds for which nothing is told of an exchange unless it ends: nearly all do, and are one part."""
 
 MAX_PARTS: Final = 500
 """Parts after which it leaves at once."""
@@ -218,10 +222,10 @@ class Tap(Observer):
             self.flush()
 
     def _flush_soon(self) -> None:
-        """Send in the next turn of the event loop: whoever called is still at it."""
+        """Send all in the next turn of the event loop: whoever called is still at it."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._call_later(0.0, self.flush)
+        self._timer = self._call_later(0.0, functools.partial(self.flush, all_of_it=True))
 
     def _take_head(self, seen: _Seen) -> None:
         exchange = seen.exchange
@@ -229,14 +233,18 @@ class Tap(Observer):
         seen.part.head = head(exchange.request, is_stripped=not exchange.is_admitted)
         seen.part.rule = exchange.rule
 
-    def flush(self, *, alive: bool = False) -> None:
-        """Send what was seen; `alive`: if that is nothing, a sign of life."""
+    def flush(self, *, alive: bool = False, all_of_it: bool = False) -> None:
+        """Send what was seen; `alive`: if that is nothing, a sign of life; `all_of_it`: of those that are young too."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        old = self._now() - (0.0 if all_of_it or self._gathered >= BATCH_BYTES else YOUNG)
         due, self._due, self._gathered = self._due, {}, 0
         for seen in due:
             part, exchange = seen.part, seen.exchange
+            if seen.begun > old:
+                self._due[seen] = None
+                continue
             if not seen.has_head and exchange.is_admitted:
                 self._take_head(seen)
             if not seen.has_head:
@@ -271,7 +279,7 @@ class Tap(Observer):
 
     def close(self) -> None:
         """Send what is left."""
-        self.flush()
+        self.flush(all_of_it=True)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

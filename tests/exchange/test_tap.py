@@ -21,7 +21,7 @@ from actors.bus.inspection import (
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering
 from actors.exchange.request import Kind, Request
-from actors.exchange.tap import INTERVAL, MAX_PARTS, STRIPPED, Tap, head
+from actors.exchange.tap import INTERVAL, MAX_PARTS, STRIPPED, YOUNG, Tap, head
 from tests.exchange.test_journal import Seen
 
 TARGET = Answering(Answer(200))
@@ -60,9 +60,10 @@ class Line:
         return Timer()
 
     def fire(self) -> None:
-        """The timer is due."""
+        """The timer is due, and nothing is young any more."""
         ((_, callback),) = self.timers
         self.timers.clear()
+        self.time += YOUNG
         # As the event loop has it: one that has fired cannot be cancelled.
         self.tap._timer = None
         callback()
@@ -119,6 +120,21 @@ def test_one_that_goes_on_is_told_of_bit_by_bit() -> None:
     assert (first.head is not None, second.head, third.head) == (True, None, None)
     assert (second.response, second.response_bytes, third.response, third.response_bytes) == ([b"abc"], 3, [], 3)
     assert third.ended is not None
+
+
+def test_one_that_is_young_is_told_of_when_it_ends() -> None:
+    line, short, long = Line(), seen(), seen()
+    line.tap.opened(short)
+    line.tap.opened(long)
+    line.tap.flush()
+    assert not line.parts
+    assert [seconds for seconds, _ in line.timers] == [INTERVAL]
+    line.tap.ended(short)
+    line.tap.flush()
+    assert [part.number for part in line.parts] == [1]
+    line.fire()
+    assert [part.number for part in line.parts] == [1, 2]
+    assert line.parts[1].ended is None
 
 
 def test_bodies_are_shown_up_to_the_limit_and_counted_beyond() -> None:
