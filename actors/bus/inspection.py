@@ -138,6 +138,7 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     number: Count
     """Of the exchange."""
+    received: float
     is_first: bool
     """The head is in it."""
     speaks: bool
@@ -158,7 +159,7 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Batch(Message, frozen=True, array_like=True, gc=False):
     """What a worker has seen. Once a second there is one, though it be empty: so the inspector knows who lives.
 
-    Parts of one exchange are in the order in which they were seen; others may have overtaken them.
+    Parts of one exchange are in the order in which they were seen; other exchanges may have overtaken it.
     """
 
     parts: list[Packed] = msgspec.field(default_factory=list)
@@ -180,7 +181,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 def pack_part(part: Part) -> Packed:
     """A part as it goes into a batch."""
-    return Packed(part.number, part.head is not None, bool(part.raw), part.replay, encode(part))
+    return Packed(part.number, part.received, part.head is not None, bool(part.raw), part.replay, encode(part))
 
 
 decode_batch = msgspec.msgpack.Decoder(Batch).decode

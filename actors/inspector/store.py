@@ -70,11 +70,11 @@ class Recorded:
         *("response", "rule", "sequence", "worker"),
     )
 
-    def __init__(self, name: str, worker: str, order: int, head: Head, first: Part) -> None:
+    def __init__(self, name: str, worker: str, order: tuple[float, int], head: Head, first: Part) -> None:
         self.id = name
         self.worker = worker
         self.order = order
-        """The how-manieth of all."""
+        """Its place: when it came, and the how-manieth it was of which something was told."""
         self.sequence = 0
         self.received = first.received
         self.replay_of = first.replay_of
@@ -124,7 +124,7 @@ class _Kept(msgspec.Struct):
 
     id: str
     worker: str
-    order: int
+    order: tuple[float, int]
     sequence: int = 0
     held: int = 0
     """Bytes that it takes."""
@@ -152,7 +152,7 @@ class Store:
         self.seen = 0
         """Exchanges so far, those that are gone too."""
         self._by_id: OrderedDict[str, _Kept] = OrderedDict()
-        """In the order in which they were seen."""
+        """In the order in which they were told of: one that takes long is overtaken by those that end."""
         self._by_change: OrderedDict[str, _Kept] = OrderedDict()
         """The latest change comes last."""
         self._removed: deque[tuple[int, str]] = deque(maxlen=2 * max_exchanges)
@@ -173,12 +173,12 @@ class Store:
             self._lost[worker] = batch.lost
             self.dropped += batch.lost - before
         work = 0
-        for packed in sorted(batch.parts, key=_number):  # those that are over have overtaken others
+        for packed in batch.parts:
             name = f"{worker}.{packed.number}"
             if (kept := self._by_id.get(name)) is None:
                 if not packed.is_first:
                     continue  # its beginning was lost, or it is gone already
-                kept = self._by_id[name] = _Kept(name, worker, self.seen)
+                kept = self._by_id[name] = _Kept(name, worker, (packed.received, self.seen))
                 self.seen += 1
                 self._grow(kept, OVERHEAD)
             kept.unread.append(packed)
@@ -262,11 +262,11 @@ class Store:
 
     def newest(self) -> Iterator[Recorded]:
         """All, the newest first."""
-        return self._each(reversed(list(self._by_id.values())))
+        return self._each(sorted(self._by_id.values(), key=_order, reverse=True))
 
     def oldest(self) -> Iterator[Recorded]:
         """All, the oldest first."""
-        return self._each(list(self._by_id.values()))
+        return self._each(sorted(self._by_id.values(), key=_order))
 
     def _each(self, those: Iterable[_Kept]) -> Iterator[Recorded]:
         return (entry for kept in those if (entry := self._read(kept)) is not None)
@@ -298,4 +298,4 @@ class Store:
         return [name for _, name in found][::-1]
 
 
-_number: Final = operator.attrgetter("number")
+_order: Final = operator.attrgetter("order")

@@ -155,15 +155,15 @@ def test_what_is_gone_between_turns_is_not_read_on(cleared: bool) -> None:
     assert [entry.id for entry in made.changed_since(FIRST)] == [entry.id for entry in made.oldest()]
 
 
-def test_what_came_in_another_order_is_kept_in_the_visitors_order() -> None:
+def test_what_is_told_of_in_another_order_is_shown_in_the_visitors() -> None:
     made = store(part(3), part(1), part(2))
     assert [entry.id for entry in made.oldest()] == ["0.1.1", "0.1.2", "0.1.3"]
 
 
 def test_what_no_worker_would_say_is_dropped_when_it_is_looked_at() -> None:
     made = store(part(1))
-    take(made, Batch([Packed(2, is_first=True, speaks=False, replay=0, packed=b"\xc1")]))
-    take(made, Batch([Packed(3, is_first=True, speaks=True, replay=0, packed=b"")]))
+    take(made, Batch([Packed(2, 1.0, is_first=True, speaks=False, replay=0, packed=b"\xc1")]))
+    take(made, Batch([Packed(3, 1.0, is_first=True, speaks=True, replay=0, packed=b"")]))
     take(made, batch_of(Part(3, 1.0, ended=Ended(0.1, 200))))
     assert [entry.id for entry in made.newest()] == ["0.1.1"]
     assert made.get("0.1.2") is None

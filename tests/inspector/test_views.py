@@ -137,7 +137,7 @@ def test_what_is_looked_for(asked: dict[str, str], found: str) -> None:
         part(4, answered=None, status=502, ended=Ended(0.1, None, "visitor_left", "refused", "")),
     )
     wanted = views.Wanted(asked, MASKS)
-    assert "".join("abcd"[entry.order] for entry in made.oldest() if entry in wanted) == found
+    assert "".join("abcd"[entry.order[1]] for entry in made.oldest() if entry in wanted) == found
 
 
 @pytest.mark.parametrize(
