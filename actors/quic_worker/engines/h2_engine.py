@@ -14,7 +14,7 @@ from h2.settings import SettingCodes
 
 from actors.exchange.request import Field
 from actors.quic_worker.engine import ByteListener, Closed
-from actors.quic_worker.engines.h2_frames import DATA, END_STREAM, GOAWAY, Aside, FrameSplitter, TooLarge
+from actors.quic_worker.engines.h2_frames import DATA, END_STREAM, GOAWAY, HEADERS, Aside, FrameSplitter, TooLarge
 from actors.quic_worker.engines.h2_lenient import LenientConnection
 
 STREAM_WINDOW: Final = 1024 * 1024
@@ -106,6 +106,9 @@ class H2Engine:
             for part in self._splitter.feed(data):
                 if isinstance(part, bytes):
                     self._events.extend(self._h2.receive_data(part))
+                elif part.kind == HEADERS:
+                    ended = bool(part.flags & END_STREAM)
+                    self._events.extend(self._h2.receive_head(part.stream_id, part.payload, ended=ended))
                 elif part.kind == DATA:
                     ended = bool(part.flags & END_STREAM)
                     self._events.extend(self._h2.receive_padding(part.stream_id, len(part.payload), ended=ended))
@@ -309,7 +312,7 @@ class H2Engine:
         heads, stream.heads = stream.heads, []
         for number, head in enumerate(heads, 1):
             is_all = number == len(heads) and stream.fin and not stream.size and not stream.trailers
-            self._h2.send_headers(stream_id, head, end_stream=is_all)
+            self._h2.send_head(stream_id, head, ends=is_all)
             stream.ended = is_all
 
     def _send_piece(self, stream_id: int, stream: _Stream) -> int:
@@ -327,12 +330,12 @@ class H2Engine:
             piece = stream.gathered(piece, allowed)
         stream.size -= len(piece)
         stream.ended = stream.fin and not stream.size and not stream.trailers
-        self._h2.send_data(stream_id, piece, end_stream=stream.ended)
+        self._h2.send_body(stream_id, piece, ends=stream.ended)
         return len(piece)
 
     def _send_end(self, stream_id: int, stream: _Stream) -> None:
         if stream.trailers:
-            self._h2.send_headers(stream_id, stream.trailers, end_stream=True)
+            self._h2.send_head(stream_id, stream.trailers, ends=True)
         elif not stream.ended:
             self._h2.end_stream(stream_id)
         stream.ended = True

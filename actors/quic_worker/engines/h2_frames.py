@@ -1,7 +1,8 @@
 """Which frames of HTTP/2 the package h2 is to see. Pure.
 
-It would end the connection for some that concern one stream, or nobody; these are taken out before it sees them. All
-others pass as they come, so that no body is copied for it.
+It would end the connection for some that concern one stream, or nobody; these are taken out before it sees them, and so
+are heads in one frame, as nearly all are: h2 would make two objects of each more. All others pass as they come, so that
+no body is copied for it.
 """
 
 from typing import Final, NamedTuple
@@ -20,8 +21,10 @@ CONTINUATION: Final = 0x9
 """Types of frames (RFC 9113 section 6). Those with higher numbers are extensions, which nobody has agreed on here."""
 
 END_STREAM: Final = 0x1
-_END_HEADERS: Final = 0x4
+END_HEADERS: Final = 0x4
 _PADDED: Final = 0x8
+_PRIORITY: Final = 0x20
+_PRIORITY_BYTES: Final = 5
 _BITS_31: Final = 0x7FFFFFFF
 
 
@@ -36,6 +39,7 @@ class Aside(NamedTuple):
     flags: int
     stream_id: int
     payload: bytes
+    """Of HEADERS: the whole field block."""
 
 
 class FrameSplitter:
@@ -107,7 +111,7 @@ class FrameSplitter:
 
     def _pass(self, kind: int, flags: int, length: int) -> None:
         self._passing = HEADER_BYTES + length
-        self._in_block = (self._in_block or kind == HEADERS) and not flags & _END_HEADERS
+        self._in_block = (self._in_block or kind == HEADERS) and not flags & END_HEADERS
 
     def _is_nobody_s(self, kind: int, stream_id: int) -> bool:
         """Whether a frame is passed over: an extension, or a priority, of which RFC 9113 has none any more."""
@@ -118,6 +122,8 @@ class FrameSplitter:
             return False
         if kind == WINDOW_UPDATE:
             return length == 4
+        if kind == HEADERS and not flags & _PADDED:
+            return bool(flags & END_HEADERS)
         return (kind == GOAWAY and length >= 8) or (kind in (DATA, HEADERS) and bool(flags & _PADDED) and length > 1)
 
     def _instead(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bytes | Aside | None:
@@ -130,12 +136,26 @@ class FrameSplitter:
             if not increment:
                 return aside if stream_id else None  # one stream's fault, or the connection's
             return _frame(kind, flags, stream_id, increment.to_bytes(4, "big")) if payload[0] & 0x80 else None
+        if kind == HEADERS and not flags & _PADDED:
+            return _head(flags, stream_id, payload) if stream_id else None
         if payload[0] != len(payload) - 1:
             return None
         # All of it is padding, which is allowed, and which h2 takes for too much.
-        self._in_block = kind == HEADERS and not flags & _END_HEADERS
+        self._in_block = kind == HEADERS and not flags & END_HEADERS
         return aside if kind == DATA else _frame(kind, flags & ~_PADDED, stream_id, b"")
 
 
+def _head(flags: int, stream_id: int, payload: bytes) -> Aside | None:
+    """The one frame of a head, without its priority."""
+    if not flags & _PRIORITY:
+        return Aside(HEADERS, flags, stream_id, payload)
+    return Aside(HEADERS, flags, stream_id, payload[_PRIORITY_BYTES:]) if len(payload) >= _PRIORITY_BYTES else None
+
+
+def header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """What begins a frame (RFC 9113 section 4.1)."""
+    return length.to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big")
+
+
 def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big") + payload
+    return header(len(payload), kind, flags, stream_id) + payload

@@ -29,7 +29,7 @@ def split(*pieces: bytes) -> list[bytes | Aside]:
     return [part for part in parts if part]
 
 
-HEADERS = frame(1, 4, 1, b"head")
+HEADERS = frame(1, 0, 1, b"he") + frame(9, 4, 1, b"ad")
 DATA = frame(0, 0, 1, b"x" * 100)
 GOAWAY = frame(7, 0, 0, bytes(8) + b"bye")
 
@@ -44,6 +44,17 @@ def test_what_h2_must_not_see_is_set_aside() -> None:
     assert split(frame(8, 0, 5, bytes(4))) == [Aside(8, 0, 5, bytes(4))]
     assert split(frame(8, 0, 5, b"\x80\0\0\0")) == [Aside(8, 0, 5, b"\x80\0\0\0")]
     assert split(frame(0, 9, 1, b"\2\0\0")) == [Aside(0, 9, 1, b"\2\0\0")]
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_head_in_one_frame_goes_past_h2_s_parser(ends: int) -> None:
+    assert split(DATA + frame(1, 4 | ends, 3, b"head") + DATA) == [DATA, Aside(1, 4 | ends, 3, b"head"), DATA]
+    assert split(frame(1, 0x24 | ends, 3, b"12345head")) == [Aside(1, 0x24 | ends, 3, b"head")]
+
+
+@pytest.mark.parametrize("wrong", [frame(1, 4, 0, b"head"), frame(1, 0x24, 1, b"1234")])
+def test_head_that_makes_no_sense_is_h2_s_to_judge(wrong: bytes) -> None:
+    assert split(wrong) == [wrong]
 
 
 def test_what_it_would_misread_is_put_in_other_words() -> None:
@@ -76,7 +87,15 @@ def test_a_frame_that_is_too_large_is_not_waited_for() -> None:
 
 @given(st.lists(st.integers(min_value=1, max_value=60), min_size=1, max_size=40))
 def test_however_it_comes(cuts: list[int]) -> None:
-    stream = HEADERS + frame(10, 0, 0, b"x" * 99) + GOAWAY + frame(8, 0, 3, bytes(4)) + DATA + frame(0, 8, 1, b"\1\0")
+    stream = (
+        HEADERS
+        + frame(10, 0, 0, b"x" * 99)
+        + frame(1, 5, 3, b"head")
+        + GOAWAY
+        + frame(8, 0, 3, bytes(4))
+        + DATA
+        + frame(0, 8, 1, b"\1\0")
+    )
     at, number, pieces = 0, 0, []
     while at < len(stream):
         size = cuts[number % len(cuts)]
