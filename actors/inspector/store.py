@@ -153,8 +153,6 @@ class Store:
         """Exchanges so far, those that are gone too."""
         self._by_id: OrderedDict[str, _Kept] = OrderedDict()
         """In the order in which they were told of: one that takes long is overtaken by those that end."""
-        self._by_change: OrderedDict[str, _Kept] = OrderedDict()
-        """The latest change comes last."""
         self._removed: deque[tuple[int, str]] = deque(maxlen=2 * max_exchanges)
         """What is gone, with the number of that change."""
         self._cleared_at = first
@@ -180,9 +178,10 @@ class Store:
                     continue  # its beginning was lost, or it is gone already
                 kept = self._by_id[name] = _Kept(name, worker, (packed.received, self.seen))
                 self.seen += 1
-                self._grow(kept, OVERHEAD)
+                self._grow(kept, OVERHEAD + len(packed.packed))
+            else:
+                self._grow(kept, len(packed.packed))
             kept.unread.append(packed)
-            self._grow(kept, len(packed.packed))
             for done in self._listen(kept) if packed.speaks else ():
                 work += done
                 if work >= TURN:
@@ -242,13 +241,10 @@ class Store:
     def _changed(self, kept: _Kept) -> None:
         self.sequence += 1
         kept.sequence = self.sequence
-        self._by_change[kept.id] = kept
-        self._by_change.move_to_end(kept.id)
 
     def _make_room(self) -> None:
         while len(self._by_id) > self.max_exchanges or (self.held > self.max_bytes and self._by_id):
             name, kept = self._by_id.popitem(last=False)
-            self._by_change.pop(name, None)
             self.held -= kept.held
             self.sequence += 1
             self._removed.append((self.sequence, name))
@@ -276,7 +272,6 @@ class Store:
         self.sequence += 1
         self._cleared_at = self.sequence
         self._by_id.clear()
-        self._by_change.clear()
         self._removed.clear()
         self.held = 0
 
@@ -289,8 +284,8 @@ class Store:
 
     def changed_since(self, sequence: int) -> list[Recorded]:
         """Those that are new or have changed, in the order of that."""
-        found = list(itertools.takewhile(lambda each: each.sequence > sequence, reversed(self._by_change.values())))
-        return list(self._each(found[::-1]))
+        found = [kept for kept in self._by_id.values() if kept.sequence > sequence]
+        return list(self._each(sorted(found, key=_sequence)))
 
     def removed_since(self, sequence: int) -> list[str]:
         """The ids of those that are gone."""
@@ -299,3 +294,4 @@ class Store:
 
 
 _order: Final = operator.attrgetter("order")
+_sequence: Final = operator.attrgetter("sequence")
