@@ -10,9 +10,14 @@ from actors.quic_worker.engines.picoquic_engine import PicoquicEngine
 from actors.quic_worker.engines.picoquic_library import give_memory_back
 from actors.quic_worker.quic import QuicConnection
 
-ROOM_INTERVAL: Final = 0.001
-"""Seconds between looks at whether a paused stream has room again. picoquic would tell of each packet that leaves,
-which costs more; a fast line takes some 200 KB in this time, less than lies between the two water marks."""
+LOOK_INTERVAL: Final = 0.001
+"""Seconds between looks at whether a paused stream has room again, and at what has come of a fast upload. picoquic
+would tell of each packet, which costs more; a fast line takes some 200 KB in this time, less than lies between the two
+water marks."""
+
+BULK: Final = 2 * 1200
+"""Bytes of bodies under way, found in one look, from which on we look by the clock: a fast upload would be written to
+its origin in pieces of two packets, each with its own wake-up, and is in pieces of a hundred."""
 
 FLUSH_INTERVAL: Final = 0.01
 """Seconds between looks at what is in flight, when the end waits for it: its thread tells that only when asked."""
@@ -47,7 +52,8 @@ class PicoquicConnection(QuicConnection):
         self._listen(True)
 
     def _listen(self, wanted: bool) -> None:
-        """Whether to wake when the thread says so. Not while the engine holds back: it would wake us without end."""
+        """Whether to wake when the thread says so. Not while the engine holds back: it would wake us without end; nor
+        while so much comes that we look by the clock."""
         if wanted != self._listens and self._eventfd >= 0:
             self._listens = wanted
             if wanted:
@@ -58,8 +64,11 @@ class PicoquicConnection(QuicConnection):
     def _deliver(self) -> None:
         self._scheduled = False
         self.engine.deliver(self)
-        self._listen(not self.engine.holds_back)
+        is_bulk = self.engine.bulk >= BULK
+        self._listen(not self.engine.holds_back and not is_bulk)
         self.progressed()
+        if is_bulk and not self.is_closed:
+            self._look_soon()
         if self._tidying is None and not self.is_closed:
             self._tidying = self._loop.call_later(MEMORY_INTERVAL, self._tidy)
 
@@ -79,7 +88,7 @@ class PicoquicConnection(QuicConnection):
 
     def _look_soon(self) -> None:
         if self._looking is None:
-            self._looking = self._loop.call_later(ROOM_INTERVAL, self.enter, self._look)
+            self._looking = self._loop.call_later(LOOK_INTERVAL, self.enter, self._look)
 
     def _look(self) -> None:
         self._looking = None

@@ -216,7 +216,7 @@ async def test_spools_that_are_full_hold_everything_up_in_peace_until_there_is_r
 ) -> None:
     """picoquic's descriptor stays readable all the while."""
     from actors.quic_worker.engines import picoquic_engine, spool
-    from actors.quic_worker.picoquic import ROOM_INTERVAL
+    from actors.quic_worker.picoquic import LOOK_INTERVAL
 
     monkeypatch.setattr(picoquic_engine, "MAX_SPOOLED", 1)
     monkeypatch.setattr(spool, "IN_MEMORY", 1)
@@ -232,7 +232,7 @@ async def test_spools_that_are_full_hold_everything_up_in_peace_until_there_is_r
         await until(lambda: select.select([waiting._eventfd], [], [], 0)[0])
         deliver, times = engine.deliver, itertools.count()
         monkeypatch.setattr(engine, "deliver", lambda listener: (next(times), deliver(listener)))
-        await asyncio.sleep(50 * ROOM_INTERVAL)  # looks are counted in it
+        await asyncio.sleep(50 * LOOK_INTERVAL)  # looks are counted in it
         assert next(times) <= 100, "it turns in a circle"
         assert len(client.accepted) == 1
         unread = client.accepted[0]
@@ -443,6 +443,30 @@ def test_no_thread_before_the_dial_and_nothing_written_for_others_to_read() -> N
     command = [sys.executable, "-P", "-c", CHILD, trust.system_roots()]
     made = subprocess.run(command, cwd=ROOT, env={**os.environ, **told}, capture_output=True, text=True, check=True)
     assert made.stdout.split() == ["1", "[]"]
+
+
+async def test_a_fast_upload_is_looked_for_by_the_clock() -> None:
+    from actors.quic_worker.picoquic import BULK, PicoquicConnection
+
+    async with pair() as (client, server):
+        one = opened(server)
+        one.stream.write(b"begin")
+        await until(lambda: client.accepted)
+        connection = client.connection
+        assert isinstance(connection, PicoquicConnection)
+        engine = connection.engine
+        engine._received(one.stream.id, b"x" * BULK, False, connection)
+        assert engine.bulk == BULK, "the body is under way"
+        engine._received(one.stream.id + 4, b"x" * BULK, False, connection)
+        assert engine.bulk == BULK, "a beginning is no such"
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(engine, "deliver", lambda _: None)
+            connection._deliver()
+            assert not connection._listens
+            assert connection._looking is not None
+            engine.bulk = 0
+            connection._look()
+            assert connection._listens
 
 
 ALLOCATIONS = """

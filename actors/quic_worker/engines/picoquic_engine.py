@@ -127,6 +127,8 @@ class PicoquicEngine:
         """Streams that the peer stopped when nothing of them had come: it is told again behind the first data."""
         self.holds_back = False
         """Whether `deliver` has left something with picoquic, on purpose. Its descriptor stays readable meanwhile."""
+        self.bulk = 0
+        """Bytes that the last `deliver` found of bodies that are under way: neither their beginning nor their end."""
         self._is_connected = False
         self._bytes_received = 0
         self._heard_at = 0.0
@@ -153,6 +155,7 @@ class PicoquicEngine:
             del self._ready[stream_id]
             self._hand_on(stream_id, listener)
         self._repeat_orders()
+        self.bulk = 0
         while not self._set_holding_back() and (event := self._quic.next_event()) is not None:
             match event:
                 case events.StreamDataReceived():
@@ -208,6 +211,8 @@ class PicoquicEngine:
         inbox = self._inboxes.get(stream_id)
         if inbox is None:
             inbox = self._inboxes[stream_id] = _Inbox()
+        elif not fin:
+            self.bulk += len(data)
         inbox.fin = fin
         if inbox.held < MAX_HELD and inbox.spool is None:
             inbox.held += len(data)
