@@ -44,14 +44,15 @@ def make_context(origin: Origin) -> ssl.SSLContext:
 def _make(ca_file: str | None, extra_ca_file: str | None, verify: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
     if extra_ca_file is not None:
         context.load_verify_locations(extra_ca_file)
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None or extra_ca_file is not None:
         # From Python 3.13 on, a root must have all that RFC 5280 asks of one. Roots that are made at home do not.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not verify:
+    if verify:
+        context.set_ciphers(_CIPHERS)
+    else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         # Who sits between could be anybody now, so that weak keys and ciphers give nothing away. Servers at home that

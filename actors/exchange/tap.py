@@ -196,18 +196,21 @@ class Tap(Observer):
             self._take_head(seen)
         if held:
             self._gather(seen, held)
-        if seen not in self._due:
-            self._becomes_due(seen)
-        del self._due[seen]
+        self._due.pop(seen, None)
         self._pack(part)
         if self._packed_bytes >= BATCH_BYTES:
             self.flush()
+        else:
+            self._leave_later()
 
     # --- what leaves ---
 
     def _becomes_due(self, seen: _Seen) -> None:
         """Something is in its part, for the first time since the last one left."""
         self._due[seen] = None
+        self._leave_later()
+
+    def _leave_later(self) -> None:
         if self._timer is None:
             self._timer = self._call_later(INTERVAL, self.flush)
         elif len(self._due) + len(self._packed) >= MAX_PARTS:
