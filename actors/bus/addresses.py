@@ -1,5 +1,6 @@
 """A host and a port, and the text in which they are one. Pure."""
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
@@ -7,6 +8,14 @@ import msgspec
 from actors.bus.tally import Message
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound there. `host`: a name or an IP literal, without brackets."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def joined(host: str, port: int) -> str:

@@ -7,7 +7,6 @@ throws away what it cannot route. Here every socket gets its limits at creation.
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket as stdlib_socket
 import stat
@@ -17,6 +16,7 @@ from typing import Final, cast
 import zmq
 import zmq.asyncio
 
+from actors.bus.addresses import is_loopback
 from actors.bus.messages import MAX_MESSAGE_BYTES
 from actors.errors import LocalSetupError, UsageError
 from actors.processes import means
@@ -158,11 +158,7 @@ def check_endpoint(endpoint: str, *, flag: str, guarded: bool = False) -> str:
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
         if not (port == "*" or (port.isascii() and port.isdecimal() and len(port) < 6 and int(port) < 65536)):
             raise UsageError(f"{flag} {endpoint}: give a port, as in tcp://127.0.0.1:5555 (0 or * for any)")
-        try:
-            loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-        except ValueError:
-            loopback = host == "localhost"
-        if not loopback and not guarded:
+        if not is_loopback(host.strip("[]")) and not guarded:
             raise UsageError(
                 f"{flag} {endpoint}: without keys only loopback addresses are offered over tcp, since the socket is "
                 "open to whoever reaches it. Use tcp://127.0.0.1:PORT, or give --curve-key and --curve-clients "

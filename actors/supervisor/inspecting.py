@@ -2,13 +2,12 @@
 
 import argparse
 import dataclasses
-import ipaddress
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
-from actors.bus.addresses import HostPort
+from actors.bus.addresses import HostPort, is_loopback
 from actors.errors import UsageError
 from actors.supervisor.settings import Inspecting
 from actors.supervisor.sources import in_words
@@ -34,7 +33,7 @@ def of(given: argparse.Namespace) -> Inspecting | None:
         return None
     where = given.inspect if isinstance(given.inspect, HostPort) else None
     password = _password(given.inspect_password_file) if given.inspect_password_file is not None else ""
-    if where is not None and not password and not _is_loopback(where.host):
+    if where is not None and not password and not is_loopback(where.host):
         raise UsageError(
             f"--inspect {where}: whoever reaches this address would see all requests; give --inspect-password-file "
             "FILE, or an address of this machine alone, as 127.0.0.1"
@@ -45,13 +44,6 @@ def of(given: argparse.Namespace) -> Inspecting | None:
     if given.inspect_body is not None:
         asked = dataclasses.replace(asked, body_limit=given.inspect_body)
     return asked
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _password(path: Path) -> str:

@@ -6,7 +6,6 @@ Every answer gets its own error. No error, log or event holds a body of the API:
 import asyncio
 import base64
 import binascii
-import ipaddress
 import json
 import re
 import urllib.parse
@@ -16,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from actors import __version__
+from actors.bus.addresses import is_loopback
 from actors.bus.messages import Credentials
 from actors.errors import (
     ApiMalformed,
@@ -67,10 +67,10 @@ async def _post(url: str, user_agent: str) -> tuple[int, Any, bytes]:
     headers = {"Content-Type": "application/json", "User-Agent": user_agent}
     try:
         # Reading all certificates of the trust store takes long: beside the rest, and only where it is needed.
-        is_plain = is_loopback(url) and url.startswith("http:")
+        is_plain = is_here(url) and url.startswith("http:")
         verify = False if is_plain else await asyncio.to_thread(httpx.create_ssl_context)
         async with (
-            httpx.AsyncClient(timeout=DEADLINE, trust_env=not is_loopback(url), verify=verify) as client,
+            httpx.AsyncClient(timeout=DEADLINE, trust_env=not is_here(url), verify=verify) as client,
             client.stream("POST", url, headers=headers) as response,
         ):
             body = bytearray()
@@ -96,13 +96,10 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def is_loopback(url: str) -> bool:
-    """A proxy cannot reach this machine's own addresses."""
+def is_here(url: str) -> bool:
+    """Whether it is one of this machine's own, which no proxy can reach."""
     host = urllib.parse.urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def read_answer(service_url: str, status: int, retry_after: str | None, body: bytes) -> Credentials:

@@ -26,7 +26,7 @@ from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.udp import SOCKET_BUFFER
 from actors.supervisor.discovery import EDGE_SERVICE, IpVersion, lookup
 from actors.supervisor.network import sources
-from actors.supervisor.provisioning import is_loopback
+from actors.supervisor.provisioning import is_here
 from actors.supervisor.proxies import ProxyRules
 
 PATIENCE: Final = 5.0
@@ -118,7 +118,7 @@ async def api(url: str) -> list[Finding]:
 
     begun = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE), httpx.AsyncClient(trust_env=not is_loopback(url)) as client:
+        async with asyncio.timeout(PATIENCE), httpx.AsyncClient(trust_env=not is_here(url)) as client:
             response = await client.get(url)
     # A proxy of an unknown kind, certificates that cannot be read: httpx has an error of its own for each.
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ImportError, OSError, ValueError) as error:

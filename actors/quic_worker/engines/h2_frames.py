@@ -91,7 +91,7 @@ class FrameSplitter:
                 self._skipping = HEADER_BYTES + length
                 continue
             body = at + HEADER_BYTES
-            if not self._is_to_be_looked_at(kind, flags, length):
+            if not self._is_to_be_looked_at(kind, flags, stream_id, length):
                 self._pass(kind, flags, length)
                 continue
             if end < body + length:
@@ -117,13 +117,13 @@ class FrameSplitter:
         """Whether a frame is passed over: an extension, or a priority, of which RFC 9113 has none any more."""
         return not self._in_block and (kind > CONTINUATION or (kind == PRIORITY and stream_id != 0))
 
-    def _is_to_be_looked_at(self, kind: int, flags: int, length: int) -> bool:
+    def _is_to_be_looked_at(self, kind: int, flags: int, stream_id: int, length: int) -> bool:
         if self._in_block:
             return False
         if kind == WINDOW_UPDATE:
             return length == 4
         if kind == HEADERS and not flags & _PADDED:
-            return bool(flags & END_HEADERS)
+            return bool(flags & END_HEADERS and stream_id)
         return (kind == GOAWAY and length >= 8) or (kind in (DATA, HEADERS) and bool(flags & _PADDED) and length > 1)
 
     def _instead(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bytes | Aside | None:
@@ -137,7 +137,7 @@ class FrameSplitter:
                 return aside if stream_id else None  # one stream's fault, or the connection's
             return _frame(kind, flags, stream_id, increment.to_bytes(4, "big")) if payload[0] & 0x80 else None
         if kind == HEADERS and not flags & _PADDED:
-            return _head(flags, stream_id, payload) if stream_id else None
+            return _head(flags, stream_id, payload)
         if payload[0] != len(payload) - 1:
             return None
         # All of it is padding, which is allowed, and which h2 takes for too much.
