@@ -78,6 +78,8 @@ class _Seen(msgspec.Struct, eq=False, gc=False):
     room_in: int
     room_out: int
     """Bytes of the bodies that are still to be shown."""
+    gathered: int = 0
+    """Bytes in `part`."""
     has_head: bool = False
     """Whether its head has left, or does with its part."""
     is_new: bool = False
@@ -111,7 +113,7 @@ class Tap(Observer):
         self._due: dict[_Seen, None] = {}
         """Those that have not ended, and of which something has not left."""
         self._gathered = 0
-        """Bytes of bodies in them."""
+        """Bytes of bodies in their parts."""
         self._packed: list[Packed] = []
         """What leaves next."""
         self._packed_bytes = 0
@@ -143,7 +145,10 @@ class Tap(Observer):
 
     def request_data(self, exchange: Observed, data: bytes) -> None:
         if (seen := self._live.get(exchange)) is not None:
-            self._grown(seen, self._say(seen, data, from_visitor=True) if seen.is_raw else self._gather(seen, data))
+            if seen.is_raw:
+                self._say(seen, data, from_visitor=True)
+            else:
+                self._grown(seen, self._gather(seen, data))
 
     def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
@@ -156,8 +161,9 @@ class Tap(Observer):
         if (seen := self._live.get(exchange)) is not None:
             kept = 0
             if seen.is_raw:
-                kept = self._say(seen, data, from_visitor=False)
-            elif room := seen.room_out:
+                self._say(seen, data, from_visitor=False)
+                return
+            if room := seen.room_out:
                 piece = data[:room]
                 seen.part.response.append(piece)
                 kept = len(piece)
@@ -173,12 +179,13 @@ class Tap(Observer):
             return len(piece)
         return 0
 
-    def _say(self, seen: _Seen, data: bytes, *, from_visitor: bool) -> int:
+    def _say(self, seen: _Seen, data: bytes, *, from_visitor: bool) -> None:
         """Bytes of a WebSocket: the inspector keeps the latest messages, and needs all bytes to find them."""
-        if seen.part.is_torn:
-            return 0
-        seen.part.raw.append((self._now() - seen.begun, from_visitor, data))
-        return len(data)
+        for begin in range(0, len(data), BATCH_BYTES):
+            if not seen.part.is_torn:
+                piece = data[begin : begin + BATCH_BYTES]
+                seen.part.raw.append((self._now() - seen.begun, from_visitor, piece))
+                self._grown(seen, len(piece))
 
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
@@ -197,6 +204,7 @@ class Tap(Observer):
         if held:
             self._gather(seen, held)
         self._due.pop(seen, None)
+        self._gathered -= seen.gathered
         self._pack(part)
         if self._packed_bytes >= BATCH_BYTES:
             self.flush()
@@ -220,6 +228,7 @@ class Tap(Observer):
         """So many bytes more are in its part, which may have left when this returns."""
         if seen not in self._due:
             self._becomes_due(seen)
+        seen.gathered += count
         self._gathered += count
         if self._gathered >= BATCH_BYTES:
             self.flush()
@@ -242,7 +251,7 @@ class Tap(Observer):
             self._timer.cancel()
             self._timer = None
         old = self._now() - (0.0 if all_of_it or self._gathered >= BATCH_BYTES else YOUNG)
-        due, self._due, self._gathered = self._due, {}, 0
+        due, self._due = self._due, {}
         for seen in due:
             part, exchange = seen.part, seen.exchange
             if seen.begun > old:
@@ -256,8 +265,10 @@ class Tap(Observer):
             part.request_bytes, part.response_bytes = exchange.bytes_in, exchange.bytes_out
             seen.is_new = part.head is not None
             seen.part = Part(part.number, part.received, part.replay_of, part.replay, is_torn=part.is_torn)
-            self._leaving.append(seen)
+            self._gathered -= seen.gathered
+            seen.gathered = 0
             self._pack(part)
+            self._leaving.append(seen)
             if self._packed_bytes >= BATCH_BYTES:
                 self._leave()
         if self._packed or alive:
@@ -267,6 +278,8 @@ class Tap(Observer):
 
     def _pack(self, part: Part) -> None:
         packed = pack_part(part)
+        if self._packed and self._packed_bytes + len(packed.packed) > BATCH_BYTES:
+            self._leave()  # one that is too large is lost alone
         self._packed.append(packed)
         self._packed_bytes += len(packed.packed)
 

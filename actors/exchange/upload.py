@@ -111,14 +111,14 @@ class Upload(Valve):
             if self.gathers:
                 self._gather(len(data))
             return
-        if self.is_raw:
-            self._backend.write(data)
-        elif self._body is Body.CHUNKED:
-            self._backend.write(chunk(data))
-        else:
-            self._count_down(len(data))
-            self._backend.write(data)
-        self._passed(data)
+        framed = data
+        if not self.is_raw:
+            if self._body is Body.CHUNKED:
+                framed = chunk(data)
+            else:
+                self._count_down(len(data))
+        self._passed(data)  # first: a backend that takes offence ends the exchange at once
+        self._backend.write(framed)
         if not self.gathers:
             self.passed(len(data))
 

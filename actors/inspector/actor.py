@@ -70,13 +70,15 @@ class Inspector:
         )
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         sockets.bind(self._socket, orders.endpoint)
-        # Numbers of this one are above those of any before: nobody makes a million changes a second for long.
-        self.store = Store(first=time.time_ns() // 1000, body_limit=orders.body_limit)
+        # Numbers of this one are above those of any before, of whose replays some may still run: nobody makes a million
+        # changes a second for long.
+        first = time.time_ns() // 1000
+        self.store = Store(first=first, body_limit=orders.body_limit)
         self.masks: Final = Masks(orders.mask)
         self.tunnel = Tunnel(origin=orders.origin, hostnames=orders.hostnames)
         self._heard: dict[bytes, float] = {}
         """When each worker that lives was heard of last."""
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._waiting: dict[int, asyncio.Future[str]] = {}
         """Who waits for a replay to begin."""
         self.replays = 0

@@ -112,13 +112,20 @@ def why_no_replay(entry: Recorded) -> str:
     """Why it cannot be sent again as it was; empty if it can."""
     if why := why_never(entry):
         return why
+    if entry.ended is None and not _has_whole_body(entry):
+        return "its body has not come to its end"
     if not entry.request.is_complete:
-        if entry.ended is None:
-            return "its body has not come to its end"
         return "its body was cut off here: --inspect-body BYTES keeps more (1 MiB at most)"
     if entry.ended is not None and entry.ended.is_cut:
         return "its body had not come whole when it ended: let the visitor send it again, or give the body"
     return ""
+
+
+def _has_whole_body(entry: Recorded) -> bool:
+    """Whether all of a body has come, as far as its head says how much that is. Of one in chunks only its end does."""
+    fields = entry.head.fields
+    length = value_of(fields, b"content-length") or "0"
+    return not value_of(fields, b"transfer-encoding") and length == str(entry.request.size)
 
 
 def _fields(fields: Iterable[Field], masks: Masks, *, unmasked: bool) -> list[list[Any]]:

@@ -91,7 +91,7 @@ class Conversation:
         try:
             self._readers["visitor"] = Connection(ConnectionType.SERVER, _extensions(agreed))
             self._readers["origin"] = Connection(ConnectionType.CLIENT, _extensions(agreed))
-        except ValueError:
+        except Exception:  # of a library that reads what strangers say, as in `feed`
             self.problem = f"its extensions are not known here: {agreed[:100]}"
 
     def feed(self, side: Side, at: float, data: bytes) -> Grown:
@@ -112,7 +112,7 @@ class Conversation:
                 if work > self._allowed:
                     self.problem = "more was said here than could be read in time; messages after these were not read"
                     break
-        except (ProtocolError, AssertionError, ValueError):
+        except Exception:  # wsproto has some that it does not tell of, and any would cost all that was seen
             self.problem = f"what the {side} sends here is no WebSocket, or uses an extension that is not known"
         self._allowed -= work
         return Grown(held, work)

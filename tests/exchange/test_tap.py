@@ -268,6 +268,59 @@ def test_much_leaves_at_once() -> None:
     assert len(line.parts) == MAX_PARTS + 1
 
 
+def test_young_websocket_beside_much_that_ends_is_told_of_in_time() -> None:
+    line, talk = Line(), seen(kind=Kind.WEBSOCKET)
+    line.tap.opened(talk)
+    talk.status = 101
+    line.tap.answered(talk, [])
+    for number in range(200):  # milliseconds: what ends leaves again and again, and the talk is young all the while
+        line.time += 0.001
+        line.tap.response_data(talk, bytes(20_000))
+        line.tap.opened(one := seen(b"/%d" % number, (b"A", bytes(30_000))))
+        line.tap.ended(one)
+    line.fire()
+    heard = [len(data) for part in line.parts for _, _, data in part.raw]
+    assert sum(heard) == 200 * 20_000
+    assert max(sum(len(data) for _, _, data in part.raw) for part in line.parts) <= BATCH_BYTES + 20_000
+    assert len({part.number for part in line.parts}) == 201
+    assert not line.batches[-1].lost
+
+
+def test_bytes_of_what_has_ended_do_not_hurry_the_others() -> None:
+    line = Line(body_limit=60_000)
+    for _ in range(10):
+        line.tap.opened(one := seen())
+        line.tap.response_data(one, bytes(60_000))
+        line.tap.ended(one)
+    line.fire()
+    assert [part.number for part in line.parts] == list(range(1, 11)), "one part each"
+
+
+def test_much_that_is_said_at_once_is_told_of_bit_by_bit() -> None:
+    line, one = Line(), seen(kind=Kind.WEBSOCKET)
+    line.tap.opened(one)
+    one.status = 101
+    line.tap.answered(one, [])
+    line.tap.request_data(one, bytes(MAX_BATCH_BYTES + 1))
+    line.tap.ended(one)
+    line.fire()
+    assert sum(len(data) for part in line.parts for _, _, data in part.raw) == MAX_BATCH_BYTES + 1
+    assert not line.batches[-1].lost
+
+
+def test_part_that_is_too_large_is_lost_alone() -> None:
+    line = Line()
+    line.tap.opened(small := seen())
+    line.tap.ended(small)
+    line.tap.opened(large := seen(b"/", (b"A", bytes(MAX_BATCH_BYTES))))
+    line.tap.ended(large)
+    line.tap.opened(last := seen())
+    line.tap.ended(last)
+    line.fire()
+    assert [part.number for part in line.parts] == [1, 3]
+    assert line.batches[-1].lost == 1
+
+
 def test_heads_that_do_not_fit_into_one_message_leave_in_several() -> None:
     line = Line()
     for _ in range(40):

@@ -54,6 +54,20 @@ def test_length_is_counted_down() -> None:
     assert (halfway, sent.upload.is_complete, sent.credit) == (False, True, 5)
 
 
+@pytest.mark.parametrize("body", ["raw", "chunked", "length"])
+def test_what_offends_the_backend_is_counted_all_the_same(body: str) -> None:
+    class Offended(Sink):
+        def write(self, data: bytes) -> None:
+            sent.upload.close_for_good()  # as the exchange does, which ends in here
+
+    sent = Sent(Body.CHUNKED if body == "chunked" else Body.LENGTH, 5, connected=False)
+    if body == "raw":
+        sent.upload.become_raw()
+    sent.upload.connect(Offended())
+    sent.upload.add(b"hello")
+    assert sent.passed == [b"hello"]
+
+
 def test_chunks() -> None:
     sent = Sent(Body.CHUNKED)
     sent.upload.add(b"hello world")

@@ -138,7 +138,16 @@ def test_what_is_no_longer_kept_is_not_filled_again() -> None:
     assert held == sum(len(each.data) + 400 for each in said.messages)
 
 
-@pytest.mark.parametrize("extension", [b"x-snappy", b"permessage-deflate; server_max_window_bits=8"])
+@pytest.mark.parametrize(
+    "extension",
+    [
+        b"x-snappy",
+        b"permessage-deflate; server_max_window_bits=8",
+        b"permessage-deflate; client_max_window_bits",  # a browser's offer, sent back as it came
+        b"permessage-deflate; server_max_window_bits",
+        b"permessage-deflate; client_max_window_bits=x",
+    ],
+)
 def test_unknown_extension(extension: bytes) -> None:
     said = Conversation([extension], body_limit=100)
     said.feed("origin", 0.0, b"\x81\x01a")
