@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-RUN, FAST = "requirements.lock", "requirements-fast.lock"
+RUN, FAST, TEST = "requirements.lock", "requirements-fast.lock", "requirements-test.lock"
 
 OLDEST, OLDEST_FAST = (3, 11), (3, 12)
 """What the project runs on; and what the fast engine has wheels for."""
@@ -219,8 +219,10 @@ def _install(root: Path, lock: str, *, wheels_only: bool = False) -> None:
         (environment / lock).write_bytes(b"")  # there was one, and it is current no more
     pip = [environment / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     only = ["--only-binary", ":all:"] if wheels_only else []
+    # Of what tests need most is never imported, and bytecode of all of it takes as long as the rest.
+    lazy = ["--no-compile"] if lock == TEST else []
     try:
-        _run(*pip, *only, "--no-deps", "--require-hashes", "-r", root / lock)
+        _run(*pip, *only, *lazy, "--no-deps", "--require-hashes", "-r", root / lock)
     except Failed as failure:
         if wheels_only and NO_WHEEL in str(failure) and UNREACHABLE not in str(failure):
             raise NoWheel from None

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,14 +130,18 @@ def quic_only(request: pytest.FixtureRequest) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is run over both engines; and files with most slow tests first: with several at a time, a long one that
-    begins last would be waited for by all. (xdist is kept from an order of its own in `pyproject.toml`.)"""
+    """Mark what is run over both engines; and put files first whose tests may take longest, then those with most slow
+    ones: with several at a time, a long one that begins last would be waited for by all. (xdist is kept from an order
+    of its own in `pyproject.toml`.)"""
+    longest: dict[Path, float] = defaultdict(float)
     slow: Counter[Path] = Counter()
     for item in items:
         if item.path.parent.name == "integration" and item.path.stem in OVER_BOTH_ENGINES:
             item.add_marker("over_both_engines")
+        if (timeout := item.get_closest_marker("timeout")) is not None:
+            longest[item.path] = max(longest[item.path], timeout.args[0])
         slow[item.path] += item.get_closest_marker("slow") is not None
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (-longest[item.path], -slow[item.path]))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

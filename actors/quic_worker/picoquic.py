@@ -29,8 +29,11 @@ CLOSE_TIME: Final = 0.02
 """Seconds that its thread gets to send CONNECTION_CLOSE, before it is ended."""
 
 MEMORY_INTERVAL: Final = 5.0
-"""Seconds from the first sign of traffic until its memory is given back. It takes a millisecond or two, and what is
-used again after it some page faults: often enough for a laptop, too seldom to be seen under load."""
+"""Seconds after a stream has ended until its memory is given back, unless others are open then."""
+
+MEMORY_PATIENCE: Final = 60.0
+"""Seconds until it is given back all the same: after a hundred uploads at once nothing moves for 20 ms meanwhile, as was
+measured, which may be seen once a minute. What is used again after it costs page faults."""
 
 
 class PicoquicConnection(QuicConnection):
@@ -46,6 +49,7 @@ class PicoquicConnection(QuicConnection):
         self._scheduled = False
         self._looking: asyncio.TimerHandle | None = None
         self._tidying: asyncio.TimerHandle | None = None
+        self._to_be_tidy_at = 0.0
 
     def connect(self, address: Address) -> None:
         self._eventfd = self.engine.connect(address)
@@ -69,8 +73,6 @@ class PicoquicConnection(QuicConnection):
         self.progressed()
         if is_bulk and not self.is_closed:
             self._look_soon()
-        if self._tidying is None and not self.is_closed:
-            self._tidying = self._loop.call_later(MEMORY_INTERVAL, self._tidy)
 
     def transmit_soon(self) -> None:
         """Its thread sends by itself. What waited for its consumer is handed on, and what its rings did not take is
@@ -94,7 +96,17 @@ class PicoquicConnection(QuicConnection):
         self._looking = None
         self._deliver()
 
+    def release(self, stream: Stream) -> None:
+        super().release(stream)
+        if self._tidying is None and self._eventfd >= 0:
+            self._to_be_tidy_at = self._loop.time() + MEMORY_PATIENCE
+            self._tidying = self._loop.call_later(MEMORY_INTERVAL, self._tidy)
+
     def _tidy(self) -> None:
+        is_busy = len(self._streams) > 1  # the control stream is always there
+        if is_busy and self._loop.time() < self._to_be_tidy_at:
+            self._tidying = self._loop.call_later(MEMORY_INTERVAL, self._tidy)
+            return
         self._tidying = None
         give_memory_back()
 

@@ -24,6 +24,10 @@ def load(protocol: Protocol, engine: QuicEngine) -> None:
         modules.append("cryptography.hazmat.backends.openssl.backend")  # of aioquic's first connection
     for module in modules:
         importlib.import_module(module)
+    if protocol == "quic" and engine == "picoquic":
+        from actors.quic_worker.engines.picoquic_library import prepare_process
+
+        prepare_process()
 
 
 def edge_connection(orders: WorkerOrders, exchanges: Exchanges, told: Told, log: Logger) -> EdgeConnection:

@@ -15,6 +15,7 @@ HEADER_BYTES: Final = 9
 DATA: Final = 0x0
 HEADERS: Final = 0x1
 PRIORITY: Final = 0x2
+PUSH_PROMISE: Final = 0x5
 GOAWAY: Final = 0x7
 WINDOW_UPDATE: Final = 0x8
 CONTINUATION: Final = 0x9
@@ -111,7 +112,7 @@ class FrameSplitter:
 
     def _pass(self, kind: int, flags: int, length: int) -> None:
         self._passing = HEADER_BYTES + length
-        self._in_block = (self._in_block or kind == HEADERS) and not flags & END_HEADERS
+        self._in_block = (self._in_block or kind in (HEADERS, PUSH_PROMISE)) and not flags & END_HEADERS
 
     def _is_nobody_s(self, kind: int, stream_id: int) -> bool:
         """Whether a frame is passed over: an extension, or a priority, of which RFC 9113 has none any more."""

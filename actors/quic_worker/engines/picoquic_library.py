@@ -23,17 +23,20 @@ and to stderr: they are not for us."""
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 """Of mallopt(3), which only glibc has."""
 
 
 @functools.cache
 def prepare_process() -> None:
-    """What the library reads, says and allocates is set for the whole process."""
+    """What the library reads, says and allocates is set for the whole process, best before it has any thread: one heap
+    for all of them, as `malloc_trim` leaves the end of every other one as it is."""
     for name in [name for name in os.environ if name.startswith(OF_LIBRARY)]:
         del os.environ[name]
     logging.getLogger("aiopquic").setLevel(logging.CRITICAL)  # it warns of each stream that a peer resets
     with contextlib.suppress(AttributeError):  # macOS has none
         allocator = ctypes.CDLL(None)
+        allocator.mallopt(_M_ARENA_MAX, 1)
         allocator.mallopt(_M_MMAP_THRESHOLD, MAPPED)
         allocator.mallopt(_M_TRIM_THRESHOLD, FREE)
 

@@ -68,10 +68,17 @@ def test_what_is_nobody_s_is_passed_over(extra: bytes) -> None:
     assert split(HEADERS + extra + DATA) == [HEADERS + DATA]
 
 
-def test_within_a_head_everything_is_h2_s_to_judge() -> None:
+@pytest.mark.parametrize("kind", [1, 5])
+@pytest.mark.parametrize(
+    "odd", [GOAWAY, frame(2, 0, 1, bytes(5)), frame(10, 0, 0, b"x"), frame(8, 0, 1, bytes(4)), frame(1, 4, 3, b"head")]
+)
+def test_within_a_field_block_everything_is_h2_s_to_judge(kind: int, odd: bytes) -> None:
+    begun = frame(kind, 0, 1, b"he")
+    assert split(begun + odd) == [begun + odd]
+
+
+def test_after_a_field_block_frames_are_looked_at_again() -> None:
     begun = frame(1, 0, 1, b"he")
-    for odd in (GOAWAY, frame(2, 0, 1, bytes(5)), frame(10, 0, 0, b"x"), frame(8, 0, 1, bytes(4))):
-        assert split(begun + odd) == [begun + odd]
     rest = frame(9, 4, 1, b"ad")
     assert split(begun + rest + GOAWAY)[0] == begun + rest
     padded = frame(1, 8, 1, b"\2\0\0")
