@@ -469,6 +469,35 @@ async def test_a_fast_upload_is_looked_for_by_the_clock() -> None:
             assert connection._listens
 
 
+@pytest.mark.parametrize("patience", [PATIENCE, 0.0])
+async def test_memory_is_given_back_once_streams_have_ended(patience: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    from actors.quic_worker import picoquic
+
+    given_back: list[bool] = []
+    monkeypatch.setattr(picoquic, "give_memory_back", lambda: given_back.append(True))
+    monkeypatch.setattr(picoquic, "MEMORY_INTERVAL", 0.01)
+    monkeypatch.setattr(picoquic, "MEMORY_PATIENCE", patience)
+    async with pair() as (client, server):
+        assert isinstance(client.connection, picoquic.PicoquicConnection)
+        client.connection.engine.path()  # gauges are no traffic
+        for _ in range(3):
+            opened(server).stream.write(b"x", fin=True)
+        await until(lambda: len(client.accepted) == 3)
+        assert client.connection._tidying is None
+        first, *others = client.accepted
+        first.stream.write(b"y", fin=True)
+        if not patience:
+            await until(lambda: given_back)
+            assert len(client.connection._streams) == 2, "however long others are open"
+            return
+        await until(lambda: len(client.connection._streams) == 2)
+        client.connection._tidy()
+        assert not given_back, "others are open"
+        for one in others:
+            one.stream.write(b"y", fin=True)
+        await until(lambda: given_back)
+
+
 ALLOCATIONS = """
 import ctypes, psutil, resource, threading
 from actors.quic_worker.engines.picoquic_library import give_memory_back, prepare_process
