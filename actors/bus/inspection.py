@@ -7,7 +7,7 @@ On a socket of their own (DEALER ↔ ROUTER), so that nothing of it is in the wa
 never waits for it: what a full queue does not take is lost, and the next batch says how much that was.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -34,35 +34,18 @@ Kind = Literal["http", "websocket", "tcp"]
 Field = tuple[bytes, bytes]
 
 
-class _Fields:
-    """Those of a head. They travel and are kept packed: under load most exchanges are gone before anybody looks at
-    one, and their thirty small objects took the inspector more than all the rest."""
-
-    __slots__ = ()
-
-    packed: bytes
-
-    @property
-    def fields(self) -> list[Field]:
-        """Unpacked; none if what was packed is something else."""
-        try:
-            return _unpack(self.packed)
-        except msgspec.MsgspecError:
-            return []
-
-
 # There are many of these under load: so their fields have no names on the wire (`array_like`), and since none is ever
 # part of a cycle, Python's collector need not look at them (`gc=False`).
 
 
-class Head(Message, _Fields, frozen=True, array_like=True, gc=False):
+class Head(Message, frozen=True, array_like=True, gc=False):
     """A request, as the visitor sent it: what names, rules and the origin make of it comes later."""
 
     kind: Kind
     method: bytes
     target: bytes
     host: bytes
-    packed: bytes
+    fields: Sequence[Field]
     is_stripped: bool = False
     """It reached no target, and what may be a secret of the guard's was taken out for good: it cannot be replayed."""
 
@@ -78,12 +61,12 @@ class Reached(Message, frozen=True, array_like=True, gc=False):
     """For the second time: the origin had closed the first connection meanwhile."""
 
 
-class Answered(Message, _Fields, frozen=True, array_like=True, gc=False):
+class Answered(Message, frozen=True, array_like=True, gc=False):
     """The head of the response that the visitor gets."""
 
     after: Seconds
     status: int
-    packed: bytes
+    fields: Sequence[Field]
 
 
 class Ended(Message, frozen=True, array_like=True, gc=False):
@@ -134,7 +117,8 @@ class Part(msgspec.Struct, array_like=True, gc=False):
 
 
 class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A part in its batch, and what has to be known before it is read. Under load most are never read."""
+    """A part in its batch, and what has to be known before it is read. Under load most exchanges are gone before
+    anybody looks at one: their fifty small objects are not even made."""
 
     number: Count
     """Of the exchange."""
@@ -187,8 +171,4 @@ def pack_part(part: Part) -> Packed:
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
 decode_replay = msgspec.msgpack.Decoder(Replay).decode
 
-pack: Callable[[Sequence[Field]], bytes] = encode
-"""The fields of a head."""
-
 _decode_part = msgspec.msgpack.Decoder(Part).decode
-_unpack = msgspec.msgpack.Decoder(list[Field]).decode

@@ -1,9 +1,8 @@
 """What the inspector is shown of exchanges. Pure: it is given a clock, a timer and somebody who sends.
 
 What happens to an exchange is gathered in its `Part`, and all parts leave together a moment later, or as soon as they
-are many: a message for each event would cost more than the rest of a small request. At its end a part is packed: a
-hundred of them that hold on to all their objects drive the next requests out of the processor's caches. Nobody waits
-for the inspector: what it does not take is counted, and is gone.
+are many: a message for each event would cost more than the rest of a small request. Once it has ended its part is
+packed, together with some others. Nobody waits for the inspector: what it does not take is counted, and is gone.
 
 A secret of the guard's must not be seen. So the head of a request is taken once the request is let in, when the guard
 has taken out what was its own; of one that is not let in, what may be a secret never leaves this process.
@@ -30,7 +29,6 @@ from actors.bus.inspection import (
     Reached,
     Replay,
     encode,
-    pack,
     pack_part,
 )
 from actors.exchange import request
@@ -43,6 +41,10 @@ INTERVAL: Final = 0.05
 
 YOUNG: Final = 0.25
 """Seconds for which nothing is told of an exchange unless it ends: nearly all do, and are one part."""
+
+GROUP: Final = 16
+"""Exchanges that have ended until they are packed, in one go: between two requests nothing of what that needs is in the
+processor's caches. Hundreds at once would drive out what the next requests need."""
 
 MAX_PARTS: Final = 500
 """Parts after which it leaves at once."""
@@ -112,6 +114,8 @@ class Tap(Observer):
         self._live: dict[Observed, _Seen] = {}
         self._due: dict[_Seen, None] = {}
         """Those that have not ended, and of which something has not left."""
+        self._over: list[_Seen] = []
+        """Those that have ended, and are not packed yet."""
         self._gathered = 0
         """Bytes of bodies in their parts."""
         self._packed: list[Packed] = []
@@ -129,7 +133,9 @@ class Tap(Observer):
     # --- events (Observer) ---
 
     def opened(self, exchange: Observed) -> None:
-        self._becomes_due(self._live.get(exchange) or self._see(exchange))
+        self._due[self._live.get(exchange) or self._see(exchange)] = None
+        if self._timer is None or len(self._due) + len(self._packed) >= MAX_PARTS:
+            self._leave_later()
 
     def _see(self, exchange: Observed, replay_of: str = "", replay: int = 0) -> _Seen:
         part = Part(next(self._numbers), self._wall(), replay_of, replay)
@@ -152,7 +158,7 @@ class Tap(Observer):
 
     def answered(self, exchange: Observed, fields: Sequence[Field]) -> None:
         if (seen := self._live.get(exchange)) is not None and exchange.status is not None:
-            seen.part.answered = Answered(exchange.seconds, exchange.status, pack(fields))
+            seen.part.answered = Answered(exchange.seconds, exchange.status, fields)
             seen.is_raw = exchange.status == 101
             if seen not in self._due:
                 self._becomes_due(seen)
@@ -190,25 +196,12 @@ class Tap(Observer):
     def ended(self, exchange: Observed) -> None:
         if (seen := self._live.pop(exchange, None)) is None:
             return
-        part, reason, held = seen.part, exchange.reason, exchange.held
-        part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out
-        part.ended = Ended(
-            exchange.seconds,
-            exchange.status,
-            *(("", "", "") if reason is None else (reason.label, exchange.error, reason.hint)),
-            exchange.is_substitute,
-            is_cut=not exchange.is_heard_out,
-        )
-        if not seen.has_head:
-            self._take_head(seen)
-        if held:
-            self._gather(seen, held)
         self._due.pop(seen, None)
         self._gathered -= seen.gathered
-        self._pack(part)
-        if self._packed_bytes >= BATCH_BYTES:
-            self.flush()
-        else:
+        self._over.append(seen)
+        if len(self._over) >= GROUP:
+            self._pack_over()
+        if self._timer is None or len(self._packed) >= MAX_PARTS:
             self._leave_later()
 
     # --- what leaves ---
@@ -245,11 +238,28 @@ class Tap(Observer):
         seen.part.head = head(exchange.request, is_stripped=not exchange.is_admitted)
         seen.part.rule = exchange.rule
 
+    def _pack_over(self) -> None:
+        """Pack the last parts of those that have ended; nothing of them changes any more."""
+        over, self._over = self._over, []
+        for seen in over:
+            part, exchange = seen.part, seen.exchange
+            reason, held = exchange.reason, exchange.held
+            part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out
+            label, error, hint = ("", "", "") if reason is None else (reason.label, exchange.error, reason.hint)
+            is_cut = not exchange.is_heard_out
+            part.ended = Ended(exchange.seconds, exchange.status, label, error, hint, exchange.is_substitute, is_cut)
+            if not seen.has_head:
+                self._take_head(seen)
+            if held:
+                self._gather(seen, held)
+            self._pack(part)
+
     def flush(self, *, alive: bool = False, all_of_it: bool = False) -> None:
         """Send what was seen; `alive`: if that is nothing, a sign of life; `all_of_it`: of those that are young too."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._pack_over()
         old = self._now() - (0.0 if all_of_it or self._gathered >= BATCH_BYTES else YOUNG)
         due, self._due = self._due, {}
         for seen in due:
@@ -269,8 +279,6 @@ class Tap(Observer):
             seen.gathered = 0
             self._pack(part)
             self._leaving.append(seen)
-            if self._packed_bytes >= BATCH_BYTES:
-                self._leave()
         if self._packed or alive:
             self._leave()
         if self._due:
@@ -305,9 +313,9 @@ def head(asked: Request, *, is_stripped: bool) -> Head:
     """A request's head as the inspector gets it. `is_stripped`: without what may be a secret of the guard's."""
     kind, method, target, host, fields = asked
     if not is_stripped:
-        return Head(KINDS[kind], method, target, host, pack(fields))
+        return Head(KINDS[kind], method, target, host, fields)
     kept = [(name, STRIPPED if name.lower() in _SECRET_FIELDS else value) for name, value in fields]
-    return Head(KINDS[kind], method, _PARAMETER.sub(_stripped, target), host, pack(kept), is_stripped=True)
+    return Head(KINDS[kind], method, _PARAMETER.sub(_stripped, target), host, kept, is_stripped=True)
 
 
 def _stripped(parameter: re.Match[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from actors.bus.inspection import MAX_BODY_BYTES, Field, Head, Replay, pack
+from actors.bus.inspection import MAX_BODY_BYTES, Field, Head, Replay
 from actors.inspector.masks import MASK, Masks, meant_target
 from actors.inspector.store import Recorded
 from actors.inspector.views import why_never, why_no_replay
@@ -66,7 +66,7 @@ def replay_of(entry: Recorded, edits: Edits, masks: Masks, number: int) -> Repla
     if new_body is not None or edits.fields is not None or method != head.method:
         body = body if new_body is None else new_body
         fields = _framed(method, fields, body)
-    return Replay(number, entry.id, Head("http", method, target, head.host, pack(fields)), body)
+    return Replay(number, entry.id, Head("http", method, target, head.host, fields), body)
 
 
 def _body(edits: Edits) -> bytes | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Packed, Part, Reached
+from actors.bus.inspection import Answered, Batch, Ended, Field, Head, Packed, Part, Reached
 from actors.bus.messages import DECODE_ERRORS
 from actors.inspector.websocket import SLICE, Conversation
 
@@ -24,6 +24,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 OVERHEAD: Final = 1200
 """Bytes that an exchange takes beside its texts, as was measured."""
+
+FIELD_OVERHEAD: Final = 150
+"""The same of a field: a tuple, and the heads of two texts."""
 
 MAX_UNREAD: Final = 16
 """Parts of one exchange until they are read, though nobody looks: a download of hours has twenty a second, and put
@@ -91,11 +94,11 @@ class Recorded:
         grown = self.request.take(part.request, part.request_bytes, is_torn=part.is_torn)
         grown += self.response.take(part.response, part.response_bytes, is_torn=part.is_torn)
         if (head := part.head) is not None:
-            grown += len(head.target) + len(head.host) + len(head.packed)
+            grown += len(head.target) + len(head.host) + _size(head.fields)
         self.reached = part.reached or self.reached
         if (answered := part.answered) is not None:
             self.answered = answered
-            grown += len(answered.packed)
+            grown += _size(answered.fields)
             if answered.status == SWITCHING_PROTOCOLS:
                 accepted = [value for key, value in answered.fields if key.lower() == b"sec-websocket-extensions"]
                 self.conversation = Conversation(accepted, body_limit=body_limit)
@@ -117,6 +120,10 @@ class Recorded:
         if self.ended is not None:
             return "ended"
         return "open" if self.answered is None else "answered"
+
+
+def _size(fields: Sequence[Field]) -> int:
+    return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
 
 
 class _Kept(msgspec.Struct):

@@ -32,7 +32,7 @@ MEMORY_INTERVAL: Final = 5.0
 """Seconds after a stream has ended until its memory is given back, unless others are open then."""
 
 MEMORY_PATIENCE: Final = 60.0
-"""Seconds until it is given back all the same: after a hundred uploads at once nothing moves for 20 ms meanwhile, as was
+"""Seconds until it is given back all the same: after a hundred uploads nothing moves for 20 ms meanwhile, as was
 measured, which may be seen once a minute. What is used again after it costs page faults."""
 
 

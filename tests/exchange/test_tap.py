@@ -16,7 +16,6 @@ from actors.bus.inspection import (
     Reached,
     Replay,
     decode_batch,
-    pack,
 )
 from actors.exchange import reasons
 from actors.exchange.backend import Answer, Answering
@@ -94,9 +93,9 @@ def test_exchange_that_is_over_at_once_is_one_part() -> None:
         Part(
             1,
             1050.0,
-            head=Head("http", b"GET", b"/x?y", b"a.example", pack([(b"A", b"1")])),
+            head=Head("http", b"GET", b"/x?y", b"a.example", [(b"A", b"1")]),
             reached=Reached(1.0, "http_status:200"),
-            answered=Answered(2.0, 200, pack([(b"B", b"2")])),
+            answered=Answered(2.0, 200, [(b"B", b"2")]),
             request=[b"abc"],
             response=[b"hello"],
             request_bytes=3,
@@ -164,11 +163,12 @@ def test_body_that_went_nowhere_is_shown() -> None:
 
 
 def test_large_body_that_went_nowhere_does_not_leave_without_its_end() -> None:
-    """It fills the batch, which leaves at once: with how it ended, or nobody would ever hear of that."""
+    """It is more than a batch: how it ended goes with it, or nobody would ever hear of that."""
     line, one = Line(body_limit=2 * BATCH_BYTES), seen()
     one.held, one.status, one.is_substitute, one.reason = bytes(BATCH_BYTES), 502, True, reasons.SLOW
     line.tap.opened(one)
     line.tap.ended(one)
+    line.fire()
     (part,) = line.parts
     assert (part.request, part.request_bytes) == ([bytes(BATCH_BYTES)], BATCH_BYTES)
     assert part.ended is not None
@@ -361,7 +361,7 @@ def test_sign_of_life() -> None:
 
 def test_replay_is_marked() -> None:
     line, one = Line(), seen()
-    line.tap.is_replay(one, Replay(7, "0.1.3", Head("http", b"GET", b"/", b"a", pack([]))))
+    line.tap.is_replay(one, Replay(7, "0.1.3", Head("http", b"GET", b"/", b"a", [])))
     line.tap.opened(one)
     line.fire()
     line.tap.ended(one)
@@ -379,7 +379,7 @@ def test_head_waits_for_the_guard_and_is_what_it_left() -> None:
     one.request, one.is_admitted = Request(Kind.HTTP, b"GET", b"/", b"a.example", ()), True
     line.fire()
     (part,) = line.parts
-    assert part.head == Head("http", b"GET", b"/", b"a.example", pack([]))
+    assert part.head == Head("http", b"GET", b"/", b"a.example", [])
 
 
 @pytest.mark.parametrize("ends_at_once", [True, False])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.inspection import Answered, Ended, Head, Part, pack
+from actors.bus.inspection import Answered, Ended, Head, Part
 from actors.inspector import assets
 from actors.inspector.api import MAX_REQUEST_BYTES, Api, Rules, make_serve
 from actors.inspector.door import Door
@@ -308,10 +308,10 @@ async def test_events_of_what_changes_and_is_cleared() -> None:
             return kinds
 
         assert await following(1) == ["status"]
-        head = Head("http", b"GET", b"/", b"a", pack([]))
+        head = Head("http", b"GET", b"/", b"a", [])
         take(kept, batch_of(Part(1, 1.0, head=head)))
         assert await following(1) == ["exchange"]
-        take(kept, batch_of(Part(1, 1.0, answered=Answered(0.1, 200, pack([]))), Part(1, 1.0, ended=Ended(0.2, 200))))
+        take(kept, batch_of(Part(1, 1.0, answered=Answered(0.1, 200, [])), Part(1, 1.0, ended=Ended(0.2, 200))))
         assert await following(1) == ["exchange"], "once for all that came since"
         kept.clear()
         take(kept, batch_of(part(2)))

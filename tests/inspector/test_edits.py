@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.bus.inspection import MAX_BODY_BYTES, Answered, Head, pack
+from actors.bus.inspection import MAX_BODY_BYTES, Answered, Head
 from actors.inspector.edits import CannotReplay, Edits, read_edits, replay_of
 from actors.inspector.store import Recorded
 from tests.kit.seen import MASKS, recorded
@@ -17,7 +17,7 @@ def hook(**given: object) -> Recorded:
 def test_as_it_was() -> None:
     made = replay_of(hook(), Edits(), MASKS, 7)
     assert (made.number, made.of, made.body) == (7, "0.1.1", b"abc")
-    assert made.head == Head("http", b"POST", b"/hook?a=%20", b"a.example", pack(FIELDS))
+    assert made.head == Head("http", b"POST", b"/hook?a=%20", b"a.example", FIELDS)
 
 
 def test_edited() -> None:
@@ -57,9 +57,9 @@ def test_body_that_was_cut_off_has_to_be_given() -> None:
 
 def test_what_cannot_be_replayed() -> None:
     for entry in (
-        recorded(answered=Answered(0.1, 101, pack([]))),
+        recorded(answered=Answered(0.1, 101, [])),
         recorded(kind="tcp"),
-        recorded(head=Head("http", b"GET", b"/", b"a", pack([]), is_stripped=True)),
+        recorded(head=Head("http", b"GET", b"/", b"a", [], is_stripped=True)),
     ):
         for edits in (Edits(), Edits(body="x")):
             with pytest.raises(CannotReplay):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.bus.addresses import HostPort
-from actors.bus.inspection import Answered, Ended, pack
+from actors.bus.inspection import Answered, Ended
 from actors.inspector import har, ngrok, raw
 from actors.inspector.api import Api, Rules
 from actors.inspector.door import Door
@@ -131,7 +131,7 @@ def test_archive_of_what_is_unusual() -> None:
     kept = store(
         part(
             1,
-            answered=Answered(0.1, 101, pack([])),
+            answered=Answered(0.1, 101, []),
             raw=[(0.2, False, b"\x81\x02hi"), (0.3, False, b"\x82\x01\x00")],
             answer=b"",
         ),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.bus.inspection import Answered, Ended, Head, Part, pack
+from actors.bus.inspection import Answered, Ended, Head, Part
 from actors.inspector import har, ngrok, views
 from tests.kit.seen import MASKS, part, store
 
@@ -36,9 +36,9 @@ def entries(seed: int) -> list[Part]:
     parts: list[Part] = []
     for number in range(1, 40):
         fields = [(dice.choice((junk(), dice.choice(FIELDS))), junk()) for _ in range(dice.randrange(6))]
-        head = Head(dice.choice(("http", "websocket", "tcp")), junk(), junk(), junk(), pack(fields))
+        head = Head(dice.choice(("http", "websocket", "tcp")), junk(), junk(), junk(), fields)
         more: dict[str, Any] = {"raw": [(0.1, dice.random() < 0.5, junk())]} if dice.random() < 0.3 else {}
-        answered = dice.choice((None, Answered(0.1, dice.choice((0, 101, 200, 999)), pack(fields))))
+        answered = dice.choice((None, Answered(0.1, dice.choice((0, 101, 200, 999)), fields)))
         ended = dice.choice((None, Ended(0.1, dice.choice((None, 200)), "r", "\x00\u2028<b>", "h")))
         parts.append(part(number, head=head, answered=answered, ended=ended, body=junk(), answer=junk(), **more))
     return parts

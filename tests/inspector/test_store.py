@@ -5,12 +5,12 @@ import zlib
 
 import pytest
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Packed, Part, pack
+from actors.bus.inspection import Answered, Batch, Ended, Head, Packed, Part
 from actors.inspector.store import MAX_UNREAD, OVERHEAD, TURN, Store
 from actors.inspector.websocket import SLICE
 from tests.kit.seen import FIRST, WORKER, batch_of, part, store, take
 
-HEAD = Head("http", b"POST", b"/hook", b"a.example", pack([(b"A", b"1")]))
+HEAD = Head("http", b"POST", b"/hook", b"a.example", [(b"A", b"1")])
 
 
 def ids(made: Store) -> list[str]:
@@ -22,7 +22,7 @@ def test_parts_of_one_exchange_become_one() -> None:
     take(made, batch_of(Part(1, 5.0, head=HEAD, request=[b"ab"], request_bytes=2)))
     (entry,) = made.newest()
     assert (entry.state, entry.status, bytes(entry.request.data)) == ("open", None, b"ab")
-    take(made, batch_of(Part(1, 5.0, answered=Answered(0.1, 201, pack([])), request=[b"c"], request_bytes=3)))
+    take(made, batch_of(Part(1, 5.0, answered=Answered(0.1, 201, []), request=[b"c"], request_bytes=3)))
     assert made.get(entry.id) is entry
     assert (entry.state, entry.status, bytes(entry.request.data)) == ("answered", 201, b"abc")
     ended = Ended(0.2, 201)
@@ -106,7 +106,7 @@ def test_memory_is_counted_whatever_comes() -> None:
         if dice.random() < 0.5:
             more.head = HEAD
         if dice.random() < 0.2:
-            more.answered = Answered(0.1, dice.choice((101, 200)), pack([(b"A", bytes(50))]))
+            more.answered = Answered(0.1, dice.choice((101, 200)), [(b"A", bytes(50))])
         if dice.random() < 0.3:
             more.raw = [(0.1, dice.random() < 0.5, dice.randbytes(50))]
         if dice.random() < 0.3:
@@ -124,7 +124,7 @@ def bombs(count: int) -> list[Part]:
     pressed = zlib.compressobj(wbits=-15)
     payload = pressed.compress(bytes(50_000_000)) + pressed.flush(zlib.Z_SYNC_FLUSH)[:-4]
     frame = b"\xc2\x7e" + len(payload).to_bytes(2) + payload
-    answered = Answered(0.1, 101, pack([(b"Sec-WebSocket-Extensions", b"permessage-deflate")]))
+    answered = Answered(0.1, 101, [(b"Sec-WebSocket-Extensions", b"permessage-deflate")])
     return [
         Part(number, 5.0, head=HEAD, answered=answered, raw=[(0.2, False, frame)], ended=Ended(0.3, 101))
         for number in range(1, count + 1)

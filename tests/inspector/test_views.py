@@ -6,7 +6,7 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
-from actors.bus.inspection import Answered, Ended, Head, Part, pack
+from actors.bus.inspection import Answered, Ended, Head, Part
 from actors.inspector import har, ngrok, raw, views
 from actors.inspector.edits import Edits, replay_of
 from actors.inspector.masks import Masks
@@ -72,7 +72,7 @@ def test_secret_in_a_target_is_shown_nowhere_until_asked() -> None:
 
 
 def test_details_of_what_did_not_come_to_an_answer() -> None:
-    open_part = Part(1, 5.0, head=Head("http", b"POST", b"", b"a", pack([])), request=[b"ab"], request_bytes=9)
+    open_part = Part(1, 5.0, head=Head("http", b"POST", b"", b"a", []), request=[b"ab"], request_bytes=9)
     (entry,) = store(open_part).newest()
     told = views.details(entry, MASKS, unmasked=False)
     assert told["target"] == "/"
@@ -92,7 +92,7 @@ def test_messages_of_a_websocket() -> None:
     said = client.send(TextMessage("hi")) + client.send(BytesMessage(b"\x00"))
     answered = server.send(CloseConnection(1000, "done"))
     raw = [(0.1, True, said), (0.2, False, answered)]
-    entry = recorded(kind="websocket", answered=Answered(0.05, 101, pack([])), raw=raw, answer=b"", status=101)
+    entry = recorded(kind="websocket", answered=Answered(0.05, 101, []), raw=raw, answer=b"", status=101)
     assert views.summary(entry)["messages"] == 3
     told = views.details(entry, MASKS, unmasked=False)
     first, second, third = told["websocket"]["messages"]
@@ -105,7 +105,7 @@ def test_messages_of_a_websocket() -> None:
 def test_why_there_is_no_replay() -> None:
     assert views.why_no_replay(recorded()) == ""
     assert "cut off" in views.why_no_replay(recorded(request=[b"a"], request_bytes=5))
-    assert "guard" in views.why_no_replay(recorded(head=Head("http", b"GET", b"/", b"a", pack([]), is_stripped=True)))
+    assert "guard" in views.why_no_replay(recorded(head=Head("http", b"GET", b"/", b"a", [], is_stripped=True)))
     assert "WebSocket" in views.why_no_replay(recorded(kind="tcp"))
     assert "come to its end" in views.why_no_replay(recorded(request=[b"a"], request_bytes=5, ended=None))
 

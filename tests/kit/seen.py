@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached, pack, pack_part
+from actors.bus.inspection import Answered, Batch, Ended, Head, Part, Reached, pack_part
 from actors.inspector.masks import Masks
 from actors.inspector.store import Recorded, Store
 
@@ -20,9 +20,9 @@ def part(number: int, method: str = "GET", target: str = "/", **given: Any) -> P
         number,
         **{
             "received": 1_700_000_000.0 + number,
-            "head": Head(kind, method.encode(), target.encode(), b"a.example", pack(fields)),
+            "head": Head(kind, method.encode(), target.encode(), b"a.example", fields),
             "reached": Reached(0.001, "127.0.0.1:8080"),
-            "answered": Answered(0.01, status, pack(answer_fields)),
+            "answered": Answered(0.01, status, answer_fields),
             "request": [body] if body else [],
             "request_bytes": len(body),
             "response": [answer] if answer else [],
