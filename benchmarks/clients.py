@@ -200,7 +200,7 @@ async def running(
             yield Running(client, edge, psutil.Process(process.pid), answer["at"])
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
             await _ended(process)
 
 
