@@ -117,7 +117,7 @@ class Tap(Observer):
         self._over: list[_Seen] = []
         """Those that have ended, and are not packed yet."""
         self._gathered = 0
-        """Bytes of bodies in their parts."""
+        """Bytes of bodies in the parts of both."""
         self._packed: list[Packed] = []
         """What leaves next."""
         self._packed_bytes = 0
@@ -165,10 +165,10 @@ class Tap(Observer):
 
     def response_data(self, exchange: Observed, data: bytes) -> None:
         if (seen := self._live.get(exchange)) is not None:
-            kept = 0
             if seen.is_raw:
                 self._say(seen, data, from_visitor=False)
                 return
+            kept = 0
             if room := seen.room_out:
                 piece = data[:room]
                 seen.part.response.append(piece)
@@ -197,7 +197,6 @@ class Tap(Observer):
         if (seen := self._live.pop(exchange, None)) is None:
             return
         self._due.pop(seen, None)
-        self._gathered -= seen.gathered
         self._over.append(seen)
         if len(self._over) >= GROUP:
             self._pack_over()
@@ -242,6 +241,7 @@ class Tap(Observer):
         """Pack the last parts of those that have ended; nothing of them changes any more."""
         over, self._over = self._over, []
         for seen in over:
+            self._gathered -= seen.gathered
             part, exchange = seen.part, seen.exchange
             reason, held = exchange.reason, exchange.held
             part.request_bytes, part.response_bytes = exchange.bytes_in + len(held), exchange.bytes_out

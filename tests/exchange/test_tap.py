@@ -296,6 +296,16 @@ def test_bytes_of_what_has_ended_do_not_hurry_the_others() -> None:
     assert [part.number for part in line.parts] == list(range(1, 11)), "one part each"
 
 
+def test_bodies_of_what_has_ended_are_not_gathered_for_long() -> None:
+    line = Line(body_limit=2 * BATCH_BYTES)
+    for _ in range(4):
+        line.tap.opened(one := seen())
+        line.tap.response_data(one, bytes(BATCH_BYTES - 1))
+        line.tap.ended(one)
+        assert sum(len(data) for each in line.tap._over for data in each.part.response) < 2 * BATCH_BYTES
+    assert [part.number for part in line.parts] == [1, 2, 3], "the timer has not fired"
+
+
 def test_much_that_is_said_at_once_is_told_of_bit_by_bit() -> None:
     line, one = Line(), seen(kind=Kind.WEBSOCKET)
     line.tap.opened(one)
