@@ -133,9 +133,7 @@ class Tap(Observer):
     # --- events (Observer) ---
 
     def opened(self, exchange: Observed) -> None:
-        self._due[self._live.get(exchange) or self._see(exchange)] = None
-        if self._timer is None or len(self._due) + len(self._packed) >= MAX_PARTS:
-            self._leave_later()
+        self._becomes_due(self._live.get(exchange) or self._see(exchange))
 
     def _see(self, exchange: Observed, replay_of: str = "", replay: int = 0) -> _Seen:
         part = Part(next(self._numbers), self._wall(), replay_of, replay)
@@ -200,8 +198,7 @@ class Tap(Observer):
         self._over.append(seen)
         if len(self._over) >= GROUP:
             self._pack_over()
-        if self._timer is None or len(self._packed) >= MAX_PARTS:
-            self._leave_later()
+        self._leave_later()
 
     # --- what leaves ---
 
