@@ -128,7 +128,10 @@ class EdgeConnection(ABC):
         if self._reached.done():
             self._told.lost(why)
             return
-        self._reached.set_exception(Ended(WorkerEnd.DIAL_FAILED, self._not_reached(why)))
+        self._end_dial(Ended(WorkerEnd.DIAL_FAILED, self._not_reached(why)))
+
+    def _end_dial(self, ended: Ended) -> None:
+        self._reached.set_exception(ended)
         self._reached.exception()  # seen here, in case nobody waits for it any more
 
     @abstractmethod

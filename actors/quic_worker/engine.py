@@ -13,6 +13,9 @@ from actors.exchange.request import Field
 IDLE_TIMEOUT: Final = 5.0
 """Seconds without a word until a QUIC connection counts as lost; the edge's own value."""
 
+SILENT: Final = f"nothing came from the peer for {IDLE_TIMEOUT:.0f} s"
+"""How every engine says so."""
+
 PING_INTERVAL: Final = 1.0
 """Seconds between PINGs over QUIC: four may be lost before the idle timeout."""
 
@@ -36,6 +39,8 @@ class Closed(NamedTuple):
     reason: str
     is_application: bool
     """Whether the code is the application's (CONNECTION_CLOSE of type 0x1d) or QUIC's own."""
+    is_silence: bool = False
+    """Whether it ended since nothing came for `IDLE_TIMEOUT`: before the handshake was done, UDP may be blocked."""
 
 
 class Path(NamedTuple):

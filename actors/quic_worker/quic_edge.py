@@ -11,7 +11,7 @@ from actors.quic_worker.control import ControlStream
 from actors.quic_worker.dial import address_of, open_connection
 from actors.quic_worker.edge_connection import NO_ROUTE_ERRORS, EdgeConnection, Told
 from actors.quic_worker.ends import Ended, WorkerEnd
-from actors.quic_worker.engine import PING_INTERVAL, Closed, Path
+from actors.quic_worker.engine import IDLE_TIMEOUT, PING_INTERVAL, Closed, Path
 from actors.quic_worker.quic import QuicConnection
 from actors.quic_worker.streams import IncomingStream
 
@@ -59,13 +59,7 @@ class QuicEdge(EdgeConnection):
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await self._reached
         except TimeoutError:
-            failed = connection.last_error
-            hint = f"; sending failed: {failed.strerror}" if failed is not None else ""
-            raise Ended(
-                WorkerEnd.DIAL_FAILED,
-                f"no answer from {address} over UDP within {DIAL_TIMEOUT:.0f} s{hint}. "
-                f"Is UDP to port {address.port} allowed on this network?",
-            ) from None
+            raise self._no_answer(DIAL_TIMEOUT) from None
         stream = connection.open_stream(ControlStream)  # the first of ours: the edge knows it by that
         assert isinstance(stream.handler, ControlStream)
         self._control = stream.handler
@@ -73,6 +67,15 @@ class QuicEdge(EdgeConnection):
     def _cannot_send(self, error: OSError) -> Ended:
         end = WorkerEnd.NO_ROUTE if error.errno in NO_ROUTE_ERRORS else WorkerEnd.DIAL_FAILED
         return Ended(end, f"cannot send UDP to {self._address}: {error.strerror}")
+
+    def _no_answer(self, waited: float) -> Ended:
+        failed = None if self._connection is None else self._connection.last_error
+        hint = f"; sending failed: {failed.strerror}" if failed is not None else ""
+        return Ended(
+            WorkerEnd.DIAL_FAILED,
+            f"no answer from {self._address} over UDP within {waited:.0f} s{hint}. "
+            f"Is UDP to port {self._address.port} allowed on this network?",
+        )
 
     async def keep_alive(self) -> None:
         """PINGs; that nothing is answered is seen by the idle timeout."""
@@ -108,7 +111,10 @@ class QuicEdge(EdgeConnection):
     def _closed(self, why: Closed) -> None:
         who = "application" if why.is_application else "QUIC"
         reason = why.reason or ("closed without a reason" if why.is_application else "no reason given")
-        self._lost(f"{reason} ({who} error {why.error_code:#x})")
+        if why.is_silence and not self._reached.done():  # on a busy machine it may be seen before `DIAL_TIMEOUT`
+            self._end_dial(self._no_answer(IDLE_TIMEOUT))
+        else:
+            self._lost(f"{reason} ({who} error {why.error_code:#x})")
 
     def _not_reached(self, why: str) -> str:
         hint = ""

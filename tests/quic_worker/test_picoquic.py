@@ -409,7 +409,7 @@ async def test_a_peer_that_never_answers_is_told_from_one_that_is_not_trusted() 
     async with pair(waits=False, silent=True) as (client, _):
         async with asyncio.timeout(PATIENCE):
             why = await client.ended
-        assert "nothing came from the peer for 5 s: is UDP to its port allowed" in why.reason
+        assert why == Closed(0, "nothing came from the peer for 5 s", is_application=False, is_silence=True)
 
 
 @pytest.mark.slow
@@ -421,7 +421,7 @@ async def test_a_peer_that_falls_silent_is_told_from_one_that_closes() -> None:
             while not client.ended.done():
                 client.connection.engine.path()  # as the worker does with each report
                 await asyncio.sleep(0.1)
-        assert client.ended.result() == Closed(0, "nothing came from the peer for 5 s", is_application=False)
+        assert client.ended.result().is_silence
     async with pair() as (client, server):
         assert server.connection is not None
         server.connection.close(7, "the edge stops")

@@ -128,8 +128,10 @@ async def test_an_edge_that_closes_is_told_of_in_words(tmp_path: Path) -> None:
         assert await peer.lost == "enough (application error 0x7)"
 
 
-async def test_silence_is_told_of_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quic_edge, "DIAL_TIMEOUT", 0.1)
+@pytest.mark.parametrize("whose", [pytest.param("engine", marks=pytest.mark.slow), "dial"])
+async def test_silence_is_told_of_with_what_to_do(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever patience ends first."""
+    monkeypatch.setattr(quic_edge, "DIAL_TIMEOUT", {"engine": PATIENCE, "dial": 0.1}[whose])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]

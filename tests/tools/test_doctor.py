@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from actors.supervisor.visibility import probe
 from actors.tools import checks
 from actors.tools.checks import Finding, Verdict
 from tests.kit.origins import answer, read_head, scripted, uvicorn_origin
-from tests.kit.processes import local_edge, python, running
+from tests.kit.processes import PATIENCE, local_edge, python, running
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +50,17 @@ async def test_tunnel_of_ones_own_needs_no_api(state: Path) -> None:
         assert code == 0
         assert not {"API", "clock"} & findings.keys()
         assert findings["verdict"] == Finding("verdict", Verdict.PASS, "a tunnel will use QUIC")
+
+
+@pytest.mark.parametrize("patience", [checks.PATIENCE, PATIENCE])
+async def test_silent_edge(patience: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever patience ends first."""
+    monkeypatch.setattr(checks, "PATIENCE", patience)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        finding = await checks.quic(EdgeAddress("127.0.0.1", silent.getsockname()[1]), None)
+    assert finding.found.startswith("no answer within ")
+    assert finding.advice.startswith("allow UDP to port")
 
 
 async def test_edge_that_is_not_trusted_or_silent(state: Path) -> None:

@@ -16,7 +16,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import AlertDescription
 
-from actors.quic_worker.engine import CONNECTION_WINDOW, IDLE_TIMEOUT, MAX_STREAMS, Closed, Datagram
+from actors.quic_worker.engine import CONNECTION_WINDOW, MAX_STREAMS, SILENT, Closed, Datagram
 from actors.quic_worker.engines.aioquic_acks import AckingConnection
 from actors.quic_worker.engines.aioquic_bbr import BbrCongestionControl, ModelPacer
 from actors.quic_worker.engines.aioquic_queue import is_undelivered
@@ -280,13 +280,13 @@ class CreditedConnection(AckingConnection):
 def closed(event: events.ConnectionTerminated) -> Closed:
     reason = event.reason_phrase
     if reason == _IDLE:
-        reason = f"nothing came from the peer for {IDLE_TIMEOUT:.0f} s"
+        return Closed(event.error_code, SILENT, is_application=False, is_silence=True)
     if not reason and (alert := event.error_code - QuicErrorCode.CRYPTO_ERROR) in _ALERTS:
         reason = f"TLS alert {_ALERTS[alert]}"
     return Closed(event.error_code, reason, event.frame_type is None)
 
 
 _IDLE: Final = "Idle timeout"
-"""What aioquic says when nothing came; all engines say it in the same words."""
+"""What aioquic says when nothing came."""
 
 _ALERTS: Final = {int(alert): alert.name for alert in AlertDescription}

@@ -20,6 +20,7 @@ from actors.quic_worker.engine import (
     IDLE_TIMEOUT,
     MAX_STREAMS,
     PING_INTERVAL,
+    SILENT,
     Address,
     Closed,
     Path,
@@ -194,9 +195,7 @@ class PicoquicEngine:
         elif self._quic.closed_by_application:
             reason = "closed by the peer"
         elif not code and time.monotonic() - self._heard_at > SILENCE:
-            reason = f"nothing came from the peer for {IDLE_TIMEOUT:.0f} s"
-            if not self._is_connected:
-                reason += ": is UDP to its port allowed on this network?"
+            return Closed(code, SILENT, is_application=False, is_silence=True)
         elif not self._is_connected:
             reason = "no TLS session: the peer's certificate is not trusted or not its own, or it broke off"
         elif code:
