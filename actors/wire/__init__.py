@@ -4,6 +4,7 @@
     heads.py         what such heads say, as the request and the response that an exchange knows
     offsets.py       such heads by their offsets, which is fast
     h2_heads.py      requests and responses as HTTP/2 carries them
+    hpack.py         field blocks of HTTP/2 as bytes
     registration.py  what client and edge say on the control stream, as typed values
     rpc.py           Cap'n Proto RPC, as bytes in and bytes out
     framing.py       where one of its messages ends in a stream of bytes

@@ -1,7 +1,7 @@
 """An edge over HTTP/2, as far as bytes go: a client by the package h2, which shares its codec with ours but no rule."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -15,9 +15,9 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.settings import SettingCodes
+from hpack import Encoder
 
 from actors.exchange.request import Field
-from actors.quic_worker.engines.h2_lenient import PlainEncoder
 
 HEAD: Final[list[Field]] = [
     (b":method", b"GET"),
@@ -26,6 +26,13 @@ HEAD: Final[list[Field]] = [
     (b":path", b"/"),
 ]
 POST: Final[list[Field]] = [(b":method", b"POST"), *HEAD[1:]]
+
+
+class PlainEncoder(Encoder):
+    """The package's own, without Huffman's code: that takes it seconds for a long field."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman)
 
 
 class Answer:
@@ -57,7 +64,7 @@ class H2Peer:
                 normalize_outbound_headers=False,
             )
         )
-        self.h2.encoder = PlainEncoder()  # the other's takes seconds for a long field
+        self.h2.encoder = PlainEncoder()
         self.consumes = True
         self.answers: dict[int, Answer] = {}
         self.events: list[Event] = []

@@ -9,7 +9,7 @@ Its states and windows are asked and told for every frame. What is left out is w
 be trusted with frames: an object for each, and five looks at each field of a head that is sent.
 """
 
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
@@ -18,11 +18,11 @@ from h2.events import Event, PriorityUpdated, StreamReset
 from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
-from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, RstStreamFrame
 
 from actors.exchange.request import Field
 from actors.quic_worker.engines.h2_frames import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, header
+from actors.wire.hpack import Decoder, Encoder
 
 
 class LenientStream(H2Stream):
@@ -58,22 +58,6 @@ class LenientStream(H2Stream):
         raise error
 
 
-MAX_INDEXED: Final = 32
-"""Bytes of a value that may come again, and is worth a place in HPACK's table. What an origin answers does not."""
-
-
-class PlainEncoder(Encoder):
-    """HPACK without what costs more time in Python than it saves on the way: Huffman's code, since most of a head is
-    base64, and a table full of values that come once."""
-
-    def encode(self, headers: Any, huffman: bool = False) -> bytes:
-        return super().encode(headers, huffman)
-
-    def add(self, to_add: tuple[bytes, bytes], sensitive: bool, huffman: bool = False) -> bytes:
-        name, value = to_add
-        return super().add(to_add, sensitive or len(value) > MAX_INDEXED or name == b"content-length", huffman)
-
-
 class _Head:
     """A head in one frame, as h2 wants to have it."""
 
@@ -106,8 +90,8 @@ class LenientConnection(H2Connection):
         )
         self.local_settings = Settings(client=False, initial_values=settings)
         self.max_inbound_frame_size = settings[SettingCodes.MAX_FRAME_SIZE]
-        self.decoder.max_header_list_size = settings[SettingCodes.MAX_HEADER_LIST_SIZE]
-        self.encoder = PlainEncoder()
+        self.decoder = Decoder(settings[SettingCodes.MAX_HEADER_LIST_SIZE])  # type: ignore[assignment]
+        self.encoder = Encoder()  # type: ignore[assignment]
         dispatch: dict[type, Any] = self._frame_dispatch_table
         dispatch[_Head] = self._receive_headers_frame
 
