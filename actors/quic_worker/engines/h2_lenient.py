@@ -9,15 +9,17 @@ Its states and windows are asked and told for every frame. What is left out is w
 be trusted with frames: an object for each, and five looks at each field of a head that is sent.
 """
 
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionInputs, ConnectionState, H2Connection
 from h2.errors import ErrorCodes
-from h2.events import Event, PriorityUpdated, StreamReset
-from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
+from h2.events import Event, PriorityUpdated, RequestReceived, StreamEnded, StreamReset
+from h2.exceptions import DenialOfServiceError, FlowControlError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
+from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hyperframe.frame import DataFrame, Frame, RstStreamFrame
 
 from actors.exchange.request import Field
@@ -121,7 +123,30 @@ class LenientConnection(H2Connection):
         Raises:
             ProtocolError: as `receive_data`.
         """
-        return self._receive(_Head(stream_id, block, ended=ended))
+        is_new = stream_id % 2 == 1 and stream_id > self.highest_inbound_stream_id
+        if is_new and self.state_machine.state is ConnectionState.SERVER_OPEN:
+            return self._judged(self._opened, stream_id, block, ended)
+        return self._judged(self._receive_frame, _Head(stream_id, block, ended=ended))
+
+    def _opened(self, stream_id: int, block: bytes, ended: bool) -> list[Event]:
+        """A request, as nearly all heads are: what h2 does for one, in a third of its time."""
+        try:
+            fields = cast(Decoder, self.decoder).decode(block)
+        except OversizedHeaderListError as error:
+            raise DenialOfServiceError(str(error)) from error
+        except HPACKError as error:
+            raise ProtocolError(str(error)) from error
+        stream = LenientStream(
+            stream_id, self.config, self.local_settings.initial_window_size, self.remote_settings.initial_window_size
+        )
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
+        machine = stream.state_machine
+        machine.client, machine.headers_received = False, True
+        machine.state = StreamState.HALF_CLOSED_REMOTE if ended else StreamState.OPEN
+        self.streams[stream_id] = stream
+        self.highest_inbound_stream_id = stream_id
+        end = StreamEnded(stream_id=stream_id) if ended else None
+        return [RequestReceived(stream_id=stream_id, headers=fields, stream_ended=end)]
 
     def receive_padding(self, stream_id: int, length: int, *, ended: bool) -> list[Event]:
         """Take a DATA frame of which all `length` bytes are padding, and tell how many those are.
@@ -131,11 +156,11 @@ class LenientConnection(H2Connection):
         """
         frame = DataFrame(stream_id, flags=["PADDED", *(["END_STREAM"] if ended else [])])
         frame.pad_length = length - 1
-        return self._receive(frame)
+        return self._judged(self._receive_frame, frame)
 
-    def _receive(self, frame: Any) -> list[Event]:
+    def _judged(self, take: Callable[..., list[Event]], *what: Any) -> list[Event]:
         try:
-            return self._receive_frame(frame)
+            return take(*what)
         except ProtocolError as error:
             self._terminate_connection(error.error_code)
             raise
@@ -178,7 +203,8 @@ class LenientConnection(H2Connection):
     def _advance(self, stream_id: int, connection: ConnectionInputs, input_: StreamInputs, *, ends: bool) -> H2Stream:
         """Let a frame change the states of its connection and its stream."""
         stream = self.streams[stream_id]
-        self.state_machine.process_input(connection)
+        if self.state_machine.state is not ConnectionState.SERVER_OPEN:  # it stays so, whatever is sent on a stream
+            self.state_machine.process_input(connection)
         stream.state_machine.process_input(input_)
         if ends:
             stream.state_machine.process_input(StreamInputs.SEND_END_STREAM)

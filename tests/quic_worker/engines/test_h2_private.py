@@ -2,16 +2,20 @@
 `actors/quic_worker/engines/h2_lenient.py` is to be read again with it beside."""
 
 import inspect
+from collections.abc import Callable
 
 import h2
+import hpack
 import pytest
 from h2.connection import H2Connection
+from h2.events import Event, StreamEnded
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hyperframe.frame import HeadersFrame
 
 from actors.exchange.request import Field
+from actors.quic_worker.engines.h2_frames import END_HEADERS, END_STREAM, HEADERS, header
 from actors.quic_worker.engines.h2_lenient import LenientConnection, LenientStream
 from tests.kit.h2_peer import HEAD
 
@@ -102,3 +106,57 @@ def test_nothing_is_sent_after_the_end(more: str) -> None:
             ours.send_head(1, ANSWER, ends=True)
         else:
             ours.send_body(1, b"x", ends=True)
+
+
+def written(stream: H2Stream) -> dict[str, object]:
+    """All that h2 knows of a stream."""
+    known = dict(vars(stream))
+    known |= {"state_machine": vars(known["state_machine"]), "_inbound_window_manager": None, "config": None}
+    return known | {"window": stream.inbound_flow_control_window, "kind": type(stream)}
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_request_that_is_opened_is_as_h2_would_open_it(ended: bool) -> None:
+    ours, theirs = with_a_request(), with_a_request()
+    block = hpack.Encoder().encode([*HEAD, (b"x-something", b"new")])
+    first, *rest = theirs.receive_data(header(len(block), HEADERS, END_HEADERS | ended, 3) + block)
+    assert ours.receive_head(3, block, ended=ended) == [first]
+    assert all(isinstance(event, StreamEnded) for event in rest)
+    assert written(ours.streams[3]) == written(theirs.streams[3])
+    assert ours.highest_inbound_stream_id == theirs.highest_inbound_stream_id == 3
+    assert ours.state_machine.state is theirs.state_machine.state
+    assert ours.data_to_send() == theirs.data_to_send() == b""
+
+
+def outcome(made: LenientConnection, act: Callable[[], list[Event]]) -> tuple[object, bytes]:
+    """What it tells, or which error it is; and what is sent then, but for the words of GOAWAY."""
+    try:
+        told: object = act()
+    except ProtocolError as error:
+        told = type(error)
+    return told, made.data_to_send()[:17]
+
+
+@pytest.mark.parametrize(
+    ("stream_id", "block"),
+    [
+        (3, b"\x80"),
+        (3, b"\xff\x20"),
+        (3, b"\x40\x01a\x7f\xa1\xff\x3f" + bytes(1 << 20)),
+        (2, b"\x82"),
+        (1, b"\x82"),
+    ],
+    ids=[
+        "no index",
+        "unknown index",
+        "too large a list",
+        "a stream that is not the client's",
+        "a stream that has ended",
+    ],
+)
+def test_what_is_no_request_ends_as_h2_would_end_it(stream_id: int, block: bytes) -> None:
+    ours, theirs = with_a_request(), with_a_request()
+    theirs.max_inbound_frame_size = 1 << 22
+    frame = header(len(block), HEADERS, END_HEADERS | END_STREAM, stream_id) + block
+    expected = outcome(theirs, lambda: theirs.receive_data(frame))
+    assert outcome(ours, lambda: ours.receive_head(stream_id, block, ended=True)) == expected
