@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import hpack
 import structlog
 
 from actors.bus.inspection import DEFAULT_BODY_BYTES
@@ -28,12 +29,25 @@ from actors.exchange.tap import Tap
 from actors.processes.tasks import Tasks
 from actors.quic_worker.connection import Connection, Owner, Stream
 from actors.quic_worker.engine import Address, StreamEngine
+from actors.quic_worker.engines.h2_engine import H2Engine
+from actors.quic_worker.engines.h2_frames import END_HEADERS, END_STREAM, WINDOW_UPDATE, header
+from actors.quic_worker.engines.h2_frames import HEADERS as HEADERS_FRAME
+from actors.quic_worker.h2_streams import Acceptor
+from actors.quic_worker.http2 import Http2Connection
 from actors.quic_worker.streams import IncomingStream
 from actors.wire.connect import ConnectionType, ConnectRequest, HeadReader, encode_request
 from actors.wire.heads import HEADER_PREFIX, HOST_KEY, METHOD_KEY, read_request, write_response
 
 ROUNDS = 100
 TIMES = 100
+
+LOG: Final = structlog.get_logger()
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS: Final = 4
+"""RFC 9113 sections 3.4 and 6.5."""
+CREDIT: Final = 2**31 - 2**16
+"""Bytes of answers that the edge will take; nobody reads them here."""
 
 HEADERS: Final = (
     ("User-Agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -86,6 +100,15 @@ class Unconnected(Connection):
     def close(self, error_code: int = 0, reason: str = "") -> None: ...
 
 
+class Dropped:
+    """A pipe that takes everything, to nowhere (`Pipe`)."""
+
+    waiting = unacknowledged = 0
+
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
 def microseconds(act: Callable[[], Any]) -> float:
     """Processor time of one call."""
     least = float("inf")
@@ -111,33 +134,73 @@ def answer_read() -> Head:
     return reader.head
 
 
-def whole_path(*more: Observer) -> tuple[Callable[[], None], Callable[[], int]]:
-    """One request on a warm connection, from the stream's first bytes to the last of its answer; and how many of them
-    were answered so far."""
-    log = structlog.get_logger()
+def serving(*more: Observer) -> tuple[Exchanges, OriginConnection, Ledger]:
+    """What serves requests, and the one warm connection to the origin."""
     router = Router(all_to(Origin(host="127.0.0.1", port=1)))
     ledger = Ledger(tunnel_id="t", slot=0, generation=1)
     observers = Observers(
         Counting(ledger),
-        Journal(log, url="https://a.trycloudflare.com", all_requests=False),
+        Journal(LOG, url="https://a.trycloudflare.com", all_requests=False),
         *more,
     )
-    exchanges = Exchanges(router, observers, Tasks(print), at_once=TIMES)
-
-    def accept(stream: Stream) -> None:
-        stream.handler = IncomingStream(stream, exchanges, lambda *_: None, log)
-
-    connection = Unconnected(Owner(accept, lambda: None, lambda _: None, print))
     pool = cast(Any, router.route(head_read())).target
     origin = OriginConnection(pool)
     origin.connection_made(cast(asyncio.Transport, Nothing()))
     pool.release(origin)
+    return Exchanges(router, observers, Tasks(print), at_once=TIMES), origin, ledger
+
+
+def answer(origin: OriginConnection) -> None:
+    origin.get_buffer(-1)[: len(ANSWERED)] = ANSWERED
+    origin.buffer_updated(len(ANSWERED))
+
+
+def whole_path(*more: Observer) -> tuple[Callable[[], None], Callable[[], int]]:
+    """One request on a warm connection, from the stream's first bytes to the last of its answer; and how many of them
+    were answered so far."""
+    exchanges, origin, ledger = serving(*more)
+
+    def accept(stream: Stream) -> None:
+        stream.handler = IncomingStream(stream, exchanges, lambda *_: None, LOG)
+
+    connection = Unconnected(Owner(accept, lambda: None, lambda _: None, print))
     streams = iter(range(0, 1 << 62, 4))
 
     def one() -> None:
         connection.stream_data(next(streams), ASKED, fin=True)
-        origin.get_buffer(-1)[: len(ANSWERED)] = ANSWERED
-        origin.buffer_updated(len(ANSWERED))
+        answer(origin)
+
+    return one, lambda: ledger.tally.details.responses.get("2xx", 0)
+
+
+def http2_path() -> tuple[Callable[[], None], Callable[[], int]]:
+    """The same over HTTP/2, from the bytes that come out of TLS to those that go into it: its engine counts too."""
+    exchanges, origin, ledger = serving()
+    accept = cast(Any, Acceptor(exchanges, LOG, lambda _: None, lambda *_: None)).accept
+    connection = Http2Connection(
+        H2Engine(), Owner(accept, lambda: None, lambda _: None, print), on_pong=lambda: None, on_leaving=print
+    )
+    connection.begin(Dropped())
+    connection.received(PREFACE + header(0, SETTINGS, 0, 0))
+    connection.received(header(4, WINDOW_UPDATE, 0, 0) + CREDIT.to_bytes(4, "big"))
+    encoder = hpack.Encoder()
+    fields = [
+        (b":method", b"GET"),
+        (b":scheme", b"https"),
+        (b":authority", b"bench.example"),
+        (b":path", b"/small"),
+        *((name.lower().encode(), value) for name, value in HEADERS),
+    ]
+    # One that is in no table, as with each request it is another.
+    head = [hpack.NeverIndexedHeaderTuple(*field) if field[0] == b"cf-ray" else field for field in fields]
+    blocks = itertools.chain([encoder.encode(head)], itertools.repeat(encoder.encode(head)))
+    streams = iter(range(1, 1 << 31, 2))
+
+    def one() -> None:
+        block = next(blocks)
+        connection.received(header(len(block), HEADERS_FRAME, END_HEADERS | END_STREAM, next(streams)) + block)
+        answer(origin)
+        connection.has_room()
 
     return one, lambda: ledger.tally.details.responses.get("2xx", 0)
 
@@ -175,6 +238,7 @@ async def main() -> None:
         "head of the answer written": lambda: write_response(200, response_fields(answered.fields, upgraded=False)),
         "all of it, with the exchange and its stream": whole_path()[0],
         "the same with --inspect": inspected_path(),
+        "the same over HTTP/2, with its engine": http2_path()[0],
     }.items():
         print(f"{what}: {microseconds(act):.1f} µs")
 

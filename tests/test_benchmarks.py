@@ -7,11 +7,12 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from h2.stream import H2Stream
 
 from actors.exchange.exchange import Exchange
 from actors.exchange.request import Request
@@ -55,19 +56,27 @@ def test_request_that_is_routed_meets_the_last_rule(one_host: bool) -> None:
     assert Table(applied.routes.routes).find(b"one.example", rules.TARGET) == 20
 
 
-async def test_request_that_is_measured_without_sockets_is_served() -> None:
-    one, ended = request_path.whole_path()
-    for count in (1, 2):
+@pytest.mark.parametrize("path", [request_path.whole_path, request_path.http2_path])
+async def test_request_that_is_measured_without_sockets_is_served(
+    path: Callable[[], tuple[Callable[[], None], Callable[[], int]]],
+) -> None:
+    one, ended = path()
+    for count in range(1, 2 * request_path.TIMES):  # past the window that the edge begins with
         one()
         assert ended() == count
 
 
-@pytest.mark.parametrize("inspected", [True, False])
-async def test_request_that_is_over_leaves_nothing_to_the_collector(inspected: bool) -> None:
+@pytest.mark.parametrize("which", ["plain", "inspected", "http2"])
+async def test_request_that_is_over_leaves_nothing_to_the_collector(which: str) -> None:
     """What it would find every two thousand objects was used once, and is out of the processor's caches by then."""
-    one = request_path.inspected_path() if inspected else request_path.whole_path()[0]
+    makers: dict[str, Callable[[], Callable[[], None]]] = {
+        "plain": lambda: request_path.whole_path()[0],
+        "inspected": request_path.inspected_path,
+        "http2": lambda: request_path.http2_path()[0],
+    }
+    one = makers[which]()
     one()
-    with none_of(Exchange, Stream, Upload, Request):
+    with none_of(Exchange, Stream, Upload, Request, H2Stream):
         for _ in range(request_path.TIMES):  # the last of them, if inspected, sends what the tap has gathered
             one()
 
