@@ -67,13 +67,14 @@ class Client:
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         self.accepted: list[Recorder] = []
         self.consumes = True
+        self.recorder = Recorder
         self.connection: QuicConnection
 
     def owner(self) -> Owner:
         return Owner(self._accept, self.connected.set, self.ended.set_result, self.failed.set_result)
 
     def _accept(self, stream: Stream) -> None:
-        self.accepted.append(Recorder(stream, consumes=self.consumes))
+        self.accepted.append(self.recorder(stream, consumes=self.consumes))
 
 
 @contextlib.asynccontextmanager
@@ -329,6 +330,29 @@ async def test_a_stop_that_comes_before_its_stream_is_told_behind_the_first_data
         assert client.accepted[0].data == b"?"
         client.accepted[0].stream.write(bytes(10 * HIGH_WATER), fin=True)  # nobody waits for room in vain
         await until(lambda: is_over(client))
+
+
+class Hasty(Recorder):
+    """Answers before it knows what is asked."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.stream.write(b"", fin=True)
+
+
+async def test_a_stream_that_is_stopped_before_its_data_and_answered_at_once_ends() -> None:
+    """All that the peer sent has come by the time at which it hears of our side's end."""
+    async with pair() as (client, server):
+        client.recorder = Hasty
+        assert server.connection is not None
+        for _ in range(20):
+            asking = [opened(server) for _ in range(20)]
+            for one in asking:
+                one.stream.write(bytes(5000), fin=True)
+                one.stream.stop()
+            await until(lambda: len(client.accepted) == 20 and is_over(client))
+            assert all(one.heard in (["eof"], ["reset"]) for one in client.accepted)
+            client.accepted.clear()
 
 
 async def test_an_end_that_comes_after_our_stop_is_seen() -> None:

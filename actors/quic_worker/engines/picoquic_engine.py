@@ -124,8 +124,8 @@ class PicoquicEngine:
         """Resets and stops that the queue to picoquic's thread did not take."""
         self._stopped: set[int] = set()
         """Streams that we have stopped, and of which no end has come."""
-        self._early_stops: dict[int, None] = {}
-        """Streams that the peer stopped when nothing of them had come: it is told again behind the first data."""
+        self._early_stops: dict[int, int] = {}
+        """Streams that the peer stopped when nothing of them had come, and its codes: told behind their first data."""
         self.holds_back = False
         """Whether `deliver` has left something with picoquic, on purpose. Its descriptor stays readable meanwhile."""
         self.bulk = 0
@@ -166,12 +166,12 @@ class PicoquicEngine:
                     listener.stream_reset(event.stream_id, event.error_code)
                     self._forget(event.stream_id)
                 case events.StopSendingReceived():
-                    self.reset(event.stream_id, event.error_code)  # RFC 9000 section 3.5: picoquic leaves it to us
                     if event.stream_id not in self._inboxes:
-                        self._early_stops[event.stream_id] = None
+                        self._early_stops[event.stream_id] = event.error_code
                         if len(self._early_stops) > MAX_STREAMS:  # the first are of streams that are long over
                             del self._early_stops[next(iter(self._early_stops))]
-                    listener.stop_sending(event.stream_id, event.error_code)
+                    if self._quic.has_rings(event.stream_id):
+                        self._stopped_by_peer(event.stream_id, event.error_code, listener)
                 case StreamGone():
                     self._gone(event.stream_id, listener)
                 case events.HandshakeCompleted():
@@ -181,6 +181,10 @@ class PicoquicEngine:
                     listener.closed(self._closed(event.error_code))
         for stream_id in list(self._unsent):
             self._send_rest(stream_id)
+
+    def _stopped_by_peer(self, stream_id: int, error_code: int, listener: StreamListener) -> None:
+        self.reset(stream_id, error_code)  # RFC 9000 section 3.5: picoquic leaves it to us
+        listener.stop_sending(stream_id, error_code)
 
     def _set_holding_back(self) -> bool:
         self.holds_back = self._spooled >= MAX_SPOOLED or self._quic.tx_event_ring_fill() >= ORDERS_WAITING
@@ -216,11 +220,8 @@ class PicoquicEngine:
         if inbox.held < MAX_HELD and inbox.spool is None:
             inbox.held += len(data)
             listener.stream_data(stream_id, data, fin)
-            if stream_id in self._early_stops:
-                del self._early_stops[stream_id]
-                listener.stop_sending(stream_id, 0)
-                if fin:  # else picoquic keeps a stream whose RESET_STREAM was acknowledged before its data came
-                    self._order(self._quic.stop_stream, stream_id, 0)
+            if (error_code := self._early_stops.pop(stream_id, None)) is not None:
+                self._stopped_by_peer(stream_id, error_code, listener)
             return
         if inbox.spool is None:
             inbox.spool = Spool()

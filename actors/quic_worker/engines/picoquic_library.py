@@ -59,6 +59,11 @@ class LibraryConnection(QuicConnection):  # type: ignore[misc]
 
     closed_by_application = False
 
+    def has_rings(self, stream_id: int) -> bool:
+        """Whether anything of a stream has come or gone. A reset or a stop before that would cut it off from the rings
+        that it gets with its first data, and neither its end nor that it is forgotten would be told."""
+        return stream_id in self._stream_ctxs
+
     def _handle_raw_event(self, kind: int, stream_id: int, *rest: object) -> None:
         super()._handle_raw_event(kind, stream_id, *rest)
         if kind == _EVT_STREAM_DESTROY:
