@@ -39,12 +39,6 @@ WARM: Final = 20
 GROWTH: Final = 8_000_000
 """Bytes that it may grow by after that, over any number of lives."""
 
-KEPT: Final = 8
-"""Contexts of streams that a life may keep, of the thousands that it opens. The library loses one of some hundred
-thousand; and where packets are lost both ways while this peer floods and then stops all, picoquic gives up now and then
-a few of which it has sent the end, or a reset: in some five lives of a thousand. What they hold is small, and goes with
-the connection."""
-
 
 class Client:
     """The process with the connection."""
@@ -117,11 +111,6 @@ async def running_client(tmp_path: Path) -> AsyncIterator[Client]:
             await process.wait()
 
 
-def keeps(held: dict[str, int]) -> bool:
-    """Whether that is more than a client without streams has."""
-    return any(count > (KEPT if what == "contexts" else 0) for what, count in held.items())
-
-
 class Life:
     """One connection, by its number."""
 
@@ -171,7 +160,7 @@ class Life:
         held: dict[str, int] = {}
         try:
             async with asyncio.timeout(PATIENCE):
-                while keeps(held := await self._client.counts()):
+                while any((held := await self._client.counts()).values()):
                     await asyncio.sleep(0.02)
         except TimeoutError:
             self._client.tell("name")
