@@ -1,5 +1,5 @@
 """HPACK (RFC 7541): the block of a request read, and that of a response written, in a sixth of the time of the package
-hpack, of which only the tables come. Pure.
+hpack, whose tables and reader of Huffman's code they use. Pure.
 
 Both stand in for its classes in the package h2, and raise its exceptions.
 """
@@ -43,6 +43,7 @@ class Decoder:
     def __init__(self, max_list_bytes: int) -> None:
         """`max_list_bytes`: the largest list that is taken, as SETTINGS_MAX_HEADER_LIST_SIZE counts."""
         self._max_list_bytes = max_list_bytes
+        self._max_fields = max_list_bytes // _ENTRY_BYTES
         self._added: list[Field] = []
         """The dynamic table, its newest entry last."""
         self._size = 0
@@ -62,6 +63,8 @@ class Decoder:
             while at < end:
                 first = data[at]
                 at += 1
+                if len(fields) > self._max_fields:
+                    break  # a block of a few megabytes is a million fields
                 if first > _INDEXED:
                     index = first & 0x7F
                     if index == 0x7F:

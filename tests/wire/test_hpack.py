@@ -1,6 +1,7 @@
 """HPACK: the RFC's own examples, and the package hpack as the other side and as the judge."""
 
 import random
+import tracemalloc
 from collections.abc import Sequence
 
 import hpack
@@ -122,6 +123,17 @@ def test_a_list_that_is_too_large_is_refused_though_its_block_is_small() -> None
     decoder.decode(b"\xbe" * 3)
     with pytest.raises(hpack.OversizedHeaderListError, match="12132 bytes; at most 10000"):
         decoder.decode(b"\xbe" * 4)
+
+
+@pytest.mark.parametrize("field", [b"\x82", b"\x00\x02xy\x00", b"\x40\x00\x00"])
+def test_a_block_of_megabytes_is_not_read_to_its_end(field: bytes) -> None:
+    decoder = Decoder(MOST)
+    tracemalloc.start()
+    with pytest.raises(hpack.OversizedHeaderListError):
+        decoder.decode(field * (4_000_000 // len(field)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20_000_000
 
 
 def test_an_entry_larger_than_the_table_empties_it() -> None:

@@ -5,8 +5,9 @@ trailers that do not end it, a head that is a response's, a stream too many, a s
 methods that judge these are replaced, by private names: `tests/quic_worker/engines/test_h2_private.py` holds them to
 what h2 4.4 has.
 
-Its states and windows are as it would have them after every frame. What is left out is what it does for callers that
-are not to be trusted with frames: an object for each, a look at each transition, and five at each field of a head.
+Its states and windows are as it would have them after every frame; only a head that is a response's is judged where
+requests are. What is left out is what it does for callers that are not to be trusted with frames: an object for each, a
+look at each transition, and five at each field of a head.
 """
 
 from collections.abc import Callable

@@ -26,7 +26,7 @@ from actors.quic_worker.engine import (
     Path,
     StreamListener,
 )
-from actors.quic_worker.engines.picoquic_library import LibraryConnection, StreamGone, prepare_process
+from actors.quic_worker.engines.picoquic_library import EarlyStop, LibraryConnection, StreamGone, prepare_process
 from actors.quic_worker.engines.spool import Spool
 
 STREAM_WINDOW: Final = 1024 * 1024
@@ -125,7 +125,7 @@ class PicoquicEngine:
         self._stopped: set[int] = set()
         """Streams that we have stopped, and of which no end has come."""
         self._early_stops: dict[int, int] = {}
-        """Streams that the peer stopped when nothing of them had come, and its codes: told behind their first data."""
+        """Streams that the peer stopped before anything of them came, and its codes: told behind their first data."""
         self.holds_back = False
         """Whether `deliver` has left something with picoquic, on purpose. Its descriptor stays readable meanwhile."""
         self.bulk = 0
@@ -166,12 +166,13 @@ class PicoquicEngine:
                     listener.stream_reset(event.stream_id, event.error_code)
                     self._forget(event.stream_id)
                 case events.StopSendingReceived():
-                    if event.stream_id not in self._inboxes:
-                        self._early_stops[event.stream_id] = event.error_code
-                        if len(self._early_stops) > MAX_STREAMS:  # the first are of streams that are long over
-                            del self._early_stops[next(iter(self._early_stops))]
-                    if self._quic.has_rings(event.stream_id):
-                        self._stopped_by_peer(event.stream_id, event.error_code, listener)
+                    self._stopped_by_peer(event.stream_id, event.error_code, listener)
+                case EarlyStop() if event.stream_id in self._inboxes:  # all that came was its end
+                    self._stopped_by_peer(event.stream_id, event.error_code, listener)
+                case EarlyStop():
+                    self._early_stops[event.stream_id] = event.error_code
+                    if len(self._early_stops) > MAX_STREAMS:  # the first are of streams that are long over
+                        del self._early_stops[next(iter(self._early_stops))]
                 case StreamGone():
                     self._gone(event.stream_id, listener)
                 case events.HandshakeCompleted():

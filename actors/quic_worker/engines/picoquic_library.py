@@ -5,9 +5,9 @@ import ctypes
 import functools
 import logging
 import os
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from aiopquic.quic.connection import _EVT_APP_CLOSE, _EVT_STREAM_DESTROY, QuicConnection
+from aiopquic.quic.connection import _EVT_APP_CLOSE, _EVT_STOP_SENDING, _EVT_STREAM_DESTROY, QuicConnection
 
 MAPPED: Final = 32 * 1024 * 1024
 """Bytes from which on an allocation gets a mapping of its own, glibc's most. A stream's rings are 1.5 MB: with mappings
@@ -20,6 +20,9 @@ empties it. More than the rings of a hundred uploads that fill them."""
 OF_LIBRARY: Final = ("SSLKEYLOGFILE", "AIOPQUIC_")
 """What begins the names of variables by which the library would write TLS keys, traces of the traffic or logs to files
 and to stderr: they are not for us."""
+
+_ERROR_CODE: Final = 2
+"""Its place among what comes with an event, behind the data and whether they are the last."""
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -53,18 +56,24 @@ class StreamGone(NamedTuple):
     stream_id: int
 
 
+class EarlyStop(NamedTuple):
+    """The peer has stopped a stream that has no rings yet, which it gets with its first byte. A reset or a stop of ours
+    would cut it off from them, and then neither its end nor that it is forgotten would be told."""
+
+    stream_id: int
+    error_code: int
+
+
 class LibraryConnection(QuicConnection):  # type: ignore[misc]
     """Tells what the library keeps to itself: the end of every stream (of one that we stopped it does not tell the
-    peer's FIN), and who closed the connection."""
+    peer's FIN), which stream is stopped before its time, and who closed the connection."""
 
     closed_by_application = False
 
-    def has_rings(self, stream_id: int) -> bool:
-        """Whether anything of a stream has come or gone. A reset or a stop before that would cut it off from the rings
-        that it gets with its first data, and neither its end nor that it is forgotten would be told."""
-        return stream_id in self._stream_ctxs
-
-    def _handle_raw_event(self, kind: int, stream_id: int, *rest: object) -> None:
+    def _handle_raw_event(self, kind: int, stream_id: int, *rest: Any) -> None:
+        if kind == _EVT_STOP_SENDING and stream_id not in self._stream_ctxs:
+            self._events.append(EarlyStop(stream_id, rest[_ERROR_CODE]))
+            return
         super()._handle_raw_event(kind, stream_id, *rest)
         if kind == _EVT_STREAM_DESTROY:
             self._events.append(StreamGone(stream_id))

@@ -17,6 +17,7 @@ from hyperframe.frame import HeadersFrame
 from actors.exchange.request import Field
 from actors.quic_worker.engines.h2_frames import END_HEADERS, END_STREAM, HEADERS, header
 from actors.quic_worker.engines.h2_lenient import LenientConnection, LenientStream
+from actors.wire.hpack import Encoder
 from tests.kit.h2_peer import HEAD
 
 
@@ -68,7 +69,12 @@ def with_a_request(method: bytes = b"GET") -> LenientConnection:
 
 
 ANSWER = [(b":status", b"200"), (b"content-length", b"5"), (b"x", b"y" * 100), (b"short", b"z")]
-"""Part of it goes into HPACK's table."""
+
+
+def filling(frame: int) -> list[Field]:
+    """An answer whose block has so many bytes."""
+    rest = len(Encoder().encode([*ANSWER, (b"large", b"l" * frame)])) - frame
+    return [*ANSWER, (b"large", b"l" * (frame - rest))]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,8 @@ ANSWER = [(b":status", b"200"), (b"content-length", b"5"), (b"x", b"y" * 100), (
         [(ANSWER, False), (b"hel", False), (memoryview(b"lo"), False), (b"", True)],
         [([(b":status", b"103"), (b"link", b"a")], False), (ANSWER, False), (ANSWER[1:], True)],
         [([*ANSWER, (b"large", b"l" * 40_000)], False), ([(b"large", b"l" * 16384)], True)],
-        [([*ANSWER, (b"to-the-byte", b"l" * (16384 - 130))], True)],
+        [(filling(16384), True)],
+        [(filling(16385), True)],
     ],
 )
 def test_what_is_sent_is_what_h2_would_send(answer: list[tuple[list[Field] | bytes | memoryview, bool]]) -> None:
