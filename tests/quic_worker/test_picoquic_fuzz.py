@@ -40,9 +40,9 @@ GROWTH: Final = 8_000_000
 """Bytes that it may grow by after that, over any number of lives."""
 
 KEPT: Final = 8
-"""Contexts of streams that a life may keep, of the thousands that it opens. This peer forgets its old keys in the moment
-in which it updates them, and of the ends that are lost by that picoquic does not send each again: a few in some hundred
-lives. What they hold is small, and goes with the connection."""
+"""Contexts of streams that a life may keep, of the thousands that it opens. This peer forgets its old keys in the
+moment in which it updates them, and of the ends that are lost by that picoquic does not send each again: a few in some
+hundred lives. What they hold is small, and goes with the connection."""
 
 
 class Client:
