@@ -5,8 +5,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from actors.quic_worker.connection import Connection, Stream, StreamHandler
-from actors.quic_worker.engine import Address, QuicStreamEngine
+from actors.quic_worker.connection import Connection, Owner, Stream, StreamHandler
+from actors.quic_worker.engine import MAX_STREAMS, Address, QuicStreamEngine
 
 _UNIDIRECTIONAL: Final = 2
 """The bit of a stream id that says so (RFC 9000 section 2.1)."""
@@ -16,6 +16,12 @@ class QuicConnection(Connection):
     """A connection over QUIC. The tunnel's protocol has no unidirectional streams: those of a peer are passed over."""
 
     engine: QuicStreamEngine
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner)
+        self._early_stops: dict[int, None] = {}
+        """Streams that the peer stopped before anything of them came: their handlers are told behind the first data. Or
+        that are done with, which is not to be told apart: the oldest leave."""
 
     @abstractmethod
     def connect(self, address: Address) -> None:
@@ -34,12 +40,16 @@ class QuicConnection(Connection):
         return stream
 
     def stream_data(self, stream_id: int, data: bytes, fin: bool) -> None:
-        if not stream_id & _UNIDIRECTIONAL:
-            super().stream_data(stream_id, data, fin)
+        if stream_id & _UNIDIRECTIONAL:
+            self.engine.consumed(stream_id, len(data))
+            if fin:
+                self.engine.discard(stream_id)
             return
-        self.engine.consumed(stream_id, len(data))
-        if fin:
-            self.engine.discard(stream_id)
+        super().stream_data(stream_id, data, fin)
+        if self._early_stops and stream_id in self._early_stops:
+            del self._early_stops[stream_id]
+            if stream_id in self._streams:
+                super().stop_sending(stream_id, 0)
 
     def stream_reset(self, stream_id: int, error_code: int) -> None:
         if stream_id & _UNIDIRECTIONAL:
@@ -48,6 +58,12 @@ class QuicConnection(Connection):
             super().stream_reset(stream_id, error_code)
 
     def stop_sending(self, stream_id: int, error_code: int) -> None:
-        # We open no unidirectional stream: there is none that the peer could stop.
-        if not stream_id & _UNIDIRECTIONAL:
+        if stream_id & _UNIDIRECTIONAL:
+            return  # we open none: there is none that the peer could stop
+        if stream_id in self._streams:
             super().stop_sending(stream_id, error_code)
+            return
+        self.engine.reset(stream_id, 0)  # what is left of one that is done with; RFC 9000 section 3.5
+        self._early_stops[stream_id] = None
+        if len(self._early_stops) > MAX_STREAMS:
+            del self._early_stops[next(iter(self._early_stops))]

@@ -10,6 +10,7 @@ import pytest
 from aioquic._buffer import Buffer
 from aioquic.quic.packet import encode_quic_retry, pull_quic_header
 
+from actors.quic_worker import quic
 from actors.quic_worker.connection import HIGH_WATER, Owner, Stream
 from actors.quic_worker.datagrams import DatagramConnection
 from actors.quic_worker.engine import MAX_STREAMS, Address, Closed, Datagram, PacketEngine
@@ -356,6 +357,41 @@ async def test_stop_that_comes_after_our_end_makes_no_new_stream() -> None:
     assert len(accepted) == 1
     assert pair.client._streams == {}
     assert not pair.client.engine.is_undelivered()
+
+
+@pytest.mark.parametrize("fin", [True, False])
+async def test_stop_that_comes_before_the_first_data_is_told_behind_it(fin: bool) -> None:
+    """Else whoever answers goes on for ever, and what he writes is thrown away."""
+
+    class Eager(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.stream.write(bytes(10 * STREAM_WINDOW))
+
+        def stop_received(self) -> None:
+            super().stop_received()
+            self.stream.stop()
+
+    accepted: list[Recorder] = []
+    pair = Pair(lambda stream: accepted.append(Eager(stream)))
+    for _ in range(3):
+        opened = pair.server.open_stream(lambda stream: Recorder(stream))
+        opened.stop()  # leaves in the same packet, before the data
+        opened.write(bytes(3000), fin=fin)
+        pair.settle()
+        assert "stop" in accepted[-1].heard
+        assert not pair.client._streams
+        assert not pair.server._streams
+    assert not pair.client.engine.is_undelivered()
+
+
+async def test_stops_of_streams_that_are_done_with_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quic, "MAX_STREAMS", 2)
+    pair = Pair(lambda stream: None)
+    monkeypatch.setattr(pair.client.engine, "reset", lambda stream_id, error_code: None)
+    for stream_id in range(1, 41, 4):
+        pair.client.stop_sending(stream_id, 0)
+    assert list(pair.client._early_stops) == [33, 37]
 
 
 async def test_write_after_the_peer_s_stop_is_no_fault() -> None:
