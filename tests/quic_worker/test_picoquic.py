@@ -454,7 +454,8 @@ async def test_a_peer_that_falls_silent_is_told_from_one_that_closes() -> None:
             while not client.ended.done():
                 client.connection.engine.path()  # as the worker does with each report
                 await asyncio.sleep(0.1)
-        assert client.ended.result().is_silence
+        silence = Closed(0, "nothing came from the peer for 5 s", is_application=False, is_silence=True)
+        assert client.ended.result() == silence
     async with pair() as (client, server):
         assert server.connection is not None
         server.connection.close(7, "the edge stops")

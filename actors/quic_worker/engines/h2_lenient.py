@@ -14,13 +14,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionInputs, ConnectionState, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionInputs, ConnectionState, H2Connection, _decode_headers
 from h2.errors import ErrorCodes
 from h2.events import Event, PriorityUpdated, RequestReceived, StreamEnded, StreamReset
-from h2.exceptions import DenialOfServiceError, FlowControlError, ProtocolError, StreamClosedError
+from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
-from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hpack.struct import Header
 from hyperframe.frame import DataFrame, Frame, RstStreamFrame
 
 from actors.exchange.request import Field
@@ -131,12 +131,7 @@ class LenientConnection(H2Connection):
 
     def _opened(self, stream_id: int, block: bytes, ended: bool) -> list[Event]:
         """A request, as nearly all heads are: what h2 does for one, in a third of its time."""
-        try:
-            fields = cast(Decoder, self.decoder).decode(block)
-        except OversizedHeaderListError as error:
-            raise DenialOfServiceError(str(error)) from error
-        except HPACKError as error:
-            raise ProtocolError(str(error)) from error
+        fields = cast(list[Header], _decode_headers(self.decoder, block))
         stream = LenientStream(
             stream_id, self.config, self.local_settings.initial_window_size, self.remote_settings.initial_window_size
         )

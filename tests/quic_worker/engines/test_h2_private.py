@@ -7,7 +7,7 @@ from collections.abc import Callable
 import h2
 import hpack
 import pytest
-from h2.connection import H2Connection
+from h2.connection import H2Connection, _decode_headers
 from h2.events import Event, StreamEnded
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
@@ -46,6 +46,7 @@ def test_what_is_replaced_is_there_and_takes_the_same(ours: type, theirs: type, 
 def test_what_is_called_and_set_is_there() -> None:
     for name in ("_receive_frame", "_receive_headers_frame", "_terminate_connection", "_stream_is_closed_by_reset"):
         assert callable(getattr(H2Connection, name))
+    assert list(inspect.signature(_decode_headers).parameters) == ["decoder", "encoded_header_block"]
     assert isinstance(vars(H2Connection)["open_inbound_streams"], property)
     connection = H2Connection()
     assert connection._closed_streams == {}
